@@ -1,0 +1,15 @@
+"""A Transformer made of glass: every intermediate tensor has a name, can be seen, and can be changed.
+
+    model, tokenizer = transformer.load("tiny")
+    ids = tokenizer.encode("The quick brown fox")
+    run = model.run(ids, record=("*.A", "logits"))
+    run.trace["layers.0.attention.A"]  # [batch, head, query, key]
+"""
+
+from transformer.cache import Cache
+from transformer.config import Config
+from transformer.generate import Step, generate
+from transformer.models import Decoder, Encoder, Model, Run, build
+from transformer.presets import PRESETS
+
+__all__ = ["PRESETS", "Cache", "Config", "Decoder", "Encoder", "Model", "Run", "Step", "build", "generate"]

@@ -1,0 +1,155 @@
+"""The glossary: each tensor that a run can record, declared once.
+
+Drawing, hover arithmetic, colours, shapes and memory estimates are derived from here, and a test fails when a recorded
+tensor is not listed or has other axes.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from transformer.config import Config
+
+Role = Literal["query", "key", "value", "attention", "ffn", "residual", "output"]
+
+
+@dataclass(frozen=True)
+class Name:
+    """What one recorded tensor is: its symbol (LaTeX), axes, meaning, colour role, and what it is computed from."""
+
+    symbol: str
+    axes: tuple[str, ...]
+    meaning: str
+    role: Role
+    computed_from: tuple[str, ...] = ()
+    formula: str = ""
+
+
+_STREAM = ("batch", "token", "model")
+_Q = ("batch", "head", "query", "d_head")
+_KV = ("batch", "kv_head", "key", "d_head")
+_MAP = ("batch", "head", "query", "key")
+_FF = ("batch", "token", "ff")
+
+GLOSSARY: dict[str, Name] = {
+    "embed.tokens": Name("E", _STREAM, "one learned vector per vocabulary entry, looked up by token id", "residual"),
+    "embed.positions": Name("P", _STREAM, "the position vectors added to the token vectors", "residual"),
+    "embed.segments": Name("G", _STREAM, "which sentence a token belongs to (BERT)", "residual"),
+    "embed": Name(
+        "X", _STREAM, "what enters the first block", "residual",
+        ("embed.tokens", "embed.positions", "embed.segments"), r"X = E + P",
+    ),
+    "layers.*.resid_pre": Name("x", _STREAM, "the residual stream as the block receives it", "residual"),
+    "layers.*.norm_1": Name(
+        r"\hat{x}", _STREAM, "the normalised stream: before attention with pre-norm, after its sum with post-norm",
+        "residual", ("layers.*.resid_pre",),
+    ),
+    "layers.*.attention.Q_unrotated": Name("Q^0", _Q, "queries before RoPE turns them", "query", ("layers.*.norm_1",)),
+    "layers.*.attention.K_unrotated": Name("K^0", _KV, "keys before RoPE turns them", "key", ("layers.*.norm_1",)),
+    "layers.*.attention.Q": Name(
+        "Q", _Q, "queries: what each token looks for", "query", ("layers.*.norm_1",), r"Q = \hat{x} W_Q"
+    ),
+    "layers.*.attention.K": Name(
+        "K", _KV, "keys: what each token offers to be found by", "key", ("layers.*.norm_1",), r"K = \hat{x} W_K"
+    ),
+    "layers.*.attention.V": Name(
+        "V", _KV, "values: what each token hands on when it is read", "value", ("layers.*.norm_1",), r"V = \hat{x} W_V"
+    ),
+    "layers.*.attention.scores": Name(
+        "S", _MAP, "how well each key answers each query, before the mask", "attention",
+        ("layers.*.attention.Q", "layers.*.attention.K"), r"S = Q K^\top / \sqrt{d_k}",
+    ),
+    "layers.*.attention.A": Name(
+        "A", _MAP, "attention weights; each row sums to 1 over the keys it may see", "attention",
+        ("layers.*.attention.scores",), r"A = \operatorname{softmax}(S + \text{mask})",
+    ),
+    "layers.*.attention.z": Name(
+        "z", _Q, "each head's mixture of the values it read", "value",
+        ("layers.*.attention.A", "layers.*.attention.V"), r"z = A V",
+    ),
+    "layers.*.attention.out": Name(
+        r"\Delta x_{\text{att}}", _STREAM, "what attention adds to the stream", "attention",
+        ("layers.*.attention.z",), r"\Delta x = [z_1; \dots; z_h] W_O",
+    ),
+    "layers.*.resid_mid": Name(
+        "x'", _STREAM, "the stream after attention's addition", "residual",
+        ("layers.*.resid_pre", "layers.*.attention.out"), r"x' = x + \Delta x_{\text{att}}",
+    ),
+    "layers.*.norm_2": Name(
+        r"\hat{x}'", _STREAM, "the normalised stream: before the FFN with pre-norm, after its sum with post-norm",
+        "residual", ("layers.*.resid_mid",),
+    ),
+    "layers.*.ffn.pre": Name(
+        "u", _FF, "neurons before the activation", "ffn", ("layers.*.norm_2",), r"u = \hat{x}' W_1"
+    ),
+    "layers.*.ffn.gate": Name(
+        "g", _FF, "the gate's neurons before the activation", "ffn", ("layers.*.norm_2",), r"g = \hat{x}' W_g"
+    ),
+    "layers.*.ffn.post": Name(
+        "a", _FF, "neurons after the activation (and the gate)", "ffn",
+        ("layers.*.ffn.pre", "layers.*.ffn.gate"), r"a = \sigma(u) \text{ or } \sigma(g) \odot u",
+    ),
+    "layers.*.ffn.out": Name(
+        r"\Delta x_{\text{ffn}}", _STREAM, "what the FFN adds to the stream", "ffn", ("layers.*.ffn.post",),
+        r"\Delta x = a W_2",
+    ),
+    "layers.*.resid_post": Name(
+        "x''", _STREAM, "the stream as the block hands it on", "residual",
+        ("layers.*.resid_mid", "layers.*.ffn.out"), r"x'' = x' + \Delta x_{\text{ffn}}",
+    ),
+    "final_norm": Name(r"\hat{x}", _STREAM, "the last stream, normalised for the head", "residual",
+                       ("layers.*.resid_post",)),
+    "logits": Name(
+        r"\ell", ("batch", "token", "vocab"), "one score per vocabulary entry: the next token's, for a decoder", "output",
+        ("final_norm",), r"\ell = \hat{x} W_U",
+    ),
+}  # fmt: skip
+
+
+def template(name: str) -> str:
+    """``"layers.3.attention.A"`` -> ``"layers.*.attention.A"``, the glossary's key; a ``steps.<t>.`` prefix falls away."""
+    return re.sub(r"\.\d+\.", ".*.", re.sub(r"^steps\.\d+\.", "", name))
+
+
+def lookup(name: str) -> Name:
+    """The glossary's entry of a recorded tensor; ``KeyError`` when there is none."""
+    return GLOSSARY[template(name)]
+
+
+def of(config: Config) -> list[str]:
+    """Every name that a run of this config can record, in the order of computation."""
+    absent = set()
+    if config.position not in ("sinusoidal", "learned"):
+        absent.add("embed.positions")
+    if not config.n_segments:
+        absent.add("embed.segments")
+    if config.position != "rope":
+        absent |= {"layers.*.attention.Q_unrotated", "layers.*.attention.K_unrotated"}
+    if not config.gated:
+        absent.add("layers.*.ffn.gate")
+    if config.norm == "none":
+        absent |= {"layers.*.norm_1", "layers.*.norm_2"}
+    if not config.final_norm:
+        absent.add("final_norm")
+    if config.head == "none":
+        absent.add("logits")
+    present = [key for key in GLOSSARY if key not in absent]
+    in_layers = [key for key in present if key.startswith("layers.")]
+    if config.norm_place == "post":  # the norm follows the sum
+        for norm, sum_ in (("layers.*.norm_1", "layers.*.attention.out"), ("layers.*.norm_2", "layers.*.ffn.out")):
+            if norm in in_layers:
+                in_layers.remove(norm)
+                in_layers.insert(in_layers.index(sum_) + 1, norm)
+    before = [key for key in present if key.startswith("embed")]
+    after = [key for key in present if not key.startswith(("layers.", "embed"))]
+    blocks = [key.replace("*", str(i)) for i in range(config.n_layers) for key in in_layers]
+    return before + blocks + after
+
+
+def shape(name: str, config: Config, n: int, batch: int = 1) -> tuple[int, ...]:
+    """Shape of a recorded tensor for ``batch`` texts of ``n`` tokens read at once."""
+    size = {
+        "batch": batch, "token": n, "query": n, "key": n, "head": config.n_heads, "kv_head": config.n_kv_heads,
+        "d_head": config.d_head, "model": config.d_model, "ff": config.d_ff, "vocab": config.vocab_size,
+    }  # fmt: skip
+    return tuple(size[axis] for axis in lookup(name).axes)
