@@ -6,10 +6,11 @@
     run.trace["layers.0.attention.A"]  # [batch, head, query, key]
 """
 
+from transformer import cost
 from transformer.cache import Cache
 from transformer.config import Config
 from transformer.generate import Step, generate
 from transformer.models import Decoder, Encoder, Model, Run, build
 from transformer.presets import PRESETS
 
-__all__ = ["PRESETS", "Cache", "Config", "Decoder", "Encoder", "Model", "Run", "Step", "build", "generate"]
+__all__ = ["PRESETS", "Cache", "Config", "Decoder", "Encoder", "Model", "Run", "Step", "build", "cost", "generate"]
