@@ -14,3 +14,16 @@ def pick_device(choice: str | None = None) -> torch.device:
     if not there.get(choice.split(":")[0], False):
         raise ValueError(f"there is no device {choice!r} here; there is {', '.join(n for n, ok in there.items() if ok)}.")
     return torch.device(choice)
+
+
+def half_precision(device: torch.device) -> torch.dtype | None:
+    """The 16-bit type in which ``device`` multiplies a matrix by one vector fastest; None where float32 is as good.
+
+    On a CPU that step waits for memory, so half the bytes is up to half the time. float16 keeps 11 significant bits to
+    bfloat16's 8, and processors with AVX2 or ARM's NEON widen it in registers.
+    """
+    if device.type == "cpu":
+        return torch.float16 if torch.backends.cpu.get_cpu_capability() != "DEFAULT" else None
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return None

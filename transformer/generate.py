@@ -9,6 +9,7 @@ from torch import Tensor
 
 from transformer import names, sampling
 from transformer.cache import Cache
+from transformer.decoding import stepper
 from transformer.models import Ids, Model
 from transformer.tap import Edit, RecordingTap, Trace
 
@@ -40,12 +41,15 @@ def generate(
     stop: int | Iterable[int] = (),
     record: str | Iterable[str] = (),
     edit: Mapping[str, Edit] | None = None,
+    exact: bool = False,
 ) -> Iterator[Step]:
     """Yield one Step a new token, until ``max_new_tokens``, a token of ``stop`` (yielded, then the end), or the end of
     a learned position table.
 
     temperature 0 is greedy; ``seed`` makes a draw repeatable. ``record`` and ``edit`` work as in ``Model.run`` and name
     the run's tensors without the "steps.<t>." prefix, which recorded names carry.
+    Steps after the first use half-precision copies of the matrices where that is faster (see ``decoding``: logits move by
+    some 10⁻²); ``exact``, or anything recorded or edited, keeps every step in the model's own precision.
     Raises ValueError at the call for settings that mean nothing and for ids as ``Model.run`` does.
     """
     if model.config.kind != "decoder":
@@ -56,31 +60,32 @@ def generate(
     ids, _ = model.batch(ids)
     if len(ids) != 1:
         raise ValueError(f"generate takes one text at a time, and got {len(ids)}.")
-    taps = lambda: RecordingTap(record, edit, names=names.of(model.config))  # noqa: E731
-    taps()  # refuse a wrong pattern now, not at the first step
+    tap = RecordingTap(record, edit, names=names.of(model.config))
     distribution = partial(sampling.probabilities, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     stop = {stop} if isinstance(stop, int) else set(stop)
     if model.config.position == "learned":
         max_new_tokens = min(max_new_tokens, model.config.max_len - ids.shape[1] + 1)
-    return _steps(model, ids, max_new_tokens, temperature == 0, distribution, seed, stop, taps)
+    reader = model if exact or record or edit else stepper(model)
+    return _steps(model, reader, ids, max_new_tokens, temperature == 0, distribution, seed, stop, tap)
 
 
 def _steps(
     model: Model,
+    reader: Model,
     ids: Tensor,
     max_new_tokens: int,
     greedy: bool,
     distribution: Callable[[Tensor], Tensor],
     seed: int | None,
     stop: set[int],
-    taps: Callable[[], RecordingTap],
+    tap: RecordingTap,
 ) -> Iterator[Step]:
     cache = Cache.empty(model.config.n_layers)
     generator = None if seed is None else torch.Generator(ids.device).manual_seed(seed)
     for t in range(max_new_tokens):
-        tap = taps()
+        tap = tap.fresh()
         with torch.no_grad():  # entered anew each step: a generator must not leave its mode behind in the caller's thread
-            logits, cache = model.extend(ids, cache, last_only=True, tap=tap)
+            logits, cache = (reader if t else model).extend(ids, cache, last_only=True, tap=tap)
             logits = logits[0, -1]  # [vocab]
             p = logits.float().softmax(-1) if greedy else distribution(logits)
             token = logits.argmax() if greedy else sampling.draw(p, generator)

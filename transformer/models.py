@@ -44,6 +44,7 @@ class Model(nn.Module):
         self.stack = Stack(config)
         self.final_norm = make_norm(config) if config.final_norm else None
         tied = config.head == "none" or config.tie_embeddings
+        # [vocab, model]; a tied head is the embedding matrix itself
         self.W_U = None if tied else nn.Linear(config.d_model, config.vocab_size, bias=False)
 
     def forward(
@@ -153,7 +154,7 @@ class Model(nn.Module):
         if self.final_norm is not None:
             x = tap("final_norm", self.final_norm(x))
         if config.head == "lm":
-            x = tap("logits", F.linear(x, self.unembedding))
+            x = tap("logits", F.linear(x, self.embedding.W_E.weight) if self.W_U is None else self.W_U(x))
         return x, None if cache is None else replace(cache, layers=layers, k_pos=k_pos, real=k_real)
 
     def _geometry(self, q_pos: Tensor, k_pos: Tensor, real: Tensor | None, sees_all: bool) -> Geometry:
@@ -162,11 +163,6 @@ class Model(nn.Module):
         mask = None if plain and sees_all else masks.mask(config, q_pos, k_pos, real)
         is_causal = plain and q_pos is k_pos  # nothing was cached: the mask is square
         return Geometry(mask, is_causal, rope.rotation(config, q_pos) if config.position == "rope" else None)
-
-    @property
-    def unembedding(self) -> Tensor:
-        """W_U [vocab, model]: the embedding matrix itself where the two are tied."""
-        return self.embedding.W_E.weight if self.W_U is None else self.W_U.weight
 
 
 class Decoder(Model):

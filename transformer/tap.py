@@ -88,9 +88,16 @@ class RecordingTap(Tap):
         return any((name := self._path + n) in self._kept or name in self._edits for n in names)
 
     def __truediv__(self, part: str | int) -> "RecordingTap":
-        below = object.__new__(RecordingTap)
-        below.__dict__.update(self.__dict__, _path=f"{self._path}{part}.")
-        return below
+        return self._with(_path=f"{self._path}{part}.")
+
+    def fresh(self) -> "RecordingTap":
+        """The same decisions with an empty trace, for the next run."""
+        return self._with(trace=Trace())
+
+    def _with(self, **changed) -> "RecordingTap":
+        tap = object.__new__(RecordingTap)
+        tap.__dict__.update(self.__dict__, **changed)
+        return tap
 
 
 def _matches(pattern: str, name: str) -> bool:
