@@ -2,12 +2,21 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from transformer.config import Config
 from transformer.norms import make_norm
 from transformer.positions import sinusoidal
 from transformer.tap import Tap
+
+
+def table(rows: int, d_model: int) -> nn.Embedding:
+    """An embedding table [rows, d_model] without values: ``models.initialise`` or a checkpoint gives them.
+
+    (nn.Embedding's own initialisation on the meta device imports sympy, a second on its own.)
+    """
+    return nn.Embedding.from_pretrained(torch.empty(rows, d_model), freeze=False)
 
 
 class Embedding(nn.Module):
@@ -19,9 +28,9 @@ class Embedding(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        self.W_E = nn.Embedding(config.vocab_size, config.d_model)
-        self.W_P = nn.Embedding(config.max_len, config.d_model) if config.position == "learned" else None
-        self.W_G = nn.Embedding(config.n_segments, config.d_model) if config.n_segments else None
+        self.W_E = table(config.vocab_size, config.d_model)
+        self.W_P = table(config.max_len, config.d_model) if config.position == "learned" else None
+        self.W_G = table(config.n_segments, config.d_model) if config.n_segments else None
         self.norm = make_norm(config) if config.embed_norm else None
         self.dropout = nn.Dropout(config.dropout)
 
