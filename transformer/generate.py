@@ -81,7 +81,7 @@ def _steps(
     tap: RecordingTap,
 ) -> Iterator[Step]:
     cache = Cache.empty(model.config.n_layers)
-    generator = None if seed is None else torch.Generator(ids.device).manual_seed(seed)
+    generator = None if seed is None else torch.Generator().manual_seed(seed)  # on the CPU: see sampling.dice
     for t in range(max_new_tokens):
         tap = tap.fresh()
         with torch.no_grad():  # entered anew each step: a generator must not leave its mode behind in the caller's thread

@@ -1,5 +1,7 @@
 """From logits to a choice: temperature, truncation, and the draw."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -17,33 +19,60 @@ def probabilities(
     top_k keeps the k most probable (Fan et al. 2018, arXiv:1805.04833); top_p the fewest whose probabilities reach p,
     the nucleus (Holtzman et al. 2020, arXiv:1904.09751); min_p those with at least min_p times the largest probability
     (Nguyen et al. 2024, arXiv:2407.01082). The filters apply in that order, after the temperature; the most probable
-    entry always stays.
+    entry always stays; of equal entries the one with the lower index ranks first.
 
-    logits [..., vocab] -> [..., vocab], rows sum to 1, float32.
+    logits [..., vocab] -> [..., vocab], rows sum to 1, float32 (computed in float64, so that where a cut falls does not
+    hang on rounding).
     Raises ValueError for a temperature below 0, top_k below 1, top_p outside (0, 1] or min_p outside [0, 1].
     """
     check(temperature, top_k, top_p, min_p)
-    logits = logits.float()
+    p = tempered(logits, temperature)
+    if top_k is None and top_p is None and min_p is None:
+        return p.float()
+    ranked, order = p.sort(dim=-1, descending=True, stable=True)
+    kept = cuts(ranked, top_k, top_p, min_p).kept  # [...]
+    ranks = torch.arange(p.shape[-1], device=p.device)
+    ranked = ranked.where(ranks < kept[..., None], 0.0)
+    ranked = ranked / ranked.sum(-1, keepdim=True)
+    return torch.empty_like(p).scatter(-1, order, ranked).float()
+
+
+def tempered(logits: Tensor, temperature: float) -> Tensor:
+    """softmax(ℓ / T), nothing cut.   logits [..., vocab] -> [..., vocab], float64."""
+    logits = logits.double()
     if temperature == 0:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
     # Shifting by the largest first keeps ℓ / T finite for tiny temperatures.
-    p = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
-    if top_k is None and top_p is None and min_p is None:
-        return p
-    ranked, order = p.sort(dim=-1, descending=True, stable=True)
-    keep = torch.ones_like(ranked, dtype=torch.bool)
+    return ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+
+
+class Cuts(NamedTuple):
+    """How many entries, counted from the most probable, are left after each filter in turn; each [...]."""
+
+    top_k: Tensor
+    top_p: Tensor
+    min_p: Tensor
+
+    @property
+    def kept(self) -> Tensor:
+        """How many are left in the end: each filter keeps a head of the ranking, so a number says it all."""
+        return self.min_p
+
+
+def cuts(ranked: Tensor, top_k: int | None = None, top_p: float | None = None, min_p: float | None = None) -> Cuts:
+    """Where each filter cuts probabilities that are sorted in descending order.   ranked [..., vocab]"""
+    ranks = torch.arange(ranked.shape[-1], device=ranked.device)
+    after_k = after_p = after_m = torch.full(ranked.shape[:-1], ranked.shape[-1], device=ranked.device)
     if top_k is not None:
-        keep[..., top_k:] = False
-    if top_p is not None:
-        kept = ranked.where(keep, 0.0)
-        before = kept.cumsum(-1) - kept
-        keep &= before < top_p * kept.sum(-1, keepdim=True)
+        after_k = after_p = after_m = after_k.clamp(max=top_k)
+    if top_p is not None and top_p < 1:
+        left = ranked.where(ranks < after_k[..., None], 0.0)
+        before = left.cumsum(-1) - left  # what the more probable ones already hold
+        reached = before >= top_p * left.sum(-1, keepdim=True)
+        after_p = after_m = (~reached & (ranks < after_k[..., None])).sum(-1)
     if min_p is not None:
-        keep &= ranked >= min_p * ranked[..., :1]
-    keep[..., 0] = True
-    ranked = ranked.where(keep, 0.0)
-    ranked = ranked / ranked.sum(-1, keepdim=True)
-    return torch.empty_like(p).scatter(-1, order, ranked)
+        after_m = ((ranked >= min_p * ranked[..., :1]) & (ranks < after_p[..., None])).sum(-1)
+    return Cuts(after_k, after_p, after_m)
 
 
 def entropy(p: Tensor) -> Tensor:
@@ -51,9 +80,30 @@ def entropy(p: Tensor) -> Tensor:
     return torch.special.entr(p).sum(-1)
 
 
+def dice(seed: int, n: int) -> Tensor:
+    """The first n numbers in [0, 1) that a seed rolls, float64 [n]: ``generate(seed=seed)`` spends one a token.
+
+    Always rolled on the CPU, so a seed writes the same text on every device.
+    """
+    return torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
 def draw(p: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """One index a row, each with its probability.   p [..., vocab] -> [...]."""
-    return torch.multinomial(p.reshape(-1, p.shape[-1]), 1, generator=generator).view(p.shape[:-1])
+    """One index a row, each with its probability: a CPU generator rolls u, ``pick`` finds it.   p [..., vocab] -> [...]."""
+    return pick(p, torch.rand(p.shape[:-1], generator=generator, dtype=torch.float64).to(p.device))
+
+
+def pick(p: Tensor, u: Tensor | float) -> Tensor:
+    """The entry that u in [0, 1) falls on when all are laid end to end on a ruler of length 1, the most probable first.
+
+    p [..., vocab] (rows need not sum to exactly 1), u [...] -> [...]. An entry of probability 0 is never picked.
+    """
+    ranked, order = p.double().sort(dim=-1, descending=True, stable=True)
+    ends = ranked.cumsum(-1)  # where each entry's piece of the ruler ends
+    u = torch.as_tensor(u, dtype=torch.float64, device=p.device) * ends[..., -1]
+    rank = torch.searchsorted(ends, u[..., None], right=True)
+    last = (ranked > 0).sum(-1, keepdim=True) - 1  # u just under 1 may round up to the very end
+    return order.gather(-1, rank.minimum(last)).squeeze(-1)
 
 
 def check(temperature: float, top_k: int | None, top_p: float | None, min_p: float | None) -> None:

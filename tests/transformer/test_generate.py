@@ -1,0 +1,160 @@
+"""Generation and the prefix cache: cached = uncached, step by step = in one go, greedy = Hugging Face's greedy."""
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import transformer
+from transformer import sampling
+from transformer.prefix import PrefixCache
+
+PROMPT = [5, 17, 3, 88, 41]
+
+
+def decoder(position="rope", **options):
+    config = transformer.Config(
+        vocab_size=120, d_model=32, n_layers=3, n_heads=4, n_kv_heads=2, position=position, max_len=64, **options
+    )
+    return sharp(transformer.build(config, seed=0).eval())
+
+
+def sharp(model):
+    """Random weights of usual size give almost uniform logits, which would test nothing: make them say something."""
+    with torch.no_grad():
+        model.embedding.W_E.weight.mul_(20)
+    return model
+
+
+def tokens(model, ids=PROMPT, **settings):
+    return [step.token for step in transformer.generate(model, ids, exact=True, **settings)]
+
+
+@pytest.mark.parametrize("position", ["rope", "learned", "sinusoidal", "none"])
+def test_cached_generation_equals_reading_everything_anew(position):
+    model, ids = decoder(position), list(PROMPT)
+    for step in transformer.generate(model, PROMPT, max_new_tokens=24, temperature=0, exact=True):
+        logits = model.run(ids).output[0, -1]
+        torch.testing.assert_close(step.logits, logits, rtol=1e-5, atol=1e-5)
+        assert step.token == logits.argmax()
+        assert step.probability == pytest.approx(logits.softmax(-1).max().item(), rel=1e-4)
+        ids.append(step.token)
+
+
+def test_greedy_equals_huggingface_greedy():
+    theirs_config = LlamaConfig(
+        vocab_size=120, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=True, rope_theta=10_000.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    theirs = LlamaForCausalLM(theirs_config).eval()
+    with torch.no_grad():
+        theirs.model.embed_tokens.weight.mul_(20)
+    ours = transformer.from_state_dict("llama", theirs_config.to_dict(), theirs.state_dict())
+    expected = theirs.generate(torch.tensor([PROMPT]), max_new_tokens=24, do_sample=False, eos_token_id=None)
+    assert tokens(ours, max_new_tokens=24, temperature=0) == expected[0, len(PROMPT) :].tolist()
+
+
+def test_a_seed_repeats_the_text_and_another_writes_another():
+    model = decoder()
+    one = tokens(model, max_new_tokens=20, temperature=1.5, seed=1)
+    assert one == tokens(model, max_new_tokens=20, temperature=1.5, seed=1)
+    assert one != tokens(model, max_new_tokens=20, temperature=1.5, seed=2)
+
+
+def test_the_whole_process_state_plays_no_part_in_a_seeded_text():
+    model = decoder()
+    torch.manual_seed(1)
+    one = tokens(model, max_new_tokens=10, seed=3)
+    torch.manual_seed(2)
+    assert one == tokens(model, max_new_tokens=10, seed=3)
+
+
+def test_probability_is_that_of_the_distribution_drawn_from():
+    model = decoder()
+    for step in transformer.generate(model, PROMPT, max_new_tokens=8, temperature=0.7, top_k=5, seed=0, exact=True):
+        q = sampling.probabilities(step.logits, 0.7, top_k=5)
+        assert step.probability == q[step.token] > 0
+
+
+@pytest.mark.parametrize("setting", [{"temperature": 0}, {}, {"temperature": 1.7, "top_p": 0.8}, {"top_k": 7, "min_p": 0.05}])
+def test_separate_steps_write_what_one_call_writes(setting):
+    """As the page does it: each step only knows the ids so far, the settings, the seed and its own number."""
+    model, written = decoder(), []
+    prefixes = PrefixCache(model)
+    for u in sampling.dice(11, 16).tolist():
+        p = sampling.probabilities(prefixes.logits(PROMPT, written), **setting)
+        written.append(int(sampling.pick(p, u)))
+    assert written == tokens(model, max_new_tokens=16, seed=11, **setting)
+
+
+def test_prefix_logits_are_the_generators_bit_for_bit_whichever_way_one_came():
+    model = decoder()
+    steps = list(transformer.generate(model, PROMPT, max_new_tokens=12, seed=5, exact=True))
+    written = [step.token for step in steps]
+    cold, walked = PrefixCache(model), PrefixCache(model)
+    assert torch.equal(cold.logits(PROMPT, written[:11]), steps[11].logits)
+    for t in (3, 0, 11, 7, 11):  # forward, back, far ahead, back, again
+        assert torch.equal(walked.logits(PROMPT, written[:t]), steps[t].logits)
+    # another token in the middle must not disturb what was written after the first choice
+    other = [*written[:4], (written[4] + 1) % 120]
+    torch.testing.assert_close(walked.logits(PROMPT, other), model.run(PROMPT + other).output[0, -1], rtol=1e-5, atol=1e-5)
+    assert torch.equal(walked.logits(PROMPT, written[:11]), steps[11].logits)
+
+
+def test_a_step_reads_one_token_and_going_back_reads_none(monkeypatch):
+    model = decoder()
+    prefixes, read, extend = PrefixCache(model), [], model.extend
+    monkeypatch.setattr(model, "extend", lambda ids, *a, **k: (read.append(ids.shape[1]), extend(ids, *a, **k))[1])
+    prefixes.logits(PROMPT)
+    prefixes.logits(PROMPT, [7])
+    prefixes.logits(PROMPT, [7, 9])
+    prefixes.logits(PROMPT, [7])
+    prefixes.logits(PROMPT)
+    assert read == [len(PROMPT), 1, 1]
+
+
+def test_prefix_memory_is_bounded_and_what_was_dropped_is_read_again():
+    model = decoder()
+    prefixes = PrefixCache(model, most_bytes=200_000)
+    first = prefixes.logits(PROMPT).clone()
+    for i in range(60):
+        prefixes.logits([i, *PROMPT])
+        assert prefixes.nbytes <= 200_000
+    assert torch.equal(prefixes.logits(PROMPT), first)
+
+
+def test_generation_stops_where_told_and_where_positions_end():
+    model = decoder("learned")
+    all_tokens = tokens(model, max_new_tokens=20, temperature=0)
+    stop = all_tokens[6]
+    assert tokens(model, max_new_tokens=20, temperature=0, stop=stop) == all_tokens[: all_tokens.index(stop) + 1]
+    assert len(tokens(model, max_new_tokens=500, temperature=0)) == 64 - len(PROMPT) + 1
+
+
+@pytest.mark.parametrize("wrong, said", [
+    ({"max_new_tokens": -1}, "max_new_tokens"), ({"temperature": -1.0}, "temperature"), ({"top_k": 0}, "top_k"),
+    ({"record": "layers.9.attention.A"}, "no tensor"), ({"ids": []}, "no token"), ({"ids": [500]}, "outside"),
+    ({"ids": [[1], [2]]}, "one text"),
+])  # fmt: skip
+def test_bad_calls_are_refused_at_the_call_in_one_sentence(wrong, said):
+    ids = wrong.pop("ids", PROMPT)
+    with pytest.raises(ValueError, match=said):
+        transformer.generate(decoder(), ids, **wrong)
+
+
+def test_an_encoder_has_no_next_token():
+    encoder = transformer.build(transformer.Config(kind="encoder", vocab_size=50, d_model=16, n_heads=2), seed=0)
+    with pytest.raises(ValueError, match="only a decoder"):
+        transformer.generate(encoder, [1, 2])
+    with pytest.raises(ValueError, match="only a decoder"):
+        PrefixCache(encoder)
+
+
+def test_prefix_refuses_what_the_model_cannot_read():
+    prefixes = PrefixCache(decoder("learned"))
+    with pytest.raises(ValueError, match="no token"):
+        prefixes.logits([])
+    with pytest.raises(ValueError, match="outside the vocabulary"):
+        prefixes.logits(PROMPT, [5000])
+    with pytest.raises(ValueError, match="positions"):
+        prefixes.logits([1] * 64, [2])
