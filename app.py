@@ -1,0 +1,24 @@
+"""The router: page config, navigation, nothing else. `streamlit run app.py`"""
+
+import streamlit as st
+
+from pages.shared import models, style, url
+from pages.shared.lessons import HOME, sections
+
+st.set_page_config(page_title="Glassformer", page_icon=":material/blur_on:", layout="wide")
+style.apply()
+page = st.navigation({
+    section: [
+        st.Page(entry.file, title=entry.title, icon=entry.icon, url_path=entry.url_path, default=entry is HOME)
+        for entry in entries
+    ]
+    for section, entries in sections().items()
+})
+style.freeze_once()
+models.warm()
+models.sidebar()
+url.open_page(page.url_path)
+notices = st.container(key="gf-notices")
+page.run()
+with notices:
+    url.report()

@@ -1,0 +1,68 @@
+"""Declare a browser component from its files, and pack arrays for it.
+
+A component lives in assets/components/<name>/index.js (an ES module with a default export) and, if it likes, style.css.
+assets/components/common.js is put in front of every index.js as the object `gf`; its head says what it offers.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+if TYPE_CHECKING:
+    from streamlit.components.v2.types import ComponentRenderer
+
+FOLDER = Path(__file__).parent.parent / "assets" / "components"
+# float16 goes out as such and common.js widens it: half the bytes on a slow classroom network.
+DTYPES = ("float32", "float16", "uint8", "int8", "uint16", "int16", "int32")
+
+
+@functools.cache
+def declare(name: str) -> ComponentRenderer:
+    """The mounting function of assets/components/<name>: call it with data=pack(...), key=..., height=..., on_x_change=...
+
+    ValueError where there is no such component.
+    """
+    script = FOLDER / name / "index.js"
+    if not script.is_file():
+        raise ValueError(f"There is no component {name!r}: {script.relative_to(FOLDER.parent.parent)} is missing.")
+    style = FOLDER / name / "style.css"
+    css = _inline((FOLDER / "common.css").read_text("utf-8"))
+    if style.is_file():
+        css += _inline(style.read_text("utf-8"))
+    js = _inline((FOLDER / "common.js").read_text("utf-8")) + _inline(script.read_text("utf-8"))
+    return st.components.v2.component(f"glassformer_{name}", css=css, js=js)
+
+
+def pack(header: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """One message for a component: a JSON header and named arrays; gf.unpack(data) gives both back in the browser.
+
+    Layout: uint32 length of the header, the header (UTF-8 JSON, with "arrays": name -> dtype, shape, offset), then the
+    arrays little-endian, each from a multiple of 8 bytes. ValueError on a dtype that the browser has no array for.
+    """
+    table: dict[str, dict[str, object]] = {}
+    chunks: list[bytes] = []
+    offset = 0
+    for name, array in arrays.items():
+        if array.dtype.name not in DTYPES:
+            raise ValueError(f"Array {name!r} is {array.dtype}; a component takes {', '.join(DTYPES)}.")
+        raw = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        table[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "offset": offset}
+        padded = -len(raw) % 8
+        chunks += [raw, b"\0" * padded]
+        offset += len(raw) + padded
+    head = json.dumps({**header, "arrays": table}, ensure_ascii=False, allow_nan=False).encode()
+    head += b" " * (-(len(head) + 4) % 8)
+    return struct.pack("<I", len(head)) + head + b"".join(chunks)
+
+
+def _inline(source: str) -> str:
+    # Streamlit takes a string without a line break for a file path as soon as it holds "/", "[" or "*".
+    return source if source.endswith("\n") else source + "\n"

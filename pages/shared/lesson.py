@@ -1,0 +1,247 @@
+"""The frame of a lesson: title, text, picture and controls, formula, prose, prediction, code, interview, sources.
+
+    lesson = Lesson("A2")
+    lesson.header(look_for="Most heads look at the first token; a few do something else.")
+    text = lesson.text("The quick brown fox", examples={"repetition": "a b c a b c"})
+    reading = lesson.read(text, record=("*.attention.A",))
+    picture, controls = lesson.stage()
+    with controls:
+        layer = st.slider("Layer", 0, reading.config.n_layers - 1, 12, key="layer", bind="query-params")
+    with picture:
+        lesson.chart(charts.attention.heatmap(...), key="map", alt="Attention weights of layer 12")
+    lesson.formula(r"\\attention{A} = \\operatorname{softmax}(\\query{Q}\\key{K}^\\top/\\sqrt{d_k})", shapes=[...])
+    ...
+
+Every part can be hidden by a link (`?hide=prose,predict`); a hidden part does no work. Text given to the frame is
+Markdown; a role colours a word as `\\query{Q}`, in a formula as in prose.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import altair as alt
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from charts import component, theme
+from pages.shared import downloads, models, url
+from pages.shared.lessons import Entry, lesson as lesson_entry
+
+Shape = tuple[str, Sequence[int | str], theme.Role]  # symbol (LaTeX), axes such as ("head 9", "query 12", 64), role
+
+
+class Lesson:
+    """One lesson page, drawn top to bottom by calling its methods in the order of the anatomy."""
+
+    def __init__(self, row: str) -> None:
+        self.entry: Entry = lesson_entry(row)
+        self.palette: theme.Palette = theme.palette(st.context.theme.type)
+        self._chip: DeltaGenerator | None = None
+        self._actions: DeltaGenerator | None = None
+        self._under_text: DeltaGenerator | None = None
+
+    def shows(self, part: str) -> bool:
+        """Whether the link leaves this part (or control, by any name the page gives it) on the page."""
+        return not url.hidden(part)
+
+    def header(self, look_for: str, model: models.Reading | None = None) -> None:
+        """Title, model chip, actions, and the one sentence that says what to look for."""
+        with st.container(key="gf-header", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            with st.container(horizontal=True, vertical_alignment="center", width="content", key="gf-title"):
+                st.title(self.entry.title, anchor=False)
+                self._chip = st.empty()
+            with st.container(horizontal=True, vertical_alignment="center", width="content", key="gf-actions"):
+                component.declare("actions")(key="actions", data={"lesson": self.entry.url_path}, width="content")
+                self._actions = st.container(width="content", key="gf-download")
+        if self.shows("look"):
+            with st.container(key="gf-look"):
+                st.markdown(f"**What to look for.** {self._prose(look_for)}")
+        if model is not None:
+            self._show_model(model)
+
+    def text(self, default: str, examples: Mapping[str, str] | Sequence[str] = (), key: str = "text") -> str:
+        """The learner's text, kept in the URL, with example chips. Examples: label -> text, or texts that label themselves."""
+        options = dict(examples) if isinstance(examples, Mapping) else {text: text for text in examples}
+        if not self.shows("text"):
+            return st.query_params.get(key, default)
+        with st.container(key="gf-text"):
+            typed = st.text_input("Your text", default, key=key, bind="query-params", placeholder="Type a sentence",
+                                  icon=":material/edit:")
+            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="gf-examples"):
+                for label, example in options.items():
+                    st.button(label, key=f"{key}_{label}", type="tertiary", on_click=_set, args=(key, example))
+                self._under_text = st.container(width="content", key="gf-tokens")
+        return typed
+
+    def read(self, text: str, record: Iterable[str]) -> models.Reading:
+        """The chosen model's reading of the text; a text it cannot take gives one sentence and the last good reading."""
+        record = tuple(record)
+        last = f"_last_{self.entry.row}"
+        try:
+            with st.spinner("Reading the text…", show_time=True):
+                reading = models.read(text, record)
+        except ValueError as problem:
+            (self._under_text or st).warning(str(problem), icon=":material/info:")
+            reading = st.session_state.get(last)
+            if reading is None:
+                st.stop()
+        else:
+            st.session_state[last] = reading
+            if self._under_text is not None:
+                most = models.limit(reading.model, record)
+                self._under_text.caption(f"{len(reading.ids)} tokens of at most {most}")
+        self._show_model(reading)
+        return reading
+
+    def stage(self, controls: float = 0.38) -> tuple[DeltaGenerator, DeltaGenerator]:
+        """(picture, controls) side by side, the picture first on a phone. `controls`: their width beside the picture's 1."""
+        with st.container(key="gf-stage"):
+            picture, panel = st.columns([1.0, controls], gap="large")
+        return picture.container(key="gf-picture"), panel.container(key="gf-controls")
+
+    def chart(self, figure: go.Figure | alt.TopLevelMixin, key: str, alt_text: str) -> None:
+        """A Plotly or Altair figure in the page's theme. Constant `key`: zoom and selection survive a new figure."""
+        if isinstance(figure, go.Figure):
+            figure.update_layout(template=theme.plotly_template(self.palette), uirevision=key)
+            st.plotly_chart(figure, key=key, theme=None, alt=alt_text, config=PLOTLY_CONFIG)
+        else:
+            st.altair_chart(figure.configure(**theme.altair_config(self.palette)), key=key, theme=None, alt=alt_text)
+
+    def formula(self, latex: str, shapes: Sequence[Shape] = (), numbers: str | Callable[[], str] | None = None) -> None:
+        """The formula in role colours, the shape of every tensor in it, and on demand this picture's numbers put in."""
+        if not self.shows("formula"):
+            return
+        with st.container(key="gf-formula"):
+            st.latex(theme.paint(latex, self.palette))
+            if shapes:
+                st.markdown(" &emsp; ".join(self._shape(*shape) for shape in shapes), text_alignment="center")
+            if numbers is not None and st.toggle("Put this picture's numbers in", key="numbers", bind="query-params"):
+                st.latex(theme.paint(numbers() if callable(numbers) else numbers, self.palette))
+
+    def prose(self, what: str, why: str, catch: str | None = None) -> None:
+        """Two short paragraphs, and the Catch: what most explanations get wrong."""
+        if not self.shows("prose"):
+            return
+        with st.container(key="gf-prose"):
+            left, right = st.columns(2, gap="large")
+            left.markdown(f"##### What happens\n{self._prose(what)}")
+            right.markdown(f"##### Why it matters\n{self._prose(why)}")
+            if catch:
+                with st.container(key="gf-catch"):
+                    st.markdown(f"**The catch.** {self._prose(catch)}")
+
+    def predict(self, question: str, options: Sequence[str], answer: str,
+                reveal: str | Callable[[], None]) -> None:
+        """One question whose answer the picture shows: the learner commits first, then sees it. `answer` is an option."""
+        if not self.shows("predict"):
+            return
+        if answer not in options:
+            raise ValueError(f"The answer {answer!r} is not one of the options {list(options)}.")
+        committed = f"_committed_{self.entry.row}"
+        with st.container(key="gf-predict"):
+            st.markdown(f"##### Predict, then look\n{self._prose(question)}")
+            done = committed in st.session_state
+            choice = st.radio("Your prediction", options, index=None, key="prediction", disabled=done,
+                              label_visibility="collapsed")
+            if not done:
+                st.button("Commit and reveal", key="commit", disabled=choice is None, type="primary",
+                          on_click=_set, args=(committed, choice))
+                return
+            mine = st.session_state[committed]
+            verdict = "Right." if mine == answer else f"You said “{mine}”; it is “{answer}”."
+            (st.success if mine == answer else st.info)(verdict, icon=":material/check:" if mine == answer else None)
+            if callable(reveal):
+                reveal()
+            else:
+                st.markdown(self._prose(reveal))
+
+    def code(self, functions: Sequence[Callable | type] = (), snippet: str = "") -> None:
+        """The very functions that computed the picture, and a notebook snippet that gives the same numbers."""
+        if not self.shows("code"):
+            return
+        with st.container(key="gf-code"):
+            if functions:
+                with st.expander("Code: what computed this picture", icon=":material/code:"):
+                    for function in functions:
+                        st.caption(f"`{function.__module__}.{function.__qualname__}`")
+                        st.code(inspect.getsource(function), language="python")
+            if snippet:
+                with st.expander("In a notebook: the same numbers", icon=":material/terminal:"):
+                    st.code(inspect.cleandoc(snippet), language="python")
+
+    def interview(self, questions: Sequence[tuple[str, str]]) -> None:
+        """Questions as an interviewer asks them, each with its answer underneath."""
+        if not self.shows("interview"):
+            return
+        with st.container(key="gf-interview"), st.expander("In an interview", icon=":material/forum:"):
+            for question, answer in questions:
+                st.markdown(f"**{self._prose(question)}**\n\n{self._prose(answer)}")
+
+    def sources(self, references: Sequence[str]) -> None:
+        """Where this comes from, each a line of Markdown."""
+        if not self.shows("sources"):
+            return
+        with st.container(key="gf-sources"), st.expander("Sources", icon=":material/menu_book:"):
+            st.markdown("\n".join(f"- {reference}" for reference in references))
+
+    def downloads(self, figure: go.Figure | alt.TopLevelMixin | None = None,
+                  table: pd.DataFrame | Mapping[str, Sequence] | None = None, config: Mapping | None = None) -> None:
+        """The figure as SVG and PNG (Altair; Plotly has its own button), its data as CSV, its setting as JSON.
+
+        The bytes are made when the learner presses, not before.
+        """
+        if not self.shows("downloads") or self._actions is None:
+            return
+        stem = self.entry.url_path
+        with self._actions.popover("Download", icon=":material/download:", type="tertiary"):
+            if isinstance(figure, alt.TopLevelMixin):
+                chart = figure.configure(**theme.altair_config(self.palette))
+                background = self.palette.background
+                self._download("Picture, SVG", lambda: downloads.altair_svg(chart, background), f"{stem}.svg")
+                self._download("Picture, PNG", lambda: downloads.altair_png(chart, background), f"{stem}.png")
+            if table is not None:
+                self._download("Data, CSV", lambda: downloads.csv(table), f"{stem}.csv")
+            if config is not None:
+                self._download("Setting, JSON", lambda: json.dumps(dict(config), indent=2, default=str), f"{stem}.json")
+
+    def _shape(self, symbol: str, axes: Sequence[int | str], role: theme.Role) -> str:
+        painted = theme.paint(rf"\{role}{{{symbol}}}", self.palette)
+        return f"${painted}$ `[{', '.join(map(str, axes))}]`"
+
+    def _download(self, label: str, make: Callable[[], str | bytes], file_name: str) -> None:
+        st.download_button(label, make, file_name, on_click="ignore", type="tertiary", width="stretch",
+                           key=f"download_{file_name}")
+
+    def _show_model(self, reading: models.Reading) -> None:
+        if self._chip is not None and self.shows("model"):
+            label = reading.title if reading.label == "tiny" else f"{reading.title} · {reading.label}"
+            colour = {"live": "green", "recorded": "orange", "tiny": "gray"}[reading.label]
+            self._chip.badge(label, color=colour)
+
+    def _prose(self, markdown: str) -> str:
+        r"""`\query{Q}` coloured: as LaTeX between dollar signs, as a Markdown colour elsewhere."""
+        parts = re.split(r"(\$\$?[^$]+\$\$?)", markdown)
+        return "".join(theme.paint(part, self.palette) if part.startswith("$") else _ROLE_WORD.sub(_colour_word, part)
+                       for part in parts)
+
+
+PLOTLY_CONFIG = {
+    "displaylogo": False, "modeBarButtons": [["toImage"]],
+    "toImageButtonOptions": {"format": "svg", "filename": "glassformer", "scale": 1},
+}
+_ROLE_WORD = re.compile(r"\\(" + "|".join(theme.ROLES) + r")\{([^{}]*)\}")
+
+
+def _colour_word(match: re.Match[str]) -> str:
+    colour = theme.MARKDOWN_COLOUR.get(match[1])
+    return f":{colour}[**{match[2]}**]" if colour else f"**{match[2]}**"
+
+
+def _set(key: str, value: object) -> None:
+    st.session_state[key] = value

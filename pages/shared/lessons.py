@@ -1,0 +1,48 @@
+"""The one table of lessons: the router, the tests and the README's list are all read from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One lesson: its row in the curriculum, its title, its page file and its place in the navigation."""
+
+    row: str
+    title: str
+    file: str
+    section: str
+    url_path: str
+    icon: str
+
+
+LESSONS: tuple[Entry, ...] = (
+    Entry("A1", "Walkthrough", "pages/inside/walkthrough.py", "Inside a real model", "walkthrough", ":material/route:"),
+    Entry("A2", "Attention maps", "pages/inside/attention_maps.py", "Inside a real model", "attention-maps",
+          ":material/grid_on:"),
+    Entry("A3", "Next token", "pages/inside/next_token.py", "Inside a real model", "next-token",
+          ":material/casino:"),
+    Entry("C3", "Rotary position", "pages/position/rope.py", "Position", "rope", ":material/360:"),
+    Entry("D4", "Activations", "pages/block/activations.py", "The block", "activations", ":material/show_chart:"),
+    Entry("F2", "Softmax temperature", "pages/training/temperature.py", "Training", "temperature",
+          ":material/thermostat:"),
+    Entry("G1", "Where the FLOPs go", "pages/cost/flops.py", "Cost", "flops", ":material/speed:"),
+)
+HOME = LESSONS[0]
+
+
+def lesson(row: str) -> Entry:
+    """The entry of a curriculum row such as "A2"; ValueError names the rows there are."""
+    for entry in LESSONS:
+        if entry.row == row:
+            return entry
+    raise ValueError(f"There is no lesson {row!r}; the lessons are {', '.join(entry.row for entry in LESSONS)}.")
+
+
+def sections() -> dict[str, list[Entry]]:
+    """Section title -> its lessons, in the order of the table."""
+    grouped: dict[str, list[Entry]] = {}
+    for entry in LESSONS:
+        grouped.setdefault(entry.section, []).append(entry)
+    return grouped

@@ -1,0 +1,207 @@
+"""Which model the learner reads with, and its reading of a text.
+
+`sidebar()` (called by the router) shows the choice, the download and its progress. `read(text, record)` gives the tensors
+of one run as NumPy arrays: live where the chosen model is here, else recorded, else from the tiny model; `Reading.label`
+says which, and the page shows it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import streamlit as st
+
+import transformer
+from pages.shared import recorded
+from pages.shared.shelf import Shelf
+from transformer.pretrained.fetch import fetch, is_fetched
+
+Label = Literal["live", "recorded", "tiny"]
+
+TITLES = {"smollm2-135m": "SmolLM2-135M", "minilm-l6": "MiniLM-L6", "tiny": "Tiny model"}
+ABOUT = {
+    "smollm2-135m": "decoder, 135 M parameters, 93 MB to fetch",
+    "minilm-l6": "encoder, 23 M parameters, 84 MB to fetch",
+    "tiny": "trained on Shakespeare, always here",
+}
+DEFAULT = "smollm2-135m"
+AUTO_FETCH = "GLASSFORMER_AUTO_FETCH"  # "0" leaves the network alone until the learner presses the button
+TRACE_BYTES = 64 * 2**20               # the most that one reading may keep
+CACHE_BYTES = 256 * 2**20              # the most that all kept readings together may hold
+MOST_TOKENS = 512                      # beyond this no picture on these pages can be read any more
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One run of one model on one text: the tensors a page draws. Arrays are read-only and batch comes first."""
+
+    model: str
+    label: Label
+    text: str
+    config: transformer.Config
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.model]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+
+@st.cache_resource(show_spinner=False)
+def shelf() -> Shelf:
+    return Shelf(transformer.load, fetch, lambda name: name == "tiny" or is_fetched(name))
+
+
+def warm() -> None:
+    """Start what every page will want: the tiny model, and SmolLM2 (fetched unless the user has turned that off)."""
+    shelf().start("tiny", fetch=False)
+    shelf().start(DEFAULT, fetch=os.environ.get(AUTO_FETCH, "1") != "0")
+
+
+def chosen() -> str:
+    """The model picked in the sidebar."""
+    return st.session_state.get("model", DEFAULT)
+
+
+def sidebar() -> None:
+    """The choice of model with its state; the router calls it once a run, before the page."""
+    with st.sidebar.container(key="gf-model"):
+        st.selectbox("Model", list(TITLES), key="model", bind="query-params",
+                     help="What reads your text; `transformer.load` takes the same name.")
+        busy = shelf().status(chosen()).busy
+        st.fragment(_state, run_every=0.5 if busy else None)(chosen(), busy)
+
+
+def read(text: str, record: Iterable[str]) -> Reading:
+    """The chosen model's reading of the text, or the nearest thing there is.
+
+    record: patterns of trace names, as `model.run` takes them. ValueError, one sentence, when the text is empty or too long.
+    """
+    record = tuple(record)
+    if not text.strip():
+        raise ValueError("There is nothing to read yet: type a word or a sentence.")
+    name = chosen()
+    ready = shelf().get(name)
+    if ready is None:
+        shelf().start(name, fetch=False)
+        if (found := _from_recording(name, text, record)) is not None:
+            return found
+        name, ready = "tiny", _tiny()
+    return _run(name, ready, text, record)
+
+
+def limit(name: str, record: Iterable[str]) -> int:
+    """The most tokens the model may be given when this much of it is recorded: its context, or what memory allows."""
+    config = _config(name)
+    if config is None:
+        return MOST_TOKENS
+    n = min(MOST_TOKENS, config.max_len)
+    while n > 1 and transformer.cost.trace_bytes(config, n, tuple(record)) > TRACE_BYTES:
+        n -= max(1, n // 16)
+    return n
+
+
+_kept: OrderedDict[tuple[str, tuple[int, ...], tuple[str, ...]], Reading] = OrderedDict()
+_kept_lock = threading.Lock()
+_run_lock = threading.Lock()  # one forward at a time: two would only fight for the same cores
+
+
+def _run(name: str, ready: tuple, text: str, record: tuple[str, ...]) -> Reading:
+    model, tokenizer = ready
+    most = limit(name, record)
+    if len(text) > 64 * most:  # no tokenizer packs more than this into a token: do not even tokenize
+        raise ValueError(f"This text is too long: {TITLES[name]} takes {most} tokens on this page.")
+    ids = tuple(tokenizer.encode(text))
+    if len(ids) > most:
+        raise ValueError(f"This text is {len(ids)} tokens long; {TITLES[name]} takes {most} on this page. Shorten it.")
+    key = (name, ids, record)
+    with _kept_lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+    with _run_lock:
+        run = model.run(list(ids), record=record)
+    arrays = {}
+    for trace_name, tensor in run.trace.items():
+        array = tensor.float().numpy()
+        array.flags.writeable = False
+        arrays[trace_name] = array
+    reading = Reading(name, "tiny" if name == "tiny" else "live", text, model.config, ids,
+                      tuple(tokenizer.pieces(list(ids))), MappingProxyType(arrays))
+    _keep(key, reading)
+    return reading
+
+
+def _keep(key: tuple[str, tuple[int, ...], tuple[str, ...]], reading: Reading) -> None:
+    # Kept as they are, read-only and shared, rather than in st.cache_data: that would copy every array on every rerun.
+    with _kept_lock:
+        _kept[key] = reading
+        while len(_kept) > 1 and sum(a.nbytes for r in _kept.values() for a in r.arrays.values()) > CACHE_BYTES:
+            _kept.popitem(last=False)
+
+
+def _from_recording(name: str, text: str, record: tuple[str, ...]) -> Reading | None:
+    recording = recorded.recordings().get((name, text))
+    if recording is None:
+        return None
+    wanted = [n for n in recording.names if any(fnmatchcase(n, pattern) for pattern in record)]
+    if not all(any(fnmatchcase(n, pattern) for n in wanted) for pattern in record):
+        return None  # the page wants more than was recorded
+    key = (f"{name} recorded", recording.ids, record)
+    with _kept_lock:
+        if key in _kept:
+            return _kept[key]
+    reading = Reading(name, "recorded", text, transformer.Config(**recording.config), recording.ids, recording.pieces,
+                      MappingProxyType(recording.arrays(wanted)))
+    _keep(key, reading)
+    return reading
+
+
+def _tiny() -> tuple:
+    ready = shelf().get("tiny")
+    if ready is None:  # in the first second of the process, before its thread is done
+        return _load_tiny()
+    return ready
+
+
+@st.cache_resource(show_spinner=False)
+def _load_tiny() -> tuple:
+    return transformer.load("tiny")
+
+
+def _config(name: str) -> transformer.Config | None:
+    ready = shelf().get(name)
+    return ready[0].config if ready else None
+
+
+def _state(name: str, was_busy: bool) -> None:
+    status = shelf().status(name)
+    if was_busy and not status.busy:
+        st.rerun(scope="app")  # it is here, or it failed: either way the pages show something else now
+    if status.state == "fetching":
+        st.progress(status.share, text=f"Fetching {TITLES[name]}: {status.share:.0%}")
+        st.button("Cancel", key="model_cancel", on_click=shelf().cancel, args=(name,), type="tertiary")
+    elif status.state == "loading":
+        st.caption(f"Loading {TITLES[name]}…")
+    elif status.state == "ready":
+        st.caption(ABOUT[name])
+    else:
+        if status.state == "failed":
+            st.error(status.problem, icon=":material/error:")
+        else:
+            st.caption(ABOUT[name])
+        label = "Try again" if status.state == "failed" else f"Fetch {TITLES[name]}"
+        st.button(label, key="model_fetch", icon=":material/download:", width="stretch", on_click=shelf().start,
+                  args=(name,), kwargs={"fetch": True})

@@ -1,0 +1,90 @@
+"""The models of this process: fetched and loaded in background threads, shared by every session, never loaded twice.
+
+No Streamlit here: threads report into plain objects, pages read them. `Shelf.status(name)` never blocks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+State = Literal["absent", "fetching", "loading", "ready", "failed"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a model is on its way here. `share` of the download is 0..1; `problem` is one sentence when it failed."""
+
+    state: State
+    share: float = 0.0
+    problem: str = ""
+
+    @property
+    def busy(self) -> bool:
+        return self.state in ("fetching", "loading")
+
+
+class Shelf:
+    """Models by name, each in one state.
+
+    load:     name -> (model, tokenizer); runs in a thread
+    fetch:    (name, progress=callable(done, total), cancel=threading.Event) -> path; runs in the same thread before load
+    fetched:  name -> whether load can succeed without the network
+    """
+
+    def __init__(self, load: Callable[[str], tuple[Any, Any]], fetch: Callable[..., object],
+                 fetched: Callable[[str], bool]) -> None:
+        self._load, self._fetch, self._fetched = load, fetch, fetched
+        self._lock = threading.Lock()
+        self._status: dict[str, Status] = {}
+        self._cancel: dict[str, threading.Event] = {}
+        self._models: dict[str, tuple[Any, Any]] = {}
+
+    def status(self, name: str) -> Status:
+        return self._status.get(name, Status("absent"))
+
+    def get(self, name: str) -> tuple[Any, Any] | None:
+        """(model, tokenizer) once the model is ready, else None."""
+        return self._models.get(name)
+
+    def start(self, name: str, *, fetch: bool) -> None:
+        """Bring the model here in the background, over the network only if `fetch`. Starting it twice does nothing."""
+        with self._lock:
+            if self.status(name).state in ("fetching", "loading", "ready"):
+                return
+            have = self._fetched(name)
+            if not have and not fetch:
+                return
+            self._cancel[name] = threading.Event()
+            self._status[name] = Status("loading" if have else "fetching")
+        threading.Thread(target=self._bring, args=(name, have), name=f"bring {name}", daemon=True).start()
+
+    def cancel(self, name: str) -> None:
+        """Stop a download; what has come down so far is kept for the next try."""
+        if name in self._cancel:
+            self._cancel[name].set()
+
+    def _bring(self, name: str, have: bool) -> None:
+        cancel = self._cancel[name]
+        try:
+            if not have:
+                self._fetch(name, progress=lambda done, total: self._say_share(name, done, total), cancel=cancel)
+            if cancel.is_set() and not have:
+                self._status[name] = Status("absent")
+                return
+            self._status[name] = Status("loading", share=1.0)
+            self._models[name] = self._load(name)
+            self._status[name] = Status("ready", share=1.0)
+        except Exception as problem:  # a thread has no caller: whatever it is, the page must be able to say it
+            self._status[name] = Status("absent") if cancel.is_set() else Status("failed", problem=_sentence(problem))
+
+    def _say_share(self, name: str, done: int, total: int | None) -> None:
+        self._status[name] = replace(self.status(name), share=min(1.0, done / total) if total else 0.0)
+
+
+def _sentence(problem: Exception) -> str:
+    if isinstance(problem, ValueError | RuntimeError | OSError) and str(problem):
+        return str(problem)
+    return f"The model could not be brought here ({type(problem).__name__}: {problem})."

@@ -1,0 +1,130 @@
+"""The URL is the state: what a link hides, what a component keeps in it, and one sentence about what it cannot mean.
+
+Widgets keep themselves in the URL with `bind="query-params"` and a `key`. What a browser component reports is kept by
+`url_state` / `set_url_state`. A teacher's link hides parts of a page: `?hide=prose,predict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+T = TypeVar("T")
+RESERVED = {"embed", "embed_options", "hide"}
+_GIVEN = "_url_given"        # page -> the parameters it was opened with
+_KNOWN = "_url_known"        # parameters that some component of this page keeps
+_PROBLEMS = "_url_problems"  # sentences found while the page was opening
+_SETTLED = "_url_settled"    # the query string right after the page corrected it
+
+
+def open_page(page: str) -> None:
+    """Note what the page was opened with; the router calls it before the page runs."""
+    if st.session_state.get("_url_page") != page:
+        st.session_state["_url_page"] = page
+        st.session_state[_GIVEN] = st.query_params.to_dict()
+        st.session_state[_PROBLEMS] = None
+    st.session_state[_KNOWN] = set()
+
+
+def report() -> None:
+    """One sentence for every parameter that this page could not use; the router calls it after the page ran.
+
+    Streamlit drops a bound parameter that its widget cannot take and says nothing, so what was given is compared with
+    what the widgets hold now. The sentences stand until the learner changes something.
+    """
+    if st.session_state[_PROBLEMS] is None:
+        given = st.session_state[_GIVEN]
+        found = [sentence for key, value in given.items() if (sentence := _problem(key, value))]
+        st.session_state[_PROBLEMS] = found
+        st.session_state[_SETTLED] = st.query_params.to_dict()
+    if st.query_params.to_dict() == st.session_state[_SETTLED]:
+        for sentence in st.session_state[_PROBLEMS]:
+            st.warning(sentence, icon=":material/link_off:")
+
+
+def hidden(part: str) -> bool:
+    """Whether this link hides the part."""
+    st.session_state.setdefault(_KNOWN, set()).add(f"hide={part}")
+    return part in _hide_list()
+
+
+def url_state(key: str, default: T, parse: Callable[[str], T], allowed: Callable[[T], bool] = lambda _: True) -> T:
+    """The value of `?key=` as a component should start with it, or the default.
+
+    `parse` may raise ValueError; a value that does not parse or is not allowed is dropped with one sentence.
+    """
+    st.session_state.setdefault(_KNOWN, set()).add(key)
+    raw = st.query_params.get(key)
+    if raw is None:
+        return default
+    try:
+        value = parse(raw)
+    except ValueError:
+        value = None
+    if value is None or not allowed(value):
+        _drop(key, raw, default)
+        return default
+    return value
+
+
+def set_url_state(key: str, value: object, default: object) -> None:
+    """Keep a component's value in the URL; the default is left out. Call it in the component's on_…_change callback."""
+    if value == default:
+        st.query_params.pop(key, None)
+    else:
+        st.query_params[key] = str(value)
+
+
+def _hide_list() -> list[str]:
+    return [part.strip() for part in st.query_params.get("hide", "").split(",") if part.strip()]
+
+
+def _drop(key: str, raw: str, default: object) -> None:
+    st.query_params.pop(key, None)
+    known = st.session_state.setdefault("_url_dropped", {})
+    known[key] = _cannot(key, raw, default)
+
+
+def _cannot(key: str, raw: str, used: object) -> str:
+    return f"The link says {_short(key)} = “{_short(raw)}”, which this page cannot take; it shows {_short(str(used))}."
+
+
+def _problem(key: str, value: str) -> str | None:
+    known = st.session_state[_KNOWN]
+    dropped = st.session_state.get("_url_dropped", {})
+    if key in dropped:
+        return dropped.pop(key)
+    if key == "hide":
+        parts = [part for part in _hide_list() if f"hide={part}" not in known]
+        names = sorted(name.removeprefix("hide=") for name in known if name.startswith("hide="))
+        if parts:
+            return f"The link hides “{_short(', '.join(parts))}”, which is no part of this page; it has {', '.join(names)}."
+        return None
+    if key in RESERVED or key in known:
+        return None
+    if key not in st.session_state:
+        return f"The link sets “{_short(key)}”, which this page does not have; everything else in it is in force."
+    if not _means_the_same(value, st.session_state[key]):
+        return _cannot(key, value, st.session_state[key])
+    return None
+
+
+def _means_the_same(given: str, held: object) -> bool:
+    if isinstance(held, bool):
+        return given.lower() == str(held).lower()
+    if isinstance(held, int | float):
+        try:
+            return float(given) == float(held)
+        except ValueError:
+            return False
+    if isinstance(held, list | tuple):
+        return True  # ranges and multiple choices: Streamlit keeps the part that it can take
+    return given == str(held)
+
+
+def _short(text: str) -> str:
+    # User text goes into a warning, which renders Markdown: keep it short and inert.
+    plain = "".join(c for c in text if c.isprintable() and c not in "`*_[]()<>$:#|~\\")
+    return plain[:60] + ("…" if len(plain) > 60 else "")
