@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
@@ -103,8 +104,8 @@ class Config:
                 if not isinstance(value, bool):
                     raise ValueError(f"{field} is {value!r}; it must be True or False.")
             elif kind is float:
-                if isinstance(value, bool) or not isinstance(value, int | float):
-                    raise ValueError(f"{field} is {value!r}; it must be a number.")
+                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                    raise ValueError(f"{field} is {value!r}; it must be a finite number.")
             elif isinstance(value, bool) or not isinstance(value, int):
                 raise ValueError(f"{field} is {value!r}; it must be a whole number.")
             elif value < 1 and field != "n_segments":

@@ -1,0 +1,145 @@
+"""The tap: what it records is what was used, what it edits is what follows, and when it is off it is not there."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+import transformer
+from tests.transformer.configs import configs
+from transformer import Config, names
+
+IDS = [3, 1, 4, 1, 0, 2]
+PRE = Config(d_model=32, n_layers=3, n_heads=4, n_kv_heads=2, gated=True)
+POST = Config(kind="encoder", d_model=32, position="learned", norm="layer", norm_place="post", embed_norm=True, head="lm")
+
+
+def model_of(config: Config):
+    return transformer.build(config, seed=0).eval()
+
+
+@settings(max_examples=150, deadline=None)
+@given(configs())
+def test_every_recorded_tensor_is_in_the_glossary_with_its_axes(config):
+    trace = model_of(config).run(IDS, record="*").trace
+    assert list(trace) == names.of(config)
+    for name, tensor in trace.items():
+        assert tuple(tensor.shape) == names.shape(name, config, len(IDS)), name
+        assert tensor.isfinite().all(), name
+        assert not tensor.requires_grad
+
+
+@settings(max_examples=60, deadline=None)
+@given(configs())
+def test_off_is_bit_equal_and_recorded_agrees(config):
+    model = model_of(config)
+    ids = torch.tensor([IDS])
+    with torch.no_grad():
+        plain = model(ids)
+    assert torch.equal(model.run(IDS).output, plain)
+    torch.testing.assert_close(model.run(IDS, record="*").output, plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", [PRE, POST], ids=["pre", "post"])
+def test_names_computed_from_exist(config):
+    known = set(names.GLOSSARY)
+    for key, entry in names.GLOSSARY.items():
+        assert set(entry.computed_from) <= known, key
+
+
+def test_embeddings_plus_every_write_are_the_last_stream():
+    trace = model_of(PRE).run(IDS, record="*").trace
+    total = trace["embed"].clone()
+    for i in range(PRE.n_layers):
+        total += trace[f"layers.{i}.attention.out"] + trace[f"layers.{i}.ffn.out"]
+    torch.testing.assert_close(total, trace["layers.2.resid_post"], atol=1e-6, rtol=1e-6)
+
+
+def test_only_what_matches_is_kept():
+    trace = model_of(PRE).run(IDS, record=("*.A", "logits")).trace
+    assert set(trace) == {"layers.0.attention.A", "layers.1.attention.A", "layers.2.attention.A", "logits"}
+
+
+def test_a_pattern_that_matches_nothing_names_its_neighbours():
+    with pytest.raises(ValueError, match=r"attention\.Q"):
+        model_of(PRE).run(IDS, record="layers.0.attention.q")
+    with pytest.raises(ValueError, match="no tensor"):
+        model_of(PRE).run(IDS, edit={"layers.9.attention.z": torch.zeros_like})
+    with pytest.raises(KeyError, match="was not recorded"):
+        model_of(PRE).run(IDS, record="logits").trace["layers.0.attention.A"]
+
+
+def test_an_edit_runs_before_recording_and_changes_what_follows():
+    model = model_of(PRE)
+    free = model.run(IDS, record="*").trace
+
+    def silence_head_1(z):
+        z = z.clone()
+        z[:, 1] = 0
+        return z
+
+    cut = model.run(IDS, record="*", edit={"layers.1.attention.z": silence_head_1}).trace
+    assert cut["layers.1.attention.z"][:, 1].abs().max() == 0
+    assert torch.equal(cut["layers.1.attention.A"], free["layers.1.attention.A"])
+    assert not torch.allclose(cut["layers.1.attention.out"], free["layers.1.attention.out"])
+    assert not torch.allclose(cut["logits"], free["logits"])
+
+
+@pytest.mark.parametrize("name", ["scores", "A"])
+def test_an_edit_inside_attention_is_honoured_though_nothing_is_recorded(name):
+    model = model_of(PRE)
+    changed = model.run(IDS, edit={f"layers.0.attention.{name}": lambda t: t * 0.5}).output
+    assert not torch.allclose(changed, model.run(IDS).output)
+
+
+def test_an_edit_that_does_nothing_changes_nothing():
+    model = model_of(PRE)
+    everything = {"*": lambda t: t}
+    assert torch.equal(model.run(IDS, record="*", edit=everything).output, model.run(IDS, record="*").output)
+
+
+@pytest.mark.parametrize("edit", [lambda t: t[..., :1], lambda t: None], ids=["other shape", "no tensor"])
+def test_an_edit_must_return_the_same_shape(edit):
+    with pytest.raises(ValueError, match=r"the edit of layers\.0\.attention\.Q must return a tensor of shape"):
+        model_of(PRE).run(IDS, edit={"layers.0.attention.Q": edit})
+
+
+def test_gradients_reach_the_recorded_tensors():
+    run = model_of(PRE).run(IDS, record=("*.resid_pre", "logits"), gradients=True)
+    early = run.trace["layers.0.resid_pre"]
+    (gradient,) = torch.autograd.grad(run.output[0, -1, 0], early)
+    assert gradient.abs().sum() > 0
+
+
+def test_shared_layers_still_have_one_name_a_depth():
+    config = Config(d_model=32, n_layers=3, share_layers=True)
+    model = model_of(config)
+    assert len(model.stack.blocks) == 1
+    trace = model.run(IDS, record="*.A").trace
+    assert len(trace) == 3 and not torch.equal(trace["layers.0.attention.A"], trace["layers.2.attention.A"])
+
+
+def test_runs_in_threads_do_not_meet():
+    model = model_of(PRE)
+    texts = [[i, i + 1, 7, 2] for i in range(16)]
+    alone = [model.run(ids, record="*.A", edit={"*.z": lambda t: t * 2}).trace for ids in texts]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda ids: model.run(ids, record="*.A", edit={"*.z": lambda t: t * 2}).trace, texts))
+    for one, other in zip(alone, together, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    "ids, says", [([], "no token"), ([[1, 2], []], "no token"), ([1, 999], "outside the vocabulary"), ([-1], "outside")]
+)
+def test_bad_ids_get_one_sentence(ids, says):
+    with pytest.raises(ValueError, match=says):
+        model_of(PRE).run(ids)
+
+
+def test_a_text_longer_than_the_position_table_is_refused():
+    model = model_of(Config(d_model=32, position="learned", max_len=5))
+    with pytest.raises(ValueError, match="the text has 6 tokens; this model has positions for 5"):
+        model.run(IDS)
