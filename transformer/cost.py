@@ -1,31 +1,161 @@
-"""What a model costs: closed forms, computed from its config alone, nothing allocated.
+"""What a model costs, in closed forms: computed from its config alone, with nothing allocated.
 
-Each function is one line a part, so that a variant adds its line and no more.
+    flops(config, n=512)           {"Q": …, "scores": …, "ffn": …, "logits": …}, forward
+    parameters(config)             {"embedding": …, "attention": …, …}
+    kv_cache_bytes(config, n)      what a decoder must remember of n tokens
+    trace_bytes(config, n, "*.A")  what a recording will weigh
+
+``matmuls`` lists every matrix product of a forward pass, and ``flops`` adds them up: a variant adds its line there.
+``transformer.counter`` counts the same while a model really runs.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from math import prod
+from typing import NamedTuple
 
 from transformer import names
 from transformer.config import Config
 from transformer.tap import RecordingTap
+
+PROJECTIONS = ("Q", "K", "V", "out")  # grow as n
+PAIRS = ("scores", "z")  # grow as n²: every query meets every key
+ATTENTION = PROJECTIONS + PAIRS
+
+
+class Matmul(NamedTuple):
+    """[rows, inner] @ [inner, columns], done ``times`` times over (heads, layers, batch), for one part of the model."""
+
+    part: str
+    rows: int
+    inner: int
+    columns: int
+    times: int
+
+    @property
+    def flops(self) -> int:
+        """2 · rows · inner · columns · times: each entry of the product takes ``inner`` multiplications and additions."""
+        return 2 * self.rows * self.inner * self.columns * self.times
+
+
+def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0) -> list[Matmul]:
+    """Every matrix product of one forward pass over ``n`` tokens, in the order of computation.
+
+    ``part`` is the tensor that it makes: Q, K, V, scores, z, out (of attention), ffn, logits.
+    ``cached``: tokens that the KV cache already holds, so that each query meets ``cached + n`` keys.
+    Scores and z are those of the textbook path: dense n × n, even where a causal mask throws half of it away and a
+    window most of it. Biases, norms, softmax, activations and RoPE are no matrix products and are left out: they grow
+    as n · d or n² · h, a d-th or d_k-th part of the products beside them.
+    Raises ValueError when a number is out of range, or for an encoder with a cache.
+    """
+    _whole(1, n=n, batch=batch)
+    _whole(0, cached=cached)
+    if cached and config.kind == "encoder":
+        raise ValueError("an encoder reads its whole text at once, so it keeps no cache; leave cached at 0.")
+    d, d_head, d_ff = config.d_model, config.d_head, config.d_ff
+    all_heads, kv_heads = config.n_heads * d_head, config.n_kv_heads * d_head
+    keys = cached + n
+    layers = config.n_layers * batch
+    heads = config.n_heads * layers
+    products = [
+        Matmul("Q", n, d, all_heads, layers),
+        Matmul("K", n, d, kv_heads, layers),
+        Matmul("V", n, d, kv_heads, layers),
+        Matmul("scores", n, d_head, keys, heads),
+        Matmul("z", n, keys, d_head, heads),
+        Matmul("out", n, all_heads, d, layers),
+        Matmul("ffn", n, d, d_ff, layers * (2 if config.gated else 1)),  # W_1, and W_g of a gated one
+        Matmul("ffn", n, d_ff, d, layers),
+    ]
+    if config.head == "lm":
+        products.append(Matmul("logits", n, d, config.vocab_size, batch))
+    return products
+
+
+def flops(config: Config, n: int, batch: int = 1, cached: int = 0) -> dict[str, int]:
+    """FLOPs of one forward pass by part, 2 for each multiply-accumulate, matrix products only (see ``matmuls``).
+
+    For plain multi-head attention with d_ff = 4d a layer costs 8nd² (projections) + 4n²d (scores and z) + 16nd² (FFN),
+    and the head 2ndV. Keys: Q, K, V, scores, z, out, ffn, logits (0 without a head).
+
+    Equal to ``torch.utils.flop_counter.FlopCounterMode`` to the last FLOP when the run takes the textbook path, as it
+    does when A is recorded. On the fused path the counter sees no scores and z on a CPU: it knows no formula for the
+    CPU's attention kernel and drops them without a word.
+    """
+    total = dict.fromkeys((*ATTENTION, "ffn", "logits"), 0)
+    for product in matmuls(config, n, batch, cached):
+        total[product.part] += product.flops
+    return total
+
+
+def crossover(config: Config, projections: bool = True) -> float:
+    """The n at which attention costs as many FLOPs as the FFN of its layer; 0 where it costs more from the first token.
+
+    Per token and layer attention takes P + 4 n h d_k (P = 4 d d_k (h + h_kv), the four projections) and the FFN
+    F = 4 d d_ff, or 6 d d_ff gated. So n* = (F − P) / (4 h d_k), or F / (4 h d_k) where ``projections`` is False and
+    only scores and z are held against the FFN. With h_kv = h and d_ff = 4d that is n* = 2d, or 4d.
+    """
+    one = flops(config, 1)
+    pairs = one["scores"] + one["z"]  # at n = 1; a token's share of them grows as n
+    fixed = sum(one[part] for part in PROJECTIONS) if projections else 0
+    return max(0.0, (one["ffn"] - fixed) / pairs)
+
+
+def parameters(config: Config) -> dict[str, int]:
+    """Parameters by part; the sum is what ``sum(p.numel() for p in build(config).parameters())`` gives.
+
+    attention  layers · (d h d_k + 2 d h_kv d_k + h d_k d), and biases where the config has them
+    ffn        layers · (2 d d_ff), or 3 d d_ff gated, and biases
+    norms      2 a layer, and the embedding's and the final one: d each (RMS) or 2d (LayerNorm)
+    A tied unembedding counts 0, shared layers count once.
+    """
+    d, d_ff = config.d_model, config.d_ff
+    all_heads, kv_heads = config.n_heads * config.d_head, config.n_kv_heads * config.d_head
+    layers = 1 if config.share_layers else config.n_layers
+    up = 2 if config.gated else 1
+
+    attention = d * (all_heads + 2 * kv_heads) + all_heads * d
+    attention += (all_heads + 2 * kv_heads if config.qkv_bias else 0) + (d if config.out_bias else 0)
+    ffn = (up + 1) * d * d_ff + (up * d_ff + d if config.ffn_bias else 0)
+    norm = {"layer": 2 * d, "rms": d, "none": 0}[config.norm]
+    untied = config.head == "lm" and not config.tie_embeddings
+    return {
+        "embedding": config.vocab_size * d,
+        "positions": config.max_len * d if config.position == "learned" else 0,
+        "segments": config.n_segments * d,
+        "attention": layers * attention,
+        "ffn": layers * ffn,
+        "norms": norm * (2 * layers + config.embed_norm + config.final_norm),
+        "unembedding": config.vocab_size * d if untied else 0,
+    }
+
+
+def kv_cache_bytes(config: Config, n: int, batch: int = 1, bytes_per_value: int = 2) -> int:
+    """2 · n · h_kv · d_k · layers · batch · bytes_per_value: keys and values of ``n`` tokens in every layer.
+
+    Everything that was read is kept, with a window too (one could drop what lies behind it; this library does not).
+    Raises ValueError for an encoder, which keeps none.
+    """
+    _whole(1, n=n, batch=batch, bytes_per_value=bytes_per_value)
+    if config.kind == "encoder":
+        raise ValueError("an encoder reads its whole text at once, so it keeps no cache.")
+    return 2 * n * config.n_kv_heads * config.d_head * config.n_layers * batch * bytes_per_value
 
 
 def trace_bytes(config: Config, n: int, record: str | Iterable[str] = ("*",), bytes_per_value: int = 4) -> int:
     """Memory of what ``model.run(ids, record=record)`` would keep for one text of ``n`` tokens, in bytes.
 
     Σ over recorded names of the product of the tensor's axes (``transformer.names.shape``), times ``bytes_per_value``.
-    A tensor that shares its storage with another (``resid_post`` and the next ``resid_pre``) counts twice: an upper bound.
+    Tensors that share their storage (``resid_post`` and the next ``resid_pre``) count twice, so it is an upper bound.
     Raises ValueError when a pattern matches nothing, as ``run`` does.
     """
-    _positive(n=n, bytes_per_value=bytes_per_value)
+    _whole(1, n=n, bytes_per_value=bytes_per_value)
     return bytes_per_value * _values(config, n, _recorded(config, record))
 
 
 def longest(config: Config, record: str | Iterable[str], budget_bytes: int, bytes_per_value: int = 4) -> int:
-    """The most tokens whose trace fits into ``budget_bytes``; never above ``config.max_len``, 0 when one does not fit."""
-    _positive(bytes_per_value=bytes_per_value)
+    """The most tokens whose trace fits into ``budget_bytes``; never above ``config.max_len``, 0 when not one fits."""
+    _whole(1, bytes_per_value=bytes_per_value)
     kept = _recorded(config, record)
     fits, too_long = 0, config.max_len + 1  # the trace grows with n, so halve the interval between them
     while too_long - fits > 1:
@@ -48,7 +178,7 @@ def _values(config: Config, n: int, kept: Counter[str]) -> int:
     return sum(count * prod(names.shape(name, config, n)) for name, count in kept.items())
 
 
-def _positive(**numbers: int) -> None:
+def _whole(least: int, **numbers: int) -> None:
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}.")

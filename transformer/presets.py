@@ -22,7 +22,7 @@ def _bert(n_layers: int, d_model: int, n_heads: int, head: str = "none") -> Conf
 
 def _llama(
     vocab_size: int, d_model: int, n_layers: int, n_heads: int, n_kv_heads: int, d_ff: int, max_len: int,
-    rope_base: float = 10_000.0, tie_embeddings: bool = False, **options,
+    rope_base: float = 10_000.0, tie_embeddings: bool = False, **options: int | float | str | bool,
 ) -> Config:  # fmt: skip
     """Touvron et al. 2023, arXiv:2302.13971, and what follows it: pre-RMSNorm, RoPE, SwiGLU, no biases."""
     return Config(
@@ -32,8 +32,11 @@ def _llama(
     )  # fmt: skip
 
 
+# Each equals what Hugging Face publishes for the model (tests/transformer/test_presets.py holds them together).
 PRESETS: dict[str, Config] = {
     "smollm2-135m": _llama(49_152, 576, 30, 9, 3, 1536, 8192, rope_base=100_000.0, tie_embeddings=True),
+    "smollm2-360m": _llama(49_152, 960, 32, 15, 5, 2560, 8192, rope_base=100_000.0, tie_embeddings=True),
+    "smollm2-1.7b": _llama(49_152, 2048, 24, 32, 32, 8192, 8192, rope_base=130_000.0, tie_embeddings=True),
     "gpt2": _gpt2(12, 768, 12),
     "gpt2-medium": _gpt2(24, 1024, 16),
     "gpt2-large": _gpt2(36, 1280, 20),
@@ -42,9 +45,22 @@ PRESETS: dict[str, Config] = {
     "bert-base": _bert(12, 768, 12),
     "bert-large": _bert(24, 1024, 16),
     "llama-2-7b": _llama(32_000, 4096, 32, 32, 32, 11_008, 4096),
+    "llama-2-13b": _llama(32_000, 5120, 40, 40, 40, 13_824, 4096),
+    "llama-2-70b": _llama(32_000, 8192, 80, 64, 8, 28_672, 4096),
     "llama-3-8b": _llama(128_256, 4096, 32, 32, 8, 14_336, 8192, rope_base=500_000.0),
+    "llama-3-70b": _llama(128_256, 8192, 80, 64, 8, 28_672, 8192, rope_base=500_000.0),
+    "llama-3.2-1b": _llama(
+        128_256, 2048, 16, 32, 8, 8192, 131_072, rope_base=500_000.0, tie_embeddings=True,
+        rope_scaling="llama3", rope_factor=32.0, rope_original_len=8192,
+    ),
     "mistral-7b": _llama(32_000, 4096, 32, 32, 8, 14_336, 32_768, attention="window", window=4096),
     "qwen2-0.5b": _llama(
-        151_936, 896, 24, 14, 2, 4864, 32_768, rope_base=1_000_000.0, tie_embeddings=True, qkv_bias=True, norm_eps=1e-6
+        151_936, 896, 24, 14, 2, 4864, 131_072, rope_base=1_000_000.0, tie_embeddings=True, qkv_bias=True, norm_eps=1e-6
     ),
-}
+    "qwen2-1.5b": _llama(
+        151_936, 1536, 28, 12, 2, 8960, 131_072, rope_base=1_000_000.0, tie_embeddings=True, qkv_bias=True, norm_eps=1e-6
+    ),
+    "qwen2-7b": _llama(
+        152_064, 3584, 28, 28, 4, 18_944, 131_072, rope_base=1_000_000.0, qkv_bias=True, norm_eps=1e-6
+    ),
+}  # fmt: skip

@@ -1,0 +1,73 @@
+"""Count the FLOPs of a model while it runs, to hold against the closed forms of ``transformer.cost``."""
+
+from collections import Counter
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from transformer.models import Ids, Model
+from transformer.tap import Tap
+
+
+def count(model: Model, ids: Ids) -> dict[str, int]:
+    """FLOPs of every matrix product that ``model`` really does for ``ids``, by the formulas of torch's FlopCounterMode.
+
+    The textbook path is taken, because a fused kernel would hide its products. What is counted between two tapped
+    tensors belongs to the later one; W_Q, W_K and W_V are multiplied before the first of theirs is tapped, so they
+    come as one. Keys: QKV, scores, z, out, ffn, logits. Works on the meta device too, where nothing is computed.
+
+    FlopCounterMode itself hangs hooks on every module of the process, other threads' models included; this does not.
+    """
+    ids, real = model.batch(ids)
+    with torch.no_grad(), _Counting() as counting:
+        tap = _PartTap(counting, Counter())
+        model(ids, real=real, tap=tap)
+    return {part: tap.parts[part] for part in ("QKV", "scores", "z", "out", "ffn", "logits")}
+
+
+class _Counting(TorchDispatchMode):
+    """Sees every operation of this thread, and adds up those that torch has a FLOP formula for."""
+
+    def __init__(self):
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = operation(*args, **kwargs)
+        formula = flop_registry.get(operation.overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=result)
+        return result
+
+    def take(self) -> int:
+        """What was counted since the last time."""
+        flops, self.flops = self.flops, 0
+        return flops
+
+
+_PART = {  # the tapped tensor that a product ends in -> its part
+    "attention.Q_unrotated": "QKV", "attention.Q": "QKV", "attention.scores": "scores", "attention.z": "z",
+    "attention.out": "out", "ffn.pre": "ffn", "ffn.gate": "ffn", "ffn.out": "ffn", "logits": "logits",
+}  # fmt: skip
+
+
+class _PartTap(Tap):
+    """Hands every tensor on, and books what was counted since the last one. KeyError for a product nobody listed."""
+
+    def __init__(self, counting: _Counting, parts: Counter[str], path: str = ""):
+        self.counting, self.parts, self.path = counting, parts, path
+
+    def __call__(self, name: str, tensor: Tensor) -> Tensor:
+        flops = self.counting.take()
+        if flops:
+            self.parts[_PART[self.path + name]] += flops
+        return tensor
+
+    def wants(self, *names: str) -> bool:
+        return True
+
+    def __truediv__(self, part: str | int) -> "_PartTap":
+        return _PartTap(self.counting, self.parts, f"{part}.")
