@@ -25,10 +25,12 @@ DTYPES = ("float32", "float16", "uint8", "int8", "uint16", "int16", "int32")
 
 
 @functools.cache
-def declare(name: str) -> ComponentRenderer:
+def declare(name: str, *parts: str) -> ComponentRenderer:
     """The mounting function of assets/components/<name>: call it with data=pack(...), key=..., height=..., on_x_change=...
 
-    ValueError where there is no such component.
+    parts: further scripts of assets/components ("sampling.js", "next_token/paint.js"), put between common.js and
+    index.js in this order, all in one module; each declares one object, as common.js does. ValueError where a file is
+    missing.
     """
     script = FOLDER / name / "index.js"
     if not script.is_file():
@@ -37,7 +39,10 @@ def declare(name: str) -> ComponentRenderer:
     css = _inline((FOLDER / "common.css").read_text("utf-8"))
     if style.is_file():
         css += _inline(style.read_text("utf-8"))
-    js = _inline((FOLDER / "common.js").read_text("utf-8")) + _inline(script.read_text("utf-8"))
+    scripts = [FOLDER / "common.js", *(FOLDER / part for part in parts), script]
+    if missing := [file.name for file in scripts if not file.is_file()]:
+        raise ValueError(f"The component {name!r} names {missing[0]!r}, which is not in assets/components.")
+    js = "".join(_inline(file.read_text("utf-8")) for file in scripts)
     return st.components.v2.component(f"glassformer_{name}", css=css, js=js)
 
 
