@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 PATTERNS = ("previous", "first", "induction", "duplicate", "self", "broad")
-POINTED = PATTERNS[:-1]  # those that point at particular keys
-THRESHOLD = 0.4  # a pointed pattern names a head from this mean weight on
-BROAD_THRESHOLD = 0.7  # a head that no pointed pattern names is broad from this mean entropy on
+PLACE = ("previous", "first", "self")  # where the key stands
+CONTENT = ("induction", "duplicate")  # which token the key is, or follows
+THRESHOLD = 0.4  # a pattern names a head from this mean weight on
+BROAD_THRESHOLD = 0.7  # and broad from this mean entropy on
 
 
 def targets(ids: Sequence[int] | Tensor) -> dict[str, Tensor]:
-    """Which keys each pointed pattern asks a query to read: name -> bool [query, key], before any mask.
+    """Which keys each pattern asks a query to read: name -> bool [query, key], before any mask.
 
     previous   key i − 1
     first      key 0, from every later query: where heads rest that have nothing to do (an attention sink, Xiao et al.
@@ -27,6 +28,9 @@ def targets(ids: Sequence[int] | Tensor) -> dict[str, Tensor]:
     duplicate  every other place where the same token stands
     induction  the token after another place where the same token stands: "A B … A" reads B (Olsson et al. 2022,
                arXiv:2209.11895)
+
+    A key that one of the first three already asks for is left out of the last two, so that no head earns two names for
+    the same weight. Broad has no targets.
 
     ids [token]. Raises ValueError when there is none.
     """
@@ -38,28 +42,23 @@ def targets(ids: Sequence[int] | Tensor) -> dict[str, Tensor]:
     same = ids[:, None] == ids[None, :]  # [query, key]
     after_same = torch.zeros_like(same)
     after_same[:, 1:] = same[:, :-1]  # the token before the key is the query's token
-    return {
-        "previous": key == query - 1,
-        "first": (key == 0) & (query > 0),
-        "induction": after_same & (key - 1 != query) & (key != query),
-        "duplicate": same & (key != query),
-        "self": key == query,
-    }
+    place = {"previous": key == query - 1, "first": (key == 0) & (query > 0), "self": key == query}
+    free = ~(place["previous"] | place["first"] | place["self"])
+    return {**place, "induction": after_same & free, "duplicate": same & free}
 
 
 def pattern_scores(A: Tensor, ids: Sequence[int] | Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
     """How far each head follows each pattern: a number in [0, 1] a head, NaN where no row of this text allows it.
 
-    A pointed pattern:  mean over rows i of Σ_{j ∈ T_i} A[i, j], with T_i the visible keys of ``targets``;
-    broad:              mean over rows i of H(A[i, :]) / ln m_i, the entropy of the row over that of m_i equal weights.
+    with targets:  mean over rows i of Σ_{j ∈ T_i} A[i, j], where T_i holds the visible keys of ``targets``;
+    broad:         mean over rows i of H(A[i, :]) / ln m_i: the row's entropy over that of m_i equal weights.
 
-    Rows that see fewer than two keys are left out, since they had no choice, and so is, for a pointed pattern, every
-    row where T_i is empty (induction and duplicate need a repeated token).
+    Rows that see fewer than two keys are left out, since they had no choice, and so is every row where T_i is empty
+    (induction and duplicate need a repeated token).
 
     A [..., query, key]; ids [token]; mask bool [query, key], True = may attend, None = every query sees every key
     -> {pattern: [...]}, in the order of ``PATTERNS``. Raises ValueError when the lengths differ.
     """
-    pointed = targets(ids)
     n = len(ids)
     if A.shape[-2:] != (n, n):
         raise ValueError(f"A is {list(A.shape[-2:])} over query and key, and there are {n} ids; they must agree.")
@@ -69,28 +68,31 @@ def pattern_scores(A: Tensor, ids: Sequence[int] | Tensor, mask: Tensor | None =
     m = visible.sum(-1)  # [query]
     choice = m >= 2
     scores = {}
-    for name, wanted in pointed.items():
-        wanted = wanted.to(A.device) & visible
+    for name, keys in targets(ids).items():
+        wanted = keys.to(A.device) & visible
         weight = (A * wanted).sum(-1)  # [..., query]
         scores[name] = _mean_over(weight, choice & wanted.any(-1))
     entropy = torch.special.entr(A).sum(-1)  # [..., query]; entr(0) = 0
     scores["broad"] = _mean_over(entropy / m.clamp(min=2).log(), choice).clamp(max=1.0)
-    return scores
+    return {name: scores[name] for name in PATTERNS}
 
 
 def label_heads(
     scores: dict[str, Tensor], threshold: float = THRESHOLD, broad_threshold: float = BROAD_THRESHOLD
 ) -> Tensor:
-    """Each head's label: the index into ``PATTERNS`` of its strongest pointed pattern if that reaches ``threshold``; else
-    broad if that reaches ``broad_threshold``; else −1.   scores from ``pattern_scores``, each [...] -> int64 [...].
+    """Each head's label, as an index into ``PATTERNS``; −1 where none fits.   scores, each [...] -> int64 [...].
 
-    Entropy stands apart because it is high for most heads that mix a few keys, and would win over what they point at.
+    Looked for in this order: the stronger of induction and duplicate if it reaches ``threshold``; the strongest of
+    previous, first and self if it does; broad if it reaches ``broad_threshold``. Content comes first because it can
+    show on a few rows only, and such heads rest on the first token in all others; entropy comes last because it is high
+    in every head that mixes a few keys.
     """
-    pointed = torch.stack([scores[name] for name in POINTED], -1).nan_to_num(-1.0)  # [..., pattern]
-    best, which = pointed.max(-1)
-    broad = scores["broad"].nan_to_num(-1.0) >= broad_threshold
-    other = torch.where(broad, PATTERNS.index("broad"), -1)
-    return torch.where(best >= threshold, which, other)
+    label = torch.where(scores["broad"] >= broad_threshold, PATTERNS.index("broad"), -1)  # NaN reaches nothing
+    for names in (PLACE, CONTENT):
+        best, which = torch.stack([scores[name] for name in names], -1).nan_to_num(-1.0).max(-1)
+        index = torch.tensor([PATTERNS.index(name) for name in names], device=which.device)[which]
+        label = torch.where(best >= threshold, index, label)
+    return label
 
 
 def value_norms(V: Tensor, n_heads: int) -> Tensor:

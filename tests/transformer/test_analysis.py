@@ -45,35 +45,44 @@ def test_a_pure_head_scores_one_on_its_pattern_and_is_named_after_it():
 
 
 def test_scores_are_the_means_worked_out_by_hand():
-    #          keys: 0    1    2    3
+    #          keys: 0    1    2    3    4    5
     A = torch.tensor([
-        [1.0, 0.0, 0.0, 0.0],
-        [0.7, 0.3, 0.0, 0.0],
-        [0.5, 0.3, 0.2, 0.0],
-        [0.1, 0.6, 0.2, 0.1],
+        [1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.7, 0.3, 0.0, 0.0, 0.0, 0.0],
+        [0.5, 0.3, 0.2, 0.0, 0.0, 0.0],
+        [0.1, 0.6, 0.2, 0.1, 0.0, 0.0],
+        [0.0, 0.2, 0.7, 0.1, 0.0, 0.0],
+        [0.1, 0.0, 0.3, 0.4, 0.2, 0.0],
     ])  # fmt: skip
-    ids = [9, 5, 9, 5]
-    scores = {name: float(s) for name, s in analysis.pattern_scores(A, ids, LOWER[:4, :4]).items()}
-    assert scores["previous"] == pytest.approx((0.7 + 0.3 + 0.2) / 3)
-    assert scores["first"] == pytest.approx((0.7 + 0.5 + 0.1) / 3)
-    assert scores["self"] == pytest.approx((0.3 + 0.2 + 0.1) / 3)  # row 0 sees one key: it had no choice
-    assert scores["duplicate"] == pytest.approx((0.5 + 0.6) / 2)  # rows 2 and 3 have an earlier self
-    assert scores["induction"] == pytest.approx((0.3 + 0.2) / 2)  # 9 at 2 → 5 at 1; 5 at 3 → 9 at 2
+    ids = [9, 5, 7, 3, 5, 7]
+    scores = {name: float(s) for name, s in analysis.pattern_scores(A, ids, LOWER[:6, :6]).items()}
+    assert scores["previous"] == pytest.approx((0.7 + 0.3 + 0.2 + 0.1 + 0.2) / 5)
+    assert scores["first"] == pytest.approx((0.7 + 0.5 + 0.1 + 0.0 + 0.1) / 5)
+    assert scores["self"] == pytest.approx((0.3 + 0.2 + 0.1) / 5)  # row 0 sees one key: it had no choice
+    assert scores["duplicate"] == pytest.approx((0.2 + 0.3) / 2)  # 5 at 4 → 5 at 1; 7 at 5 → 7 at 2
+    assert scores["induction"] == pytest.approx((0.7 + 0.4) / 2)  # 5 at 4 → 7 at 2; 7 at 5 → 3 at 3
     entropies = [
-        -sum(p * math.log(p) for p in row if p) / math.log(m)
-        for row, m in (([0.7, 0.3], 2), ([0.5, 0.3, 0.2], 3), ([0.1, 0.6, 0.2, 0.1], 4))
+        -sum(p * math.log(p) for p in row if p) / math.log(m) for m, row in enumerate(A.tolist(), start=1) if m > 1
     ]
-    assert scores["broad"] == pytest.approx(sum(entropies) / 3)
+    assert scores["broad"] == pytest.approx(sum(entropies) / 5)
 
 
 def test_without_a_mask_both_triangles_count():
-    A = pure([2, 3, 0, 1])
-    scores = analysis.pattern_scores(A, [7, 8, 7, 8])
-    assert scores["duplicate"] == 1.0  # 0 reads the later 7
-    # Row 0 may read 3, after the later 7; row 1 has nothing after the later 8; row 2 may read 1, row 3 may read 2.
-    wanted = analysis.targets([7, 8, 7, 8])["induction"]
-    assert wanted.nonzero().tolist() == [[0, 3], [2, 1], [3, 2]]
-    assert analysis.pattern_scores(pure([3, 2, 1, 0]), [7, 8, 7, 8])["induction"] == pytest.approx(2 / 3)
+    ids = [0, 7, 8, 6, 7, 8]
+    wanted = analysis.targets(ids)
+    assert wanted["duplicate"].nonzero().tolist() == [[1, 4], [2, 5], [4, 1], [5, 2]]
+    assert wanted["induction"].nonzero().tolist() == [[1, 5], [4, 2], [5, 3]]  # nothing follows the 8 at 5
+    scores = analysis.pattern_scores(pure([0, 4, 5, 3, 1, 0]), ids)
+    assert scores["duplicate"] == pytest.approx(3 / 4) and scores["induction"] == 0
+
+
+def test_no_key_counts_for_a_place_and_for_content_both():
+    for ids in ([5, 5, 5], [5, 6, 5, 6, 5], [5, 6, 7, 5]):
+        wanted = analysis.targets(ids)
+        place = wanted["previous"] | wanted["first"] | wanted["self"]
+        assert not (place & (wanted["induction"] | wanted["duplicate"])).any()
+    assert not analysis.targets([5, 6, 7, 5])["duplicate"].tril().any()  # its only earlier self is the first token
+    assert (analysis.targets([5, 6, 5, 6, 5])["induction"].tril().nonzero()).tolist() == [[4, 1]]
 
 
 def test_patterns_that_no_row_allows_are_nan_and_never_a_label():
@@ -83,11 +92,6 @@ def test_patterns_that_no_row_allows_are_nan_and_never_a_label():
     one = analysis.pattern_scores(torch.ones(2, 1, 1), [1], LOWER[:1, :1])
     assert all(score.isnan().all() for score in one.values())
     assert analysis.label_heads(one).tolist() == [-1, -1]
-
-
-def test_induction_never_counts_the_token_itself_or_its_own_place():
-    wanted = analysis.targets([5, 5, 5])["induction"] & LOWER[:3, :3]
-    assert wanted.nonzero().tolist() == [[2, 1]]  # 5 at 2: after the 5 at 0; the 5 at 1 is followed by 2 itself
 
 
 def test_a_window_leaves_out_rows_that_cannot_see_the_target():
@@ -100,16 +104,18 @@ def test_a_window_leaves_out_rows_that_cannot_see_the_target():
     assert scores["previous"] == pytest.approx((1 / 2 + 6 / 3) / 7)
 
 
-def test_labels_follow_the_strongest_pointed_pattern_and_broad_comes_last():
-    def scores(**given):
-        return {name: torch.tensor([given.get(name, 0.1)]) for name in analysis.PATTERNS}
+def test_labels_look_for_content_then_place_then_breadth():
+    def label(**given):
+        return int(analysis.label_heads({name: torch.tensor([given.get(name, 0.1)]) for name in analysis.PATTERNS}))
 
-    label = lambda **given: int(analysis.label_heads(scores(**given)))  # noqa: E731
-    assert label(first=0.5, induction=0.6, broad=0.95) == analysis.PATTERNS.index("induction")
-    assert label(first=0.3, broad=0.95) == analysis.PATTERNS.index("broad")
-    assert label(first=analysis.THRESHOLD, broad=0.95) == analysis.PATTERNS.index("first")
-    assert label() == -1
-    assert label(induction=math.nan, duplicate=math.nan, self=0.8) == analysis.PATTERNS.index("self")
+    index = analysis.PATTERNS.index
+    assert label(first=0.8, induction=0.6, broad=0.95) == index("induction")
+    assert label(duplicate=0.7, induction=0.6) == index("duplicate")
+    assert label(first=0.5, previous=0.45) == index("first")
+    assert label(first=0.3, broad=0.95) == index("broad")
+    assert label(first=analysis.THRESHOLD, broad=0.95) == index("first")
+    assert label() == label(broad=math.nan) == -1
+    assert label(induction=math.nan, duplicate=math.nan, self=0.8) == index("self")
 
 
 @settings(max_examples=40, deadline=None)
