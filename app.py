@@ -5,7 +5,7 @@ import streamlit as st
 from pages.shared import models, style, url
 from pages.shared.lessons import HOME, sections
 
-st.set_page_config(page_title="Glassformer", page_icon=":material/blur_on:", layout="wide")
+st.set_page_config(page_title="Glassformer", page_icon=style.ICON, layout="wide")
 style.apply()
 page = st.navigation({
     section: [
@@ -14,10 +14,10 @@ page = st.navigation({
     ]
     for section, entries in sections().items()
 })
+url.open_page(page.url_path)
 style.freeze_once()
 models.warm()
 models.sidebar()
-url.open_page(page.url_path)
 notices = st.container(key="gf-notices")
 page.run()
 with notices:

@@ -123,9 +123,10 @@ def plotly_template(p: Palette) -> go.layout.Template:
         tickfont=dict(family=MONO, size=13, color=p.muted), title=dict(font=dict(size=15, color=p.ink)),
         zerolinewidth=1, automargin=True,
     )
-    return go.layout.Template(layout=dict(
-        font=dict(family=SANS, size=15, color=p.ink), title=dict(font=dict(family=SERIF, size=18), x=0, xanchor="left"),
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", margin=dict(l=8, r=8, t=40, b=8),
+    colorbar = dict(outlinewidth=0, thickness=12, tickfont=dict(family=MONO, size=13, color=p.muted), ticks="")
+    return go.layout.Template(data=dict(heatmap=[dict(colorbar=colorbar)]), layout=dict(
+        font=dict(family=SANS, size=15, color=p.ink), title=dict(font=dict(family=SERIF, size=18), x=0, xanchor="left", automargin=True),
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", margin=dict(l=8, r=8, t=16, b=8),
         colorway=[p.query, p.key, p.value, p.attention, p.ffn, p.residual, p.output],
         colorscale=dict(sequential=sequential(p), diverging=diverging(p)),
         xaxis=axis, yaxis=axis, hoverlabel=dict(

@@ -52,12 +52,15 @@ class Lesson:
 
     def header(self, look_for: str, model: models.Reading | None = None) -> None:
         """Title, model chip, actions, and the one sentence that says what to look for."""
-        with st.container(key="gf-header", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(key="gf-header", horizontal=True, horizontal_alignment="distribute",
+                          vertical_alignment="center"):
             with st.container(horizontal=True, vertical_alignment="center", width="content", key="gf-title"):
                 st.title(self.entry.title, anchor=False)
                 self._chip = st.empty()
             with st.container(horizontal=True, vertical_alignment="center", width="content", key="gf-actions"):
-                component.declare("actions")(key="actions", data={"lesson": self.entry.url_path}, width="content")
+                # It also reports a theme that is not the one this run was painted for: that is a rerun.
+                component.declare("actions")(key="actions", data={"theme": self.palette.name}, width="content",
+                                             on_theme_change=_nothing)
                 self._actions = st.container(width="content", key="gf-download")
         if self.shows("look"):
             with st.container(key="gf-look"):
@@ -66,17 +69,27 @@ class Lesson:
             self._show_model(model)
 
     def text(self, default: str, examples: Mapping[str, str] | Sequence[str] = (), key: str = "text") -> str:
-        """The learner's text, kept in the URL, with example chips. Examples: label -> text, or texts that label themselves."""
+        """The learner's text, kept in the URL, with example chips.
+
+        examples: label -> text, or texts that label themselves.
+        """
         options = dict(examples) if isinstance(examples, Mapping) else {text: text for text in examples}
         if not self.shows("text"):
             return st.query_params.get(key, default)
+        own = st.session_state.get(OWN_TEXT)
+        if own is not None and key not in st.session_state and key not in st.query_params:
+            st.session_state[key] = own  # a sentence follows its learner from page to page
         with st.container(key="gf-text"):
             typed = st.text_input("Your text", default, key=key, bind="query-params", placeholder="Type a sentence",
                                   icon=":material/edit:")
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="gf-examples"):
                 for label, example in options.items():
                     st.button(label, key=f"{key}_{label}", type="tertiary", on_click=_set, args=(key, example))
+                if typed != default:
+                    st.button("this page's own", key=f"{key}_default", type="tertiary", icon=":material/undo:",
+                              on_click=_set, args=(key, default))
                 self._under_text = st.container(width="content", key="gf-tokens")
+        st.session_state[OWN_TEXT] = typed if typed != default and typed not in options.values() else None
         return typed
 
     def read(self, text: str, record: Iterable[str]) -> models.Reading:
@@ -231,6 +244,7 @@ class Lesson:
                        for part in parts)
 
 
+OWN_TEXT = "_own_text"  # session state: what the learner typed, for the next page
 PLOTLY_CONFIG = {
     "displaylogo": False, "modeBarButtons": [["toImage"]],
     "toImageButtonOptions": {"format": "svg", "filename": "glassformer", "scale": 1},
@@ -241,6 +255,10 @@ _ROLE_WORD = re.compile(r"\\(" + "|".join(theme.ROLES) + r")\{([^{}]*)\}")
 def _colour_word(match: re.Match[str]) -> str:
     colour = theme.MARKDOWN_COLOUR.get(match[1])
     return f":{colour}[**{match[2]}**]" if colour else f"**{match[2]}**"
+
+
+def _nothing() -> None:
+    """A component reports only what has a callback; the rerun itself is the point."""
 
 
 def _set(key: str, value: object) -> None:

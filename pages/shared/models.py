@@ -1,8 +1,8 @@
 """Which model the learner reads with, and its reading of a text.
 
-`sidebar()` (called by the router) shows the choice, the download and its progress. `read(text, record)` gives the tensors
-of one run as NumPy arrays: live where the chosen model is here, else recorded, else from the tiny model; `Reading.label`
-says which, and the page shows it.
+`sidebar()` (called by the router) shows the choice, the download and its progress. `read(text, record)` gives the
+tensors of one run as NumPy arrays: live where the chosen model is here, else recorded, else from the tiny model;
+`Reading.label` says which, and the page shows it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def sidebar() -> None:
 def read(text: str, record: Iterable[str]) -> Reading:
     """The chosen model's reading of the text, or the nearest thing there is.
 
-    record: patterns of trace names, as `model.run` takes them. ValueError, one sentence, when the text is empty or too long.
+    record: patterns of trace names, as `model.run` takes them.
+    ValueError, one sentence, when the text is empty or too long.
     """
     record = tuple(record)
     if not text.strip():
@@ -107,10 +108,7 @@ def limit(name: str, record: Iterable[str]) -> int:
     config = _config(name)
     if config is None:
         return MOST_TOKENS
-    n = min(MOST_TOKENS, config.max_len)
-    while n > 1 and transformer.cost.trace_bytes(config, n, tuple(record)) > TRACE_BYTES:
-        n -= max(1, n // 16)
-    return n
+    return min(MOST_TOKENS, transformer.cost.longest(config, tuple(record), TRACE_BYTES))
 
 
 _kept: OrderedDict[tuple[str, tuple[int, ...], tuple[str, ...]], Reading] = OrderedDict()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
-CSS = Path(__file__).parents[2] / "assets" / "style.css"
+ASSETS = Path(__file__).parents[2] / "assets"
+CSS = ASSETS / "style.css"
+ICON = ASSETS / "icon.png"  # a file: Streamlit fetches a ":material/…:" favicon from another host
 
 
 def apply() -> None:

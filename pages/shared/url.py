@@ -16,6 +16,7 @@ RESERVED = {"embed", "embed_options", "hide"}
 _GIVEN = "_url_given"        # page -> the parameters it was opened with
 _KNOWN = "_url_known"        # parameters that some component of this page keeps
 _PROBLEMS = "_url_problems"  # sentences found while the page was opening
+_HIDE = "_url_hide"          # what the link that opened the session hides
 _SETTLED = "_url_settled"    # the query string right after the page corrected it
 
 
@@ -25,6 +26,11 @@ def open_page(page: str) -> None:
         st.session_state["_url_page"] = page
         st.session_state[_GIVEN] = st.query_params.to_dict()
         st.session_state[_PROBLEMS] = None
+        # What a teacher's link hides stays hidden on the next page.
+        if "hide" in st.query_params:
+            st.session_state[_HIDE] = st.query_params["hide"]
+        elif _HIDE in st.session_state:
+            st.query_params["hide"] = st.session_state[_HIDE]
     st.session_state[_KNOWN] = set()
 
 
@@ -70,7 +76,7 @@ def url_state(key: str, default: T, parse: Callable[[str], T], allowed: Callable
 
 
 def set_url_state(key: str, value: object, default: object) -> None:
-    """Keep a component's value in the URL; the default is left out. Call it in the component's on_…_change callback."""
+    """Keep a component's value in the URL, the default left out; for the component's on_…_change callback."""
     if value == default:
         st.query_params.pop(key, None)
     else:
@@ -100,7 +106,7 @@ def _problem(key: str, value: str) -> str | None:
         parts = [part for part in _hide_list() if f"hide={part}" not in known]
         names = sorted(name.removeprefix("hide=") for name in known if name.startswith("hide="))
         if parts:
-            return f"The link hides “{_short(', '.join(parts))}”, which is no part of this page; it has {', '.join(names)}."
+            return f"The link hides “{_short(', '.join(parts))}”, which this page does not have; it has {', '.join(names)}."
         return None
     if key in RESERVED or key in known:
         return None

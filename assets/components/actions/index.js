@@ -1,4 +1,5 @@
-// Copy the link to this very state, and jump to the code: the two actions that need no server.
+// Copy the link to this very state, and jump to the code: the two actions that need no server. It also tells the server
+// when the theme in force is not the one that the page's formulas and charts were painted for.
 export default (component) => gf.mount(component, (root) => {
   root.className = "row";
   const said = document.createElement("span");
@@ -18,7 +19,15 @@ export default (component) => gf.mount(component, (root) => {
     section.scrollIntoView({ behavior: gf.reducedMotion() ? "auto" : "smooth", block: "start" });
   });
   root.append(copy, code, said);
-  return { update() {} };
+  let reported = null;
+  return {
+    update({ data, setStateValue }) {
+      const [red, green, blue] = gf.rgb(gf.colours(root).background);
+      const theme = red + green + blue > 384 ? "light" : "dark";
+      if (theme !== data.theme && theme !== reported) setStateValue("theme", theme);
+      reported = theme === data.theme ? null : theme;
+    },
+  };
 });
 
 async function copyText(text) {
