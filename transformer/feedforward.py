@@ -1,11 +1,14 @@
 """The position-wise feed-forward network: expand, activate, contract; each token on its own."""
 
+import math
 from functools import partial
+from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transformer.config import Config
+from transformer.config import Activation, Config
 from transformer.tap import Tap
 
 ACTIVATIONS = {
@@ -38,3 +41,62 @@ class FeedForward(nn.Module):
             g = tap("gate", self.W_g(x))  # [batch, token, ff]
             a = tap("post", self.activation(g) * u)
         return tap("out", self.dropout(self.W_2(a)))  # [batch, token, model]
+
+
+# What the lesson on activations looks at. The forward pass above does not need it.
+
+
+def derivative(name: Activation, u: Tensor) -> Tensor:
+    """σ'(u), the factor that a neuron lets its gradient through with.   u [...] -> [...].
+
+    relu       1 where u > 0, else 0 (the corner at 0 counts as 0, as in torch)
+    gelu       Φ(u) + u φ(u)
+    gelu_tanh  ½(1 + t) + ½u (1 − t²) √(2/π)(1 + 3 · 0.044715 u²),   t = tanh(√(2/π)(u + 0.044715 u³))
+    silu       s (1 + u (1 − s)),   s = sigmoid(u)
+    """
+    match name:
+        case "relu":
+            return (u > 0).to(u.dtype)
+        case "gelu":
+            return torch.special.ndtr(u) + u * torch.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
+        case "gelu_tanh":
+            c = math.sqrt(2 / math.pi)
+            t = torch.tanh(c * (u + 0.044715 * u**3))
+            return 0.5 * (1 + t) + 0.5 * u * (1 - t * t) * c * (1 + 3 * 0.044715 * u * u)
+        case "silu":
+            s = torch.sigmoid(u)
+            return s * (1 + u * (1 - s))
+    raise ValueError(f"There is no activation {name!r}; it must be one of {', '.join(ACTIVATIONS)}.")
+
+
+def gelu_gap(u: Tensor) -> Tensor:
+    """GELU(u) − its tanh form, in float64 so that rounding does not hide it: below 5·10⁻⁴ everywhere.   u [...] -> [...]."""
+    return ACTIVATIONS["gelu"](u.double()) - ACTIVATIONS["gelu_tanh"](u.double())
+
+
+class Census(NamedTuple):
+    """What an activation does to neurons that were really computed, as shares of their number."""
+
+    positive: float
+    negative: float
+    zero: float  # exactly 0.0
+    asleep: float  # σ'(u) below 0.01 in size: hardly any gradient passes
+    mean: float  # of σ(u)
+
+
+def census(name: Activation, u: Tensor) -> Census:
+    """Count σ(u) over all neurons and tokens.   u [...], as recorded before the activation. ValueError when it is empty."""
+    if not u.numel():
+        raise ValueError("there is no neuron to count.")
+    a = ACTIVATIONS[name](u)
+
+    def share(hit: Tensor) -> float:
+        return hit.double().mean().item()
+
+    asleep = derivative(name, u).abs() < 0.01
+    return Census(share(a > 0), share(a < 0), share(a == 0), share(asleep), a.double().mean().item())
+
+
+def loudest(a: Tensor, count: int) -> Tensor:
+    """The neurons that reach the largest |a| on some token of this text, loudest first.   a [token, ff] -> ids [count]."""
+    return a.abs().amax(0).topk(min(count, a.shape[-1])).indices

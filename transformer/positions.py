@@ -1,14 +1,63 @@
 """Absolute positions that are added to the embeddings. (RoPE turns queries and keys instead: see rope.py.)"""
 
+import math
+
 import torch
 from torch import Tensor
 
 
-def sinusoidal(positions: Tensor, d_model: int) -> Tensor:
-    """PE(pos, 2i) = sin(pos / 10000^(2i/d)), PE(pos, 2i+1) = cos(the same). Vaswani et al. 2017, §3.5.
+def sinusoidal(positions: Tensor, d_model: int, base: float = 10_000.0) -> Tensor:
+    """PE(pos, 2i) = sin(pos / base^(2i/d)), PE(pos, 2i+1) = cos(the same). Vaswani et al. 2017, §3.5.
 
     ``positions`` [batch or 1, token] -> [batch or 1, token, d_model], float32.
     """
     i = torch.arange(0, d_model, 2, device=positions.device, dtype=torch.float32)
-    angle = positions[..., None].float() / 10_000.0 ** (i / d_model)  # [batch or 1, token, d_model / 2]
+    angle = positions[..., None].float() / base ** (i / d_model)  # [batch or 1, token, d_model / 2]
     return torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)
+
+
+# What the lesson on RoPE looks at. The forward pass above does not need it.
+
+
+def shift(distance: float, d_model: int, base: float = 10_000.0) -> Tensor:
+    """R(k) with PE(pos + k) = R(k) PE(pos) for every pos: a block of rotations by k·θ_i, the fact that made the authors
+    choose sinusoids (Vaswani et al. 2017, §3.5).   Returns [d_model, d_model], float32.
+    """
+    unit = sinusoidal(torch.tensor([distance]), d_model, base)[0]  # sin, cos of k·θ_i, pair by pair
+    sin, cos = unit[0::2], unit[1::2]
+    blocks = torch.stack((torch.stack((cos, sin), -1), torch.stack((-sin, cos), -1)), -2)  # [pair, 2, 2]
+    return torch.block_diag(*blocks)
+
+
+def similarity(starts: Tensor, distance: Tensor, d_model: int, base: float = 10_000.0) -> Tensor:
+    """PE(n + r) · PE(n), which is Σ_i cos(r·θ_i) whatever n is.   starts [start], distance [distance] -> [start, distance]."""
+    PE_n = sinusoidal(starts, d_model, base)  # [start, model]
+    PE_m = sinusoidal(starts[:, None] + distance, d_model, base)  # [start, distance, model]
+    return (PE_m @ PE_n[..., None])[..., 0]
+
+
+def mixed_scores(
+    W_Q: Tensor, W_K: Tensor, x: Tensor, y: Tensor, starts: Tensor, distance: Tensor, base: float = 10_000.0
+) -> Tensor:
+    """(W_Q (x + PE(n + r))) · (W_K (y + PE(n))) / √d_k: a head's score when sinusoids were added to what it reads.
+
+    Written out it is x·y, x·PE(n), PE(n + r)·y and PE·PE terms, each with W_Qᵀ W_K between, and only where that matrix
+    commutes with every shift does the last depend on r alone.
+
+    W_Q, W_K [d_head, model]; x the query token's vector, y the key token's [model] (zeros: positions alone); starts n
+    [start], distance r [distance] -> [start, distance].
+    """
+    d_head, d_model = W_Q.shape
+    k = (y + sinusoidal(starts, d_model, base)) @ W_K.T  # [start, d_head]
+    q = (x + sinusoidal(starts[:, None] + distance, d_model, base)) @ W_Q.T  # [start, distance, d_head]
+    return (q @ k[..., None])[..., 0] / math.sqrt(d_head)
+
+
+def share_of_distance(S: Tensor) -> float:
+    """R²: the share of the scores' variance that the distance alone explains; 1 when equal distances give equal scores.
+
+    S [start, distance].
+    """
+    within = (S - S.mean(0)).square().sum()
+    total = (S - S.mean()).square().sum()
+    return float(1 - within / total)

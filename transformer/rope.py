@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from transformer.config import Config
+from transformer.config import Config, RopeLayout
 
 
 class Rotation(NamedTuple):
@@ -86,3 +86,101 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
         a, b = x.chunk(2, -1)
         partner = torch.cat((-b, a), -1)
     return x * rotation.cos.to(x.dtype) + partner * rotation.sin.to(x.dtype)
+
+
+# What the lesson on RoPE looks at. The forward pass above does not need it.
+
+
+def wavelengths(theta: Tensor) -> Tensor:
+    """2π / θ_i: after how many positions pair i has turned once.   θ [pair] -> [pair]."""
+    return 2 * math.pi / theta
+
+
+def pairs(x: Tensor, layout: RopeLayout = "half") -> Tensor:
+    """The pairs that turn together, (a_i, b_i).   x [..., d_head] -> [..., d_head / 2, 2]."""
+    if layout == "interleaved":
+        return x.unflatten(-1, (-1, 2))
+    return torch.stack(x.chunk(2, -1), -1)
+
+
+def interleave(x: Tensor) -> Tensor:
+    """Layout "half" to layout "interleaved": coordinate i goes to 2i, its partner i + d_k/2 to 2i + 1.
+
+    The permutation that makes the layouts agree, for q and k or for the rows of W_Q and W_K.   x [..., d_head] -> the same.
+    """
+    return pairs(x, "half").flatten(-2)
+
+
+def pair_scores(q: Tensor, k: Tensor, theta: Tensor, distance: Tensor, layout: RopeLayout = "half") -> Tensor:
+    """What pair i adds to ⟨R_m q, R_n k⟩ when r = m − n. Taking pairs as complex numbers q̃_i = a + ib,
+
+        Re(q̃_i k̃_i* e^{i r θ_i}) = α_i cos(r θ_i) + β_i sin(r θ_i),   α = a_q a_k + b_q b_k,   β = a_q b_k − b_q a_k.
+
+    m and n themselves fall out. Not divided by √d_k.   q, k [..., d_head] unrotated, theta [pair], distance [distance]
+    -> [..., distance, pair]; summed over pairs it is the score.
+    """
+    alpha, beta = _parts(q, k, layout)
+    angle = distance[:, None] * theta  # [distance, pair]
+    return alpha[..., None, :] * angle.cos() + beta[..., None, :] * angle.sin()
+
+
+def scores_by_distance(q: Tensor, k: Tensor, theta: Tensor, distance: Tensor, layout: RopeLayout = "half") -> Tensor:
+    """⟨R_m q, R_n k⟩ for each r = m − n: ``pair_scores`` summed over the pairs, without holding them all.
+
+    q, k [..., d_head] unrotated, theta [pair], distance [distance] -> [..., distance]. Not divided by √d_k.
+    """
+    alpha, beta = _parts(q, k, layout)
+    angle = theta[:, None] * distance  # [pair, distance]
+    return alpha @ angle.cos() + beta @ angle.sin()
+
+
+def scores_in_place(q: Tensor, k: Tensor, config: Config, starts: Tensor, distance: Tensor) -> Tensor:
+    """⟨R_{n+r} q, R_n k⟩ / √d_k, each vector really turned at its own absolute position: the long way round, as a model does.
+
+    q, k [d_head] unrotated; starts n [start], distance r [distance] -> [start, distance]; the rows agree up to rounding.
+    """
+    m = (starts[:, None] + distance).flatten()[None]  # [1, start · distance]
+    q = rotate(q.expand(1, 1, m.shape[1], -1), rotation(config, m)).unflatten(2, (len(starts), -1))[0, 0]
+    k = rotate(k.expand(1, 1, len(starts), -1), rotation(config, starts[None]))[0, 0]  # [start, d_head]
+    return (q @ k[..., None])[..., 0] / math.sqrt(config.d_head)
+
+
+def aligned_decay(theta: Tensor, distance: Tensor) -> Tensor:
+    """(2/d_k) Σ_i cos(r θ_i): the share of ⟨q, k⟩ that is left at distance r when q = k and every pair is equally long.
+
+    theta [pair], distance [distance] -> [distance]; 1 at distance 0.
+    """
+    return (distance[:, None] * theta).cos().mean(-1)
+
+
+def decay_envelope(theta: Tensor, distance: Tensor) -> Tensor:
+    """(2/d_k) Σ_j |S_j(r)|, S_j(r) = Σ_{i<j} e^{i r θ_i}, j = 1 … d_k/2: the envelope drawn in the RoFormer paper (§3.4.3).
+
+    By summation by parts, with h_i = q̃_i k̃_i* and h_{d_k/2} = 0,
+
+        |⟨R_m q, R_n k⟩| ≤ max_i |h_{i+1} − h_i| · Σ_j |S_j(r)|.
+
+    It is an upper bound on what a pair of vectors can reach, tight only where neighbouring pairs are alike (aligned q and
+    k); it says nothing about how a given head's scores change below it.   theta [pair], distance [distance] -> [distance].
+    """
+    angle = distance[:, None] * theta  # [distance, pair]
+    return torch.polar(torch.ones_like(angle), angle).cumsum(-1).abs().mean(-1)
+
+
+def random_pairs(count: int, d_head: int, alignment: float, seed: int) -> tuple[Tensor, Tensor]:
+    """q ~ N(0, I) and k = ρ q + √(1 − ρ²) ε with ε ~ N(0, I): unit-variance vectors whose coordinates correlate by ρ.
+
+    So E⟨R_m q, R_n k⟩ = ρ Σ_i 2 cos(r θ_i): the decay is the alignment's, not the rotation's alone.
+    Returns q, k [count, d_head]. Raises ValueError when ρ is outside −1 … 1.
+    """
+    if not -1 <= alignment <= 1:
+        raise ValueError(f"alignment is {alignment}; a correlation lies between −1 and 1.")
+    generator = torch.Generator().manual_seed(seed)
+    q, noise = torch.randn(2, count, d_head, generator=generator)
+    return q, alignment * q + math.sqrt(1 - alignment**2) * noise
+
+
+def _parts(q: Tensor, k: Tensor, layout: RopeLayout) -> tuple[Tensor, Tensor]:
+    """α and β of ``pair_scores``: [..., pair] each."""
+    (a_q, b_q), (a_k, b_k) = pairs(q, layout).unbind(-1), pairs(k, layout).unbind(-1)
+    return a_q * a_k + b_q * b_k, a_q * b_k - b_q * a_k

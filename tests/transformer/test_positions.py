@@ -1,0 +1,67 @@
+"""Sinusoids: the shift that is a rotation, the dot product that knows only the distance, and what takes that away."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transformer import positions, rope
+
+BASES = st.sampled_from([500.0, 10_000.0, 1_000_000.0])
+
+
+def test_as_in_the_paper():
+    PE = positions.sinusoidal(torch.tensor([[3.0]]), 8)[0, 0]
+    expected = torch.tensor([f(torch.tensor(3.0 / 10_000 ** (2 * i / 8))) for i in range(4) for f in (torch.sin, torch.cos)])
+    torch.testing.assert_close(PE, expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 300), st.sampled_from([2, 8, 64]), BASES)
+def test_a_shift_is_a_rotation(pos, k, d_model, base):
+    R = positions.shift(k, d_model, base)
+    PE = positions.sinusoidal(torch.tensor([pos, pos + k]), d_model, base)
+    torch.testing.assert_close(R @ PE[0], PE[1], rtol=0, atol=2e-4)
+    torch.testing.assert_close(R @ R.T, torch.eye(d_model), rtol=0, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(-300, 300), st.sampled_from([8, 64, 576]), BASES)
+def test_similarity_depends_on_distance_alone(r, d_model, base):
+    starts, distance = torch.tensor([0, 1, 50, 300]) + 300, torch.tensor([r])
+    S = positions.similarity(starts, distance, d_model, base)
+    expected = rope.aligned_decay(rope.frequencies(d_model, base), distance.float()) * d_model / 2
+    torch.testing.assert_close(S, expected.expand(4, 1), rtol=0, atol=d_model * 1e-4)
+
+
+def test_weights_and_tokens_take_the_property_away():
+    starts, distance, d_model = torch.tensor([0, 40, 700]), torch.arange(0, 65), 64
+    generator = torch.Generator().manual_seed(0)
+    W_Q, W_K = torch.randn(2, 16, d_model, generator=generator)
+    x, y = torch.randn(2, d_model, generator=generator)
+    nothing = torch.zeros(d_model)
+    same = torch.eye(d_model)
+    kept = positions.mixed_scores(same, same, nothing, nothing, starts, distance)
+    torch.testing.assert_close(kept, positions.similarity(starts, distance, d_model) / 8)  # W = I changes nothing
+    assert positions.share_of_distance(kept) == pytest.approx(1, abs=1e-5)
+    assert positions.share_of_distance(positions.mixed_scores(W_Q, W_K, nothing, nothing, starts, distance)) < 0.8
+    assert positions.share_of_distance(positions.mixed_scores(same, same, x, y, starts, distance)) < 0.999
+
+
+def test_mixed_scores_are_the_products_written_out():
+    generator = torch.Generator().manual_seed(1)
+    W_Q, W_K = torch.randn(2, 4, 8, generator=generator)
+    x, y = torch.randn(2, 8, generator=generator)
+    S = positions.mixed_scores(W_Q, W_K, x, y, torch.tensor([5, 9]), torch.tensor([0, 3]))
+    PE = positions.sinusoidal(torch.arange(20), 8)
+    for i, n in enumerate((5, 9)):
+        for j, r in enumerate((0, 3)):
+            assert S[i, j].item() == pytest.approx(((W_Q @ (x + PE[n + r])) @ (W_K @ (y + PE[n]))).item() / 2, rel=1e-4)
+
+
+def test_share_of_distance():
+    curve = torch.linspace(0, 1, 9)
+    assert positions.share_of_distance(curve.expand(4, -1)) == 1
+    assert positions.share_of_distance(torch.stack((curve, curve.flip(0)))) == pytest.approx(0, abs=1e-6)
+    fan = curve + torch.tensor([[-1.0], [1.0]])
+    assert positions.share_of_distance(fan) == pytest.approx((curve.var(correction=0) / (curve.var(correction=0) + 1)).item())
