@@ -40,11 +40,12 @@ def targets(ids: Sequence[int] | Tensor) -> dict[str, Tensor]:
     i = torch.arange(len(ids), device=ids.device)
     query, key = i[:, None], i[None, :]
     same = ids[:, None] == ids[None, :]  # [query, key]
-    after_same = torch.zeros_like(same)
-    after_same[:, 1:] = same[:, :-1]  # the token before the key is the query's token
+    duplicate = same & (key != query)
+    induction = torch.zeros_like(same)
+    induction[:, 1:] = duplicate[:, :-1]  # one further on
     place = {"previous": key == query - 1, "first": (key == 0) & (query > 0), "self": key == query}
     free = ~(place["previous"] | place["first"] | place["self"])
-    return {**place, "induction": after_same & free, "duplicate": same & free}
+    return {**place, "induction": induction & free, "duplicate": duplicate & free}
 
 
 def pattern_scores(A: Tensor, ids: Sequence[int] | Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
