@@ -314,8 +314,9 @@ const gf = (() => {
         + `stroke-width="${lineWidth}" stroke-opacity="${opacity}"/>`),
       path: (d, { fill, stroke, lineWidth = 1, opacity = 1 } = {}) => parts.push(
         `<path d="${d}" ${paint(fill)} stroke="${stroke || "none"}" stroke-width="${lineWidth}" opacity="${opacity}"/>`),
-      text: (x, y, text, { fill, size = 13, anchor = "start", family = "monospace" } = {}) => parts.push(
+      text: (x, y, text, { fill, size = 13, anchor = "start", family = "monospace", rotate = 0 } = {}) => parts.push(
         `<text x="${x}" y="${y}" fill="${fill}" font-size="${size}" text-anchor="${anchor}" xml:space="preserve" `
+        + (rotate ? `transform="rotate(${rotate} ${x} ${y})" ` : "")
         + `font-family="${escape(family)}">${escape(text)}</text>`),
       image: (source, x, y, w, h) => parts.push(
         `<image x="${x}" y="${y}" width="${w}" height="${h}" image-rendering="pixelated" href="${source.toDataURL()}"/>`),
