@@ -92,13 +92,14 @@ class Lesson:
         st.session_state[OWN_TEXT] = typed if typed != default and typed not in options.values() else None
         return typed
 
-    def read(self, text: str, record: Iterable[str]) -> models.Reading:
-        """The chosen model's reading of the text; a text it cannot take gives one sentence and the last good reading."""
+    def read(self, text: str, record: Iterable[str], name: str | None = None) -> models.Reading:
+        """The chosen (or named) model's reading of the text; a text it cannot take gives one sentence and the last good
+        reading."""
         record = tuple(record)
         last = f"_last_{self.entry.row}"
         try:
             with st.spinner("Reading the text…", show_time=True):
-                reading = models.read(text, record)
+                reading = models.read(text, record, name)
         except ValueError as problem:
             (self._under_text or st).warning(str(problem), icon=":material/info:")
             reading = st.session_state.get(last)

@@ -84,17 +84,23 @@ def sidebar() -> None:
         st.fragment(_state, run_every=0.5 if busy else None)(chosen(), busy)
 
 
-def read(text: str, record: Iterable[str]) -> Reading:
+def loaded(name: str) -> tuple | None:
+    """(model, tokenizer) where the model is here by now, else None; the tiny one always is."""
+    return _tiny() if name == "tiny" else shelf().get(name)
+
+
+def read(text: str, record: Iterable[str], name: str | None = None) -> Reading:
     """The chosen model's reading of the text, or the nearest thing there is.
 
-    record: patterns of trace names, as `model.run` takes them.
+    record: patterns of trace names, as `model.run` takes them. name: another model than the chosen one, for a page that
+    needs a decoder or an encoder.
     ValueError, one sentence, when the text is empty or too long.
     """
     record = tuple(record)
     if not text.strip():
         raise ValueError("There is nothing to read yet: type a word or a sentence.")
-    name = chosen()
-    ready = shelf().get(name)
+    name = name or chosen()
+    ready = loaded(name)
     if ready is None:
         shelf().start(name, fetch=False)
         if (found := _from_recording(name, text, record)) is not None:
