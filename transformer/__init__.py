@@ -12,5 +12,10 @@ from transformer.config import Config
 from transformer.generate import Step, generate
 from transformer.models import Decoder, Encoder, Model, Run, build
 from transformer.presets import PRESETS
+from transformer.pretrained import from_state_dict, load
+from transformer.pretrained.fetch import fetch
 
-__all__ = ["PRESETS", "Cache", "Config", "Decoder", "Encoder", "Model", "Run", "Step", "build", "cost", "generate"]
+__all__ = [
+    "PRESETS", "Cache", "Config", "Decoder", "Encoder", "Model", "Run", "Step",
+    "build", "cost", "fetch", "from_state_dict", "generate", "load",
+]  # fmt: skip

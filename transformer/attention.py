@@ -17,19 +17,21 @@ class Geometry(NamedTuple):
     """Where the tokens of one forward pass stand and who may see whom; computed once, used by every layer."""
 
     mask: Tensor | None  # bool [batch or 1, 1, query, key]; None = every query sees every key
+    padded: bool  # some keys are padding, so that a query may see no key at all
     is_causal: bool  # the mask is exactly the lower triangle, which the fused kernel knows without being told
     rotation: Rotation | None  # RoPE's cos and sin at the new tokens' positions
 
 
-def masked_softmax(S: Tensor, mask: Tensor | None) -> Tensor:
+def masked_softmax(S: Tensor, mask: Tensor | None, padded: bool = True) -> Tensor:
     """A = softmax(S + log mask) over the keys: −∞ before the softmax, never after.
 
-    S [batch, head, query, key], mask bool or None -> A of S's shape. A row whose keys are all masked gives zeros.
+    S [batch, head, query, key], mask bool or None -> A of S's shape. A row whose keys are all masked gives zeros;
+    ``padded=False`` promises that there is none, which saves a pass.
     """
     if mask is None:
         return S.softmax(-1)
-    # The second fill turns the NaN of an all-masked row into zeros; elsewhere it writes zeros over zeros.
-    return S.masked_fill(~mask, -torch.inf).softmax(-1).masked_fill(~mask, 0.0)
+    A = S.masked_fill(~mask, -torch.inf).softmax(-1)
+    return A.masked_fill(~mask, 0.0) if padded else A  # the NaN of an empty row becomes zeros
 
 
 class Attention(nn.Module):
@@ -75,7 +77,7 @@ class Attention(nn.Module):
         if tap.wants("scores", "A"):
             K, V = self.share(K), self.share(V)  # [batch, head, key, d_head]
             S = tap("scores", scores.dot(Q, K, self.scale))  # [batch, head, query, key]
-            A = tap("A", masked_softmax(S, geometry.mask))
+            A = tap("A", masked_softmax(S, geometry.mask, geometry.padded))
             return F.dropout(A, self.dropout, self.training) @ V
         p = self.dropout if self.training else 0.0
         mask = None if geometry.is_causal else geometry.mask

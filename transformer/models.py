@@ -162,7 +162,7 @@ class Model(nn.Module):
         plain = config.kind == "decoder" and config.attention == "full" and real is None
         mask = None if plain and sees_all else masks.mask(config, q_pos, k_pos, real)
         is_causal = plain and q_pos is k_pos  # nothing was cached: the mask is square
-        return Geometry(mask, is_causal, rope.rotation(config, q_pos) if config.position == "rope" else None)
+        return Geometry(mask, real is not None, is_causal, rope.rotation(config, q_pos) if config.position == "rope" else None)
 
 
 class Decoder(Model):

@@ -169,7 +169,7 @@ def test_attention_is_torchs_multihead_attention(dtype, tolerance):
         theirs.out_proj.weight.copy_(ours.W_O.weight)
         theirs.out_proj.bias.copy_(ours.W_O.bias)
     x = torch.randn(2, 7, 24, dtype=dtype)
-    seen = transformer.attention.Geometry(None, False, None)
+    seen = transformer.attention.Geometry(None, False, False, None)
     expected, weights = theirs(x, x, x, average_attn_weights=False)
     torch.testing.assert_close(ours(x, seen, None, transformer.tap.OFF)[0], expected, atol=tolerance, rtol=tolerance)
     tap = transformer.tap.RecordingTap("A", names=["A", "scores", "Q", "K", "V", "z", "out"])
