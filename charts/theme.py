@@ -3,7 +3,8 @@
 Plain data and pure functions. `palette("light")` gives the colours; `plotly_template`, `altair_config`, `sequential`,
 `diverging` and `lut` turn them into what a chart wants; `paint` puts them into LaTeX. The same values stand in
 .streamlit/config.toml (for prose) and assets/style.css (for the page and the components), and a test holds the three
-together. Every role passes 4.5:1 on its background and every pair stays apart for normal, deutan, protan and tritan sight.
+together. As text every role passes 4.5:1 on the background and the panel, and every pair of hues stays apart for normal,
+protan, deutan and tritan sight.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ class Palette:
         if role not in ROLES:
             raise ValueError(f"There is no role {role!r}; the roles are {', '.join(ROLES)}.")
         return getattr(self, role)
+
+    def text(self, role: Role) -> str:
+        """The colour of a role as text. Scores are a lighter fill, too light to read: as text they take attention's."""
+        return self.role("attention" if role == "scores" else role)
 
 
 ROLES: tuple[Role, ...] = ("query", "key", "value", "scores", "attention", "ffn", "residual", "output")
@@ -113,7 +118,7 @@ def paint(latex: str, p: Palette) -> str:
     >>> paint(r"\query{Q}\key{K}^\top", LIGHT)
     '\\textcolor{#0231ED}{Q}\\textcolor{#7D381B}{K}^\\top'
     """
-    return _ROLE_COMMAND.sub(lambda match: rf"\textcolor{{{p.role(match[1])}}}{{", latex)
+    return _ROLE_COMMAND.sub(lambda match: rf"\textcolor{{{p.text(match[1])}}}{{", latex)
 
 
 def plotly_template(p: Palette) -> go.layout.Template:
@@ -125,7 +130,8 @@ def plotly_template(p: Palette) -> go.layout.Template:
     )
     colorbar = dict(outlinewidth=0, thickness=12, tickfont=dict(family=MONO, size=13, color=p.muted), ticks="")
     return go.layout.Template(data=dict(heatmap=[dict(colorbar=colorbar)]), layout=dict(
-        font=dict(family=SANS, size=15, color=p.ink), title=dict(font=dict(family=SERIF, size=18), x=0, xanchor="left", automargin=True),
+        font=dict(family=SANS, size=15, color=p.ink),
+        title=dict(font=dict(family=SERIF, size=18), x=0, xanchor="left", automargin=True),
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", margin=dict(l=8, r=8, t=16, b=8),
         colorway=[p.query, p.key, p.value, p.attention, p.ffn, p.residual, p.output],
         colorscale=dict(sequential=sequential(p), diverging=diverging(p)),

@@ -1,0 +1,25 @@
+"""Pages are tested as on the first start: nothing fetched, nothing in the cache."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = __file__.rsplit("/tests/", 1)[0]
+
+
+@pytest.fixture(autouse=True)
+def nothing_fetched(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("GLASSFORMER_CACHE", str(tmp_path_factory.getbasetemp() / "empty-cache"))
+
+
+@pytest.fixture
+def open_page():
+    """open_page("pages/…/x.py", text="…") -> the AppTest after its first run on that page with those URL parameters."""
+
+    def opened(file: str, **query: str) -> AppTest:
+        app = AppTest.from_file(f"{ROOT}/app.py", default_timeout=120)
+        app.run()
+        for key, value in query.items():
+            app.query_params[key] = value
+        return app.switch_page(file).run()
+
+    return opened
