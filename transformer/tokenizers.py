@@ -50,16 +50,18 @@ class Tokenizer(ABC):
 
 def readable(pieces: Sequence[bytes]) -> list[str]:
     """Each piece as text; see ``Tokenizer.pieces``."""
-    data = b"".join(pieces)
-    starts = [0]
-    for piece in pieces:
-        starts.append(starts[-1] + len(piece))
     words = ["" for _ in pieces]
+    bounds = []  # (begin, end, which piece) of each piece that has bytes
+    at = 0
+    for i, piece in enumerate(pieces):
+        if piece:
+            bounds.append((at, at + len(piece), i))
+            at += len(piece)
     first = 0  # the first piece that reaches into the character at hand
-    for begin, end, character in _characters(data):
-        while first < len(pieces) and starts[first + 1] <= begin:
+    for begin, end, character in _characters(b"".join(pieces)):
+        while bounds[first][1] <= begin:
             first += 1
-        parts = [i for i in range(first, min(first + 5, len(pieces))) if starts[i] < end and starts[i + 1] > starts[i]]
+        parts = [i for a, _, i in bounds[first : first + 4] if a < end]  # a character has at most four bytes
         for k, i in enumerate(parts, 1):
             words[i] += character if len(parts) == 1 else character + _fraction(k, len(parts))
     return words
