@@ -56,10 +56,12 @@ def hidden(part: str) -> bool:
     return part in _hide_list()
 
 
-def url_state(key: str, default: T, parse: Callable[[str], T], allowed: Callable[[T], bool] = lambda _: True) -> T:
+def url_state(key: str, default: T, parse: Callable[[str], T], allowed: Callable[[T], bool] = lambda _: True,
+              shown: str | None = None) -> T:
     """The value of `?key=` as a component should start with it, or the default.
 
-    `parse` may raise ValueError; a value that does not parse or is not allowed is dropped with one sentence.
+    `parse` may raise ValueError; a value that does not parse or is not allowed is dropped with one sentence, which calls
+    the default `shown` where its own name would say little.
     """
     st.session_state.setdefault(_KNOWN, set()).add(key)
     raw = st.query_params.get(key)
@@ -70,7 +72,7 @@ def url_state(key: str, default: T, parse: Callable[[str], T], allowed: Callable
     except ValueError:
         value = None
     if value is None or not allowed(value):
-        _drop(key, raw, default)
+        _drop(key, raw, default if shown is None else shown)
         return default
     return value
 
