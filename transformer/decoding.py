@@ -42,20 +42,22 @@ def half_copy(model: Model, dtype: torch.dtype) -> Model:
     return copy.requires_grad_(False)
 
 
+WORTHWHILE_BYTES = 64 * 2**20  # below it weights stay in the caches, and there is no memory to wait for
 _copies: WeakKeyDictionary[Model, tuple[tuple, Model]] = WeakKeyDictionary()
 
 
 def stepper(model: Model) -> Model:
     """The model to take single-token steps with: a half-precision copy, made once, where that is faster; else itself.
 
-    A model in training, one whose parameters still want gradients, and one not in float32 steps by itself. The copy is
-    made anew when the weights have changed or moved.
+    A model in training, one not in float32, and one small enough for the processor's caches steps by itself. The copy
+    is made anew when the weights have changed or moved.
     """
-    weight = model.embedding.W_E.weight
-    dtype = half_precision(weight.device)
-    if dtype is None or model.training or weight.dtype != torch.float32 or any(p.requires_grad for p in model.parameters()):
+    parameters = list(model.parameters())
+    dtype = half_precision(parameters[0].device)
+    n_bytes = sum(p.nbytes for p in parameters)
+    if dtype is None or model.training or parameters[0].dtype != torch.float32 or n_bytes < WORTHWHILE_BYTES:
         return model
-    state = tuple((p.data_ptr(), p._version) for p in model.parameters())
+    state = tuple((p.data_ptr(), p._version) for p in parameters)
     known = _copies.get(model)
     if known is None or known[0] != state:
         known = _copies[model] = (state, half_copy(model, dtype))
