@@ -33,6 +33,7 @@ ABOUT = {
     "tiny": "trained on Shakespeare, always here",
 }
 DEFAULT = "smollm2-135m"
+ENCODERS = {"minilm-l6"}  # no language-model head: no logits
 AUTO_FETCH = "GLASSFORMER_AUTO_FETCH"  # "0" leaves the network alone until the learner presses the button
 TRACE_BYTES = 64 * 2**20               # the most that one reading may keep
 CACHE_BYTES = 256 * 2**20              # the most that all kept readings together may hold
@@ -73,6 +74,11 @@ def warm() -> None:
 def chosen() -> str:
     """The model picked in the sidebar."""
     return st.session_state.get("model", DEFAULT)
+
+
+def decoder() -> str:
+    """The chosen model where it is a decoder, else the default one: for pages about the next token."""
+    return DEFAULT if chosen() in ENCODERS else chosen()
 
 
 def sidebar() -> None:
