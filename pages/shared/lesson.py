@@ -144,8 +144,8 @@ class Lesson:
             return
         with st.container(key="gf-prose"):
             left, right = st.columns(2, gap="large")
-            left.markdown(f"##### What happens\n{self._prose(what)}")
-            right.markdown(f"##### Why it matters\n{self._prose(why)}")
+            left.markdown(f"## What happens\n{self._prose(what)}")
+            right.markdown(f"## Why it matters\n{self._prose(why)}")
             if catch:
                 with st.container(key="gf-catch"):
                     st.markdown(f"**The catch.** {self._prose(catch)}")
@@ -159,7 +159,7 @@ class Lesson:
             raise ValueError(f"The answer {answer!r} is not one of the options {list(options)}.")
         committed = f"_committed_{self.entry.row}"
         with st.container(key="gf-predict"):
-            st.markdown(f"##### Predict, then look\n{self._prose(question)}")
+            st.markdown(f"## Predict, then look\n{self._prose(question)}")
             done = committed in st.session_state
             choice = st.radio("Your prediction", options, index=None, key="prediction", disabled=done,
                               label_visibility="collapsed")

@@ -16,6 +16,11 @@ class Entry:
     url_path: str
     icon: str
 
+    @property
+    def path(self) -> str:
+        """Where the lesson lies under the app's address: the first one at its root."""
+        return "" if self is HOME else self.url_path
+
 
 LESSONS: tuple[Entry, ...] = (
     Entry("A1", "Walkthrough", "pages/inside/walkthrough.py", "Inside a real model", "walkthrough", ":material/route:"),

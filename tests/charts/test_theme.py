@@ -78,6 +78,9 @@ def test_streamlits_config_has_the_same_colours(p):
     assert config["borderColor"] == p.line
     for role, colour in theme.MARKDOWN_COLOUR.items():
         assert config[f"{colour}TextColor"] == p.text(role)
+    for colour in ("red", "orange", "yellow", "blue", "green", "violet", "gray"):  # chips and notices
+        text, surface = config[f"{colour}TextColor"], config[f"{colour}BackgroundColor"]
+        assert contrast(text, surface) >= 4.5, f"{colour} text on its own tint"
 
 
 @pytest.mark.parametrize("p", PALETTES, ids=lambda p: p.name)

@@ -1,5 +1,6 @@
 // Copy the link to this very state, and jump to the code: the two actions that need no server. It also tells the server
-// when the theme in force is not the one that the page's formulas and charts were painted for.
+// when the theme in force is not the one that the page's formulas and charts were painted for, and lets the keyboard
+// scroll a formula that is wider than a phone.
 export default (component) => gf.mount(component, (root) => {
   root.className = "row";
   const said = document.createElement("span");
@@ -19,6 +20,18 @@ export default (component) => gf.mount(component, (root) => {
     section.scrollIntoView({ behavior: gf.reducedMotion() ? "auto" : "smooth", block: "start" });
   });
   root.append(copy, code, said);
+  const reach = () => {
+    for (const formula of document.querySelectorAll(".katex-display")) {
+      if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+      else formula.removeAttribute("tabindex");
+    }
+  };
+  let queued = 0;
+  const watcher = new MutationObserver(() => {
+    cancelAnimationFrame(queued);
+    queued = requestAnimationFrame(reach);
+  });
+  watcher.observe(document.querySelector("[data-testid=stMain]"), { childList: true, subtree: true });
   let reported = null;
   return {
     update({ data, setStateValue }) {
@@ -27,6 +40,7 @@ export default (component) => gf.mount(component, (root) => {
       if (theme !== data.theme && theme !== reported) setStateValue("theme", theme);
       reported = theme === data.theme ? null : theme;
     },
+    destroy() { watcher.disconnect(); },
   };
 });
 

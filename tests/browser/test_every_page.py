@@ -1,0 +1,93 @@
+"""Every page in a real browser, large and small, light and dark: nothing breaks, nothing leaves, nothing is out of reach."""
+
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from pages.shared.lessons import LESSONS
+from tests.browser.conftest import settle
+
+every_page = pytest.mark.parametrize("entry", LESSONS, ids=lambda entry: entry.row)
+# Streamlit 1.67's own: the sidebar's navigation with sections is a <ul> whose children are not all <li>. Nothing else.
+STREAMLITS_OWN = {"list", "listitem"}
+IN_NAVIGATION = "stSidebarNav"
+
+
+@every_page
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+def test_it_is_whole(entry, phone, dark, open_page):
+    page = open_page(entry.path, phone=phone, dark=dark)
+    assert page.locator("h1").inner_text() == entry.title
+    assert page.locator("[data-testid=stException], [data-testid=stBidiComponentError]").count() == 0
+    assert not errors_shown(page)
+    assert page.seen.outside == []
+    assert page.seen.console == []
+    scheme = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).colorScheme")
+    assert scheme == ("dark" if dark else "light")
+    assert sideways(page) <= 0, "the page scrolls sideways"
+    assert (found := axe_violations(page)) == [], "\n".join(found)
+
+
+@every_page
+def test_a_shared_link_restores_the_state(entry, open_page):
+    page = open_page(entry.path)
+    first = page.get_by_role("slider").first
+    if page.get_by_role("slider").count() == 0:
+        pytest.skip("no Streamlit slider on this page; its own tests drive its component")
+    if page.locator(".st-key-text input").count():
+        page.locator(".st-key-text input").fill("one two three one two")
+        page.keyboard.press("Enter")
+        settle(page)
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    settle(page)
+    page.wait_for_timeout(300)
+    link = page.url
+    assert parse_qs(urlparse(link).query), "the moved slider is not in the URL"
+    again = open_page(link.split("/", 3)[3])
+    assert state(again) == state(page)
+    assert parse_qs(urlparse(again.url).query) == parse_qs(urlparse(link).query)
+
+
+@every_page
+def test_a_link_that_says_nonsense_gets_one_sentence_and_the_page(entry, open_page):
+    page = open_page(f"{entry.path}?no_such_thing=%3Cb%3E1%3C/b%3E")
+    notices = page.locator(".st-key-gf-notices [data-testid=stAlert]")
+    assert notices.count() == 1
+    assert "no_such_thing" in notices.inner_text().replace("\u200b", "") or "nosuchthing" in notices.inner_text()
+    assert page.locator("h1").inner_text() == entry.title
+
+
+def state(page: Page) -> dict:
+    return page.evaluate("""() => ({
+        sliders: [...document.querySelectorAll('[role=slider]')].map(s => s.getAttribute('aria-valuenow')),
+        text: document.querySelector('.st-key-text input')?.value ?? null,
+    })""")
+
+
+def sideways(page: Page) -> int:
+    return page.evaluate("""() => {
+        const main = document.querySelector('[data-testid=stMain]');
+        return Math.max(main.scrollWidth - main.clientWidth, document.documentElement.scrollWidth - window.innerWidth);
+    }""")
+
+
+def errors_shown(page: Page) -> list[str]:
+    return [box.inner_text() for box in page.locator("[data-testid=stAlertContentError]").all()]
+
+
+def axe_violations(page: Page) -> list[str]:
+    """What axe finds, one line a node, without the two nodes that are Streamlit's own."""
+    found = []
+    for violation in Axe().run(page).response["violations"]:
+        for node in violation["nodes"]:
+            target = " ".join(map(str, node["target"]))
+            own = violation["id"] in STREAMLITS_OWN and page.evaluate(
+                "([target, name]) => !!document.querySelector(target)?.closest(`[data-testid=${name}]`)",
+                [node["target"][0], IN_NAVIGATION])
+            if not own:
+                found.append(f"{violation['id']} ({violation['impact']}): {target}: {node['html'][:200]}")
+    return found
