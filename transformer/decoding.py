@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transformer.cache import Cache
 from transformer.device import half_precision
 from transformer.models import Model
+from transformer.tap import Tap
 
 
 class HalfLinear(nn.Module):
@@ -62,3 +64,36 @@ def stepper(model: Model) -> Model:
     if known is None or known[0] != state:
         known = _copies[model] = (state, half_copy(model, dtype))
     return known[1]
+
+
+CLOSE = 0.1  # two logits nearer than this may change places: twice the largest error measured on SmolLM2 (0.048)
+
+
+class Reader:
+    """Reads a text piece by piece and gives the logits after each: the first piece exactly, single tokens fast.
+
+    A choice that half precision could turn is settled by the exact model, which then reads what it has missed, all of
+    it at once. That costs one step of its own, and is rare: some 4 % of greedy steps.
+    """
+
+    def __init__(self, model: Model, fast: bool):
+        self.model = model
+        self.fast = stepper(model) if fast else model
+        self.exact = self.cache = Cache.empty(model.config.n_layers)
+        self.missed: list[Tensor] = []  # what only the fast copy has read
+
+    def read(self, ids: Tensor, tap: Tap, exact_if_close: bool) -> Tensor:
+        """Logits [vocab] after ``ids`` [1, token]."""
+        if self.fast is self.model or self.exact.length == 0:
+            return self._read_exactly(ids, tap)
+        logits, self.cache = self.fast.extend(ids, self.cache, last_only=True)
+        self.missed.append(ids)
+        first, second = logits[0, -1].topk(2).values
+        if exact_if_close and first - second < CLOSE:
+            return self._read_exactly(torch.cat(self.missed, 1), tap)
+        return logits[0, -1]
+
+    def _read_exactly(self, ids: Tensor, tap: Tap) -> Tensor:
+        logits, self.exact = self.model.extend(ids, self.exact, last_only=True, tap=tap)
+        self.cache, self.missed = self.exact, []
+        return logits[0, -1]

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from transformer import names, sampling
-from transformer.cache import Cache
-from transformer.decoding import stepper
+from transformer.decoding import Reader
 from transformer.models import Ids, Model
 from transformer.tap import Edit, RecordingTap, Trace
 
@@ -48,8 +47,9 @@ def generate(
 
     temperature 0 is greedy; ``seed`` makes a draw repeatable. ``record`` and ``edit`` work as in ``Model.run`` and name
     the run's tensors without the "steps.<t>." prefix, which recorded names carry.
-    Steps after the first use half-precision copies of the matrices where that is faster (see ``decoding``: logits move by
-    some 10⁻²); ``exact``, or anything recorded or edited, keeps every step in the model's own precision.
+    Steps after the first use half-precision copies of the matrices where that is faster (see ``decoding``): logits move
+    by some 10⁻², and a greedy step whose choice is that close is taken again exactly. ``exact``, or anything recorded
+    or edited, keeps every step in the model's own precision.
     Raises ValueError at the call for settings that mean nothing and for ids as ``Model.run`` does.
     """
     if model.config.kind != "decoder":
@@ -65,13 +65,12 @@ def generate(
     stop = {stop} if isinstance(stop, int) else set(stop)
     if model.config.position == "learned":
         max_new_tokens = min(max_new_tokens, model.config.max_len - ids.shape[1] + 1)
-    reader = model if exact or record or edit else stepper(model)
-    return _steps(model, reader, ids, max_new_tokens, temperature == 0, distribution, seed, stop, tap)
+    reader = Reader(model, fast=not (exact or record or edit))
+    return _steps(reader, ids, max_new_tokens, temperature == 0, distribution, seed, stop, tap)
 
 
 def _steps(
-    model: Model,
-    reader: Model,
+    reader: Reader,
     ids: Tensor,
     max_new_tokens: int,
     greedy: bool,
@@ -80,13 +79,11 @@ def _steps(
     stop: set[int],
     tap: RecordingTap,
 ) -> Iterator[Step]:
-    cache = Cache.empty(model.config.n_layers)
     generator = None if seed is None else torch.Generator().manual_seed(seed)  # on the CPU: see sampling.dice
     for t in range(max_new_tokens):
         tap = tap.fresh()
         with torch.no_grad():  # entered anew each step: a generator must not leave its mode behind in the caller's thread
-            logits, cache = (reader if t else model).extend(ids, cache, last_only=True, tap=tap)
-            logits = logits[0, -1]  # [vocab]
+            logits = reader.read(ids, tap, exact_if_close=greedy)
             p = logits.float().softmax(-1) if greedy else distribution(logits)
             token = logits.argmax() if greedy else sampling.draw(p, generator)
         step = Step(int(token), float(p[token]), logits, Trace({f"steps.{t}.{k}": v for k, v in tap.trace.items()}))
