@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 import streamlit as st
+from torch import Tensor
 
 import transformer
 from pages.shared import recorded
@@ -117,18 +118,28 @@ def read(text: str, record: Iterable[str], name: str | None = None) -> Reading:
 
 def limit(name: str, record: Iterable[str]) -> int:
     """The most tokens the model may be given when this much of it is recorded: its context, or what memory allows."""
-    config = _config(name)
-    if config is None:
-        return MOST_TOKENS
-    return min(MOST_TOKENS, transformer.cost.longest(config, tuple(record), TRACE_BYTES))
+    return min(MOST_TOKENS, transformer.cost.longest(_config(name), tuple(record), TRACE_BYTES))
 
 
-_kept: OrderedDict[tuple[str, tuple[int, ...], tuple[str, ...]], Reading] = OrderedDict()
+def vocabulary(reading: Reading, ids: Iterable[int]) -> list[str]:
+    """How vocabulary entries read; a recording knows those that were probable somewhere in it, and numbers the rest."""
+    if reading.label == "recorded":
+        known = recorded.of(reading.model, reading.text).vocabulary
+        return [known.get(i, f"#{i}") for i in ids]
+    _, tokenizer = loaded(reading.model)
+    return [tokenizer.pieces([i])[0] for i in ids]
+
+
+Key = tuple[str, str, tuple[str, ...]]  # model (and " recorded"), text, what is recorded
+_kept: OrderedDict[Key, Reading] = OrderedDict()
 _kept_lock = threading.Lock()
 _run_lock = threading.Lock()  # one forward at a time: two would only fight for the same cores
 
 
 def _run(name: str, ready: tuple, text: str, record: tuple[str, ...]) -> Reading:
+    key = (name, text, record)
+    if (kept := _again(key)) is not None:
+        return kept
     model, tokenizer = ready
     most = limit(name, record)
     if len(text) > 64 * most:  # no tokenizer packs more than this into a token: do not even tokenize
@@ -136,47 +147,48 @@ def _run(name: str, ready: tuple, text: str, record: tuple[str, ...]) -> Reading
     ids = tuple(tokenizer.encode(text))
     if len(ids) > most:
         raise ValueError(f"This text is {len(ids)} tokens long; {TITLES[name]} takes {most} on this page. Shorten it.")
-    key = (name, ids, record)
+    with _run_lock:
+        run = model.run(list(ids), record=record)
+    return _keep(key, Reading(name, "tiny" if name == "tiny" else "live", text, model.config, ids,
+                              tuple(tokenizer.pieces(list(ids))), _arrays(run.trace)))
+
+
+def _arrays(trace: Mapping[str, Tensor]) -> Mapping[str, np.ndarray]:
+    arrays = {}
+    for name, tensor in trace.items():
+        arrays[name] = tensor.float().numpy()
+        arrays[name].flags.writeable = False
+    return MappingProxyType(arrays)
+
+
+def _again(key: Key) -> Reading | None:
     with _kept_lock:
         if key in _kept:
             _kept.move_to_end(key)
-            return _kept[key]
-    with _run_lock:
-        run = model.run(list(ids), record=record)
-    arrays = {}
-    for trace_name, tensor in run.trace.items():
-        array = tensor.float().numpy()
-        array.flags.writeable = False
-        arrays[trace_name] = array
-    reading = Reading(name, "tiny" if name == "tiny" else "live", text, model.config, ids,
-                      tuple(tokenizer.pieces(list(ids))), MappingProxyType(arrays))
-    _keep(key, reading)
-    return reading
+        return _kept.get(key)
 
 
-def _keep(key: tuple[str, tuple[int, ...], tuple[str, ...]], reading: Reading) -> None:
+def _keep(key: Key, reading: Reading) -> Reading:
     # Kept as they are, read-only and shared, rather than in st.cache_data: that would copy every array on every rerun.
     with _kept_lock:
         _kept[key] = reading
         while len(_kept) > 1 and sum(a.nbytes for r in _kept.values() for a in r.arrays.values()) > CACHE_BYTES:
             _kept.popitem(last=False)
+    return reading
 
 
 def _from_recording(name: str, text: str, record: tuple[str, ...]) -> Reading | None:
-    recording = recorded.recordings().get((name, text))
+    recording = recorded.of(name, text)
     if recording is None:
         return None
-    wanted = [n for n in recording.names if any(fnmatchcase(n, pattern) for pattern in record)]
+    key = (f"{name} recorded", text, record)
+    if (kept := _again(key)) is not None:
+        return kept
+    wanted = [n for n in recording if any(fnmatchcase(n, pattern) for pattern in record)]
     if not all(any(fnmatchcase(n, pattern) for n in wanted) for pattern in record):
         return None  # the page wants more than was recorded
-    key = (f"{name} recorded", recording.ids, record)
-    with _kept_lock:
-        if key in _kept:
-            return _kept[key]
-    reading = Reading(name, "recorded", text, transformer.Config(**recording.config), recording.ids, recording.pieces,
-                      MappingProxyType(recording.arrays(wanted)))
-    _keep(key, reading)
-    return reading
+    return _keep(key, Reading(name, "recorded", text, recording.config, recording.ids, recording.pieces,
+                              _arrays({n: recording[n] for n in wanted})))
 
 
 def _tiny() -> tuple:
@@ -191,9 +203,8 @@ def _load_tiny() -> tuple:
     return transformer.load("tiny")
 
 
-def _config(name: str) -> transformer.Config | None:
-    ready = shelf().get(name)
-    return ready[0].config if ready else None
+def _config(name: str) -> transformer.Config:
+    return _tiny()[0].config if name == "tiny" else transformer.PRESETS[name]
 
 
 def _state(name: str, was_busy: bool) -> None:
