@@ -29,20 +29,18 @@ def declare(name: str, *parts: str) -> ComponentRenderer:
     """The mounting function of assets/components/<name>: call it with data=pack(...), key=..., height=..., on_x_change=...
 
     parts: further scripts of assets/components ("sampling.js", "next_token/paint.js"), put between common.js and
-    index.js in this order, all in one module; each declares one object, as common.js does. ValueError where a file is
-    missing.
+    index.js in this order, all in one module; each declares one object, as common.js does. A part may be a style
+    ("filters.css") too. ValueError where a file is missing.
     """
     script = FOLDER / name / "index.js"
     if not script.is_file():
         raise ValueError(f"There is no component {name!r}: {script.relative_to(FOLDER.parent.parent)} is missing.")
-    style = FOLDER / name / "style.css"
-    css = _inline((FOLDER / "common.css").read_text("utf-8"))
-    if style.is_file():
-        css += _inline(style.read_text("utf-8"))
-    scripts = [FOLDER / "common.js", *(FOLDER / part for part in parts), script]
-    if missing := [file.name for file in scripts if not file.is_file()]:
+    files = [FOLDER / "common.js", FOLDER / "common.css", *(FOLDER / part for part in parts), script]
+    if missing := [file.name for file in files if not file.is_file()]:
         raise ValueError(f"The component {name!r} names {missing[0]!r}, which is not in assets/components.")
-    js = "".join(_inline(file.read_text("utf-8")) for file in scripts)
+    style = FOLDER / name / "style.css"
+    files += [style] if style.is_file() else []
+    js, css = ("".join(_inline(file.read_text("utf-8")) for file in files if file.suffix == kind) for kind in (".js", ".css"))
     return st.components.v2.component(f"glassformer_{name}", css=css, js=js)
 
 
