@@ -271,13 +271,18 @@ DEFAULTS = {
     ),
 }  # fmt: skip
 
+# File -> model, text: recorded for their logits alone, which the lessons about the next token open with.
+LOGITS = {"smollm2-135m-sum": ("smollm2-135m", "Two plus two equals")}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Record the sentences that the lessons open with.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "recorded")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    for name in dict.fromkeys(default.model for default in DEFAULTS.values()):
+    jobs = {file: (default.model, default.text, default.keep) for file, default in DEFAULTS.items()}
+    jobs |= {file: (model, text, ("logits",)) for file, (model, text) in LOGITS.items()}
+    for name in dict.fromkeys(model for model, _, _ in jobs.values()):
         model, tokenizer = load_model(name)
         weights = next(folder_of(name) / file for file in ARCHIVES[name].files if file.endswith((".gguf", ".safetensors")))
         about = {
@@ -286,9 +291,9 @@ def main() -> None:
             "weights": weights.name,
             "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         }
-        for file, default in DEFAULTS.items():
-            if default.model == name:
-                recording = record(model, tokenizer, default.text, name=name, keep=default.keep, **about)
+        for file, (reader, text, keep) in jobs.items():
+            if reader == name:
+                recording = record(model, tokenizer, text, name=name, keep=keep, **about)
                 save(out / f"{file}.safetensors", recording)
                 size = (out / f"{file}.safetensors").stat().st_size
                 print(f"{file}: {len(recording.ids)} tokens, {len(recording)} tensors, {size / 1e6:.2f} MB")

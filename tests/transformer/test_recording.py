@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 import transformer
 from transformer import names, recording
-from transformer.recording import ATTENTION, DEFAULTS, EVERYTHING
+from transformer.recording import ATTENTION, DEFAULTS, EVERYTHING, LOGITS
 from transformer.tokenizers import BytePairEncoding
 
 SHIPPED = Path(__file__).parents[2] / "assets" / "recorded"
@@ -140,9 +140,26 @@ def test_the_shipped_next_token_is_paris_and_its_rivals_have_names():
         assert set(row.topk(recording.TOP - 1).indices.tolist()) <= recorded.vocabulary.keys()
 
 
+@pytest.mark.parametrize("file", LOGITS)
+def test_shipped_logits_are_of_their_text_and_their_rivals_have_names(file):
+    recorded = recording.load(SHIPPED / f"{file}.safetensors")
+    assert (recorded.model, recorded.text) == LOGITS[file] and list(recorded) == ["logits"]
+    probability, best = recorded["logits"][0, -1].softmax(-1).topk(2)
+    assert [recorded.vocabulary[i] for i in best.tolist()] == [" five", " four"]
+    assert 0.1 < probability[1] < probability[0] < 0.2
+
+
 def test_shipped_recordings_are_small():
     assert sum(file.stat().st_size for file in SHIPPED.glob("*.safetensors")) < 4.5e6
-    assert {file.stem for file in SHIPPED.glob("*.safetensors")} == DEFAULTS.keys()
+    assert {file.stem for file in SHIPPED.glob("*.safetensors")} == DEFAULTS.keys() | LOGITS.keys()
+
+
+@pytest.mark.parametrize("file", LOGITS)
+def test_shipped_logits_equal_the_live_runs(file, request):
+    model, tokenizer = request.getfixturevalue("smollm2" if "smollm2" in file else "minilm")
+    recorded = recording.load(SHIPPED / f"{file}.safetensors")
+    live = model.run(tokenizer.encode(recorded.text)).output
+    torch.testing.assert_close(recorded["logits"].softmax(-1), live.softmax(-1), rtol=0.02, atol=1e-3)
 
 
 @pytest.mark.parametrize("file", DEFAULTS)
