@@ -18,7 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m transformer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("fetch", help="fetch real weights").add_argument("name", metavar="NAME", help=", ".join(ARCHIVES))
+    commands.add_parser("fetch", help="fetch real weights").add_argument(
+        "name", metavar="NAME", help=", ".join(ARCHIVES)
+    )
     commands.add_parser("models", help="list what can be fetched")
     chosen = parser.parse_args(arguments)
     if chosen.command == "models":

@@ -30,7 +30,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """The text's token ids, with the special tokens that the model was trained with. ValueError if it isn't text."""
+        """The text's token ids, special tokens as the model was trained with. ValueError if it isn't text."""
 
     @abstractmethod
     def token_bytes(self, ids: Ids) -> list[bytes]:
@@ -89,7 +89,9 @@ def _checked(text: str) -> str:
     if not isinstance(text, str):
         raise ValueError(f"encode takes a text, not {type(text).__name__}.")
     if (half := re.search("[\ud800-\udfff]", text)) is not None:
-        raise ValueError(f"the text has half a surrogate pair at character {half.start()}, which no tokenizer can read.")
+        raise ValueError(
+            f"the text has half a surrogate pair at character {half.start()}, which no tokenizer can read."
+        )
     return text
 
 
@@ -111,7 +113,9 @@ class Characters(Tokenizer):
     def encode(self, text: str) -> list[int]:
         strange = sorted(set(_checked(text)) - self._ids.keys())
         if strange:
-            raise ValueError(f"this tokenizer knows {len(self.alphabet)} characters, and {strange[0]!r} is none of them.")
+            raise ValueError(
+                f"this tokenizer knows {len(self.alphabet)} characters, and {strange[0]!r} is none of them."
+            )
         return [self._ids[character] for character in text]
 
     def token_bytes(self, ids: Ids) -> list[bytes]:
@@ -243,7 +247,7 @@ class Wrapped(Tokenizer):
             return f"[{i}]".encode()
         if token in self._literal:
             return token.encode()
-        if self._bytes_as_letters:
+        if self._bytes_as_letters and all(letter in BYTE_OF_LETTER for letter in token):
             return bytes(BYTE_OF_LETTER[letter] for letter in token)
         if self._marks_space:  # SentencePiece
             if re.fullmatch("<0x[0-9A-F]{2}>", token):

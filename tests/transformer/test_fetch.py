@@ -15,8 +15,8 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from fake_index import FakeIndex, archive, wheel
 
+from tests.transformer.fake_index import FakeIndex, archive, wheel
 from transformer import __main__ as command_line
 from transformer.pretrained import fetch as fetch_module
 from transformer.pretrained import index as index_module
@@ -264,8 +264,8 @@ def test_a_leftover_of_a_killed_unpacking_is_cleared(located):
 
 ELSEWHERE = """
 import sys
-sys.path[:0] = [{tests!r}, {root!r}]
-from fake_index import archive
+sys.path.insert(0, {root!r})
+from tests.transformer.fake_index import archive
 from transformer.pretrained.archives import ARCHIVES
 from transformer.pretrained.fetch import fetch
 ARCHIVES["toy"] = archive(b"", size={size}, sha256={sha256!r})
@@ -276,7 +276,7 @@ fetch("toy", lambda done, total: print(done, flush=True))
 
 def another_process() -> subprocess.Popen:
     row = ARCHIVES["toy"]
-    program = ELSEWHERE.format(tests=str(Path(__file__).parent), root=str(ROOT), size=row.size, sha256=row.sha256)
+    program = ELSEWHERE.format(root=str(ROOT), size=row.size, sha256=row.sha256)
     return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
 

@@ -175,7 +175,9 @@ def reference_encode(metadata: dict):
     merges by rank."""
     rank = {tuple(merge.split(" ")): i for i, merge in enumerate(metadata["tokenizer.ggml.merges"])}
     ids = {token: i for i, token in enumerate(metadata["tokenizer.ggml.tokens"])}
-    special = [t for t, kind in zip(metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]) if kind == 3]
+    special = [
+        t for t, kind in zip(metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]) if kind == 3
+    ]
     word = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
     letter = {byte: letter for letter, byte in tokenizers.BYTE_OF_LETTER.items()}
     split_special = regex.compile("(" + "|".join(map(regex.escape, sorted(special, key=len, reverse=True))) + ")")

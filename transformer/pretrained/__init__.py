@@ -100,6 +100,10 @@ def _model(family: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
     if family not in FAMILIES:
         raise ValueError(_unknown_family(family))
     ours = FAMILIES[family].config({"model_type": family, **config})
+    if ours.n_layers > len(tensors):  # said before anything is made for so many layers
+        raise ValueError(
+            f"the config says {ours.n_layers} layers, and the checkpoint lacks most: it has {len(tensors)} tensors."
+        )
     return assemble(ours, FAMILIES[family].weights(tensors, ours))
 
 

@@ -11,7 +11,13 @@ from torch import Tensor
 from transformer.config import Config
 from transformer.pretrained.checkpoint import need, refuse, translate, without_prefix
 
-ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "silu"}
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+}
 HARMLESS = r"^embeddings\.(position_ids|token_type_ids)$|^(pooler|cls|classifier|qa_outputs|dropout)\."
 
 

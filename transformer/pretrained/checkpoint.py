@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 
 from transformer.config import Config
-from transformer.models import Model, build
+from transformer.models import MODELS, Model
 
 
 def need(config: Mapping[str, Any], *fields: str) -> list[Any]:
-    """The fields' values; ValueError naming the first that the config lacks."""
+    """The fields' values, numbers above 0; ValueError naming the first that the config lacks."""
     for field in fields:
-        if config.get(field) is None:
+        value = config.get(field)
+        if value is None:
             raise ValueError(f"the checkpoint's config has no {field!r}, so the model cannot be built.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ValueError(f"the checkpoint's config has {field!r} = {value!r}, which should be a number above 0.")
     return [config[field] for field in fields]
 
 
@@ -58,8 +61,8 @@ def translate(
 
 def assemble(config: Config, weights: Mapping[str, Tensor]) -> Model:
     """The model that has exactly these tensors as its parameters, in eval mode. Nothing is copied."""
-    with torch.device("meta"):
-        model = build(config)
+    with torch.device("meta"):  # without `build`, whose random numbers nobody would see
+        model = MODELS[config.kind](config)
     model.load_state_dict(weights, assign=True)
     return model.eval()
 

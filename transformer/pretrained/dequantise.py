@@ -17,7 +17,7 @@ def q4_0(raw: Tensor) -> Tensor:
 
 def q4_1(raw: Tensor) -> Tensor:
     """w = d · q + m, q in 0 … 15; 20 bytes: d, m, then 16 bytes of two q each."""
-    return _half(raw[:, :2]) * _nibbles(raw[:, 4:]) + _half(raw[:, 2:4])
+    return (_half(raw[:, :2]) * _nibbles(raw[:, 4:])).add_(_half(raw[:, 2:4]))
 
 
 def q8_0(raw: Tensor) -> Tensor:
@@ -75,7 +75,9 @@ def dequantise(raw: Tensor, kind: int, shape: tuple[int, ...]) -> Tensor:
         return function(raw.view(-1, n_bytes)).view(shape)
     gguf = _gguf_package(kind)
     try:
-        weights = gguf.quants.dequantize(raw.numpy().reshape(math.prod(shape[:-1]), -1), gguf.GGMLQuantizationType(kind))
+        weights = gguf.quants.dequantize(
+            raw.numpy().reshape(math.prod(shape[:-1]), -1), gguf.GGMLQuantizationType(kind)
+        )
     except NotImplementedError as error:
         raise ValueError(f"it holds tensors of a type that cannot be read: {error}") from error
     return torch.from_numpy(weights).float().view(shape)

@@ -150,17 +150,23 @@ def read(path: Path) -> tuple[str, dict[str, Any], dict[str, Tensor], Tokenizer]
     file = GGUF(path)
     architecture = file.metadata.get("general.architecture")
     if architecture not in ("llama", "qwen2"):
-        raise ValueError(f"{path} holds a model of type {architecture!r}; from GGUF files llama and qwen2 can be opened.")
+        raise ValueError(
+            f"{path} holds a model of type {architecture!r}; from GGUF files llama and qwen2 can be opened."
+        )
     if "rope_freqs.weight" in file.tensors:
-        raise ValueError(f"{path} keeps RoPE factors as a tensor, which cannot be read; open its safetensors checkpoint.")
+        raise ValueError(
+            f"{path} keeps RoPE factors as a tensor, which cannot be read; open its safetensors checkpoint."
+        )
     config = _config(file, architecture)
+    heads = {".attn_q.": config["num_attention_heads"], ".attn_k.": config["num_key_value_heads"]}
     weights = {}
     for name in file.tensors:
         w = file[name]
-        if architecture == "llama" and ".attn_q." in name:
-            w = _undo_interleave(w, config["num_attention_heads"])
-        if architecture == "llama" and ".attn_k." in name:
-            w = _undo_interleave(w, config["num_key_value_heads"])
+        for part, n in heads.items():
+            if architecture == "llama" and part in name:
+                if w.shape[0] % (2 * n):
+                    raise ValueError(f"{name} in {path} has {w.shape[0]} rows, which {n} heads cannot share.")
+                w = _undo_interleave(w, n)
         weights[_name(name)] = w
     return architecture, config, weights, tokenizer(file.metadata, path)
 
@@ -183,12 +189,13 @@ def _name(name: str) -> str:
 
 def _config(file: GGUF, architecture: str) -> dict[str, Any]:
     def need(key: str) -> Any:
-        if f"{architecture}.{key}" not in file.metadata:
-            raise ValueError(f"{file.path} does not say its {architecture}.{key}, so the model cannot be built.")
-        return file.metadata[f"{architecture}.{key}"]
+        value = file.metadata.get(f"{architecture}.{key}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ValueError(f"{file.path} has no proper {architecture}.{key}, so the model cannot be built.")
+        return value
 
-    def may(key: str, default: Any) -> Any:
-        return file.metadata.get(f"{architecture}.{key}", default)
+    def may(key: str, default: float) -> Any:
+        return need(key) if f"{architecture}.{key}" in file.metadata else default
 
     heads, width = need("attention.head_count"), need("embedding_length")
     if "token_embd.weight" not in file.tensors:
@@ -208,7 +215,7 @@ def _config(file: GGUF, architecture: str) -> dict[str, Any]:
         "rope_theta": may("rope.freq_base", 10_000.0),
         "tie_word_embeddings": "output.weight" not in file.tensors,
     }
-    scaling = may("rope.scaling.type", "none")
+    scaling = file.metadata.get(f"{architecture}.rope.scaling.type", "none")
     if scaling not in ("none", "linear", "yarn"):
         raise ValueError(f"{file.path} stretches RoPE by {scaling!r}; none, linear and yarn can be read.")
     if scaling != "none":

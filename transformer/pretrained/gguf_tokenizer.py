@@ -8,7 +8,10 @@ from tokenizers import Regex, decoders, models, pre_tokenizers
 
 from transformer.tokenizers import Tokenizer, Wrapped
 
-_LLAMA_3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_LLAMA_3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 _QWEN_2 = _LLAMA_3.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
@@ -37,14 +40,14 @@ def tokenizer(metadata: dict[str, Any], path: Path) -> Tokenizer:
             f"{path} has a tokenizer of the kind {kind!r}/{cut!r}, which cannot be rebuilt; "
             "open the model's safetensors checkpoint, which has a tokenizer.json."
         )
+    tokens, merges, types = (metadata.get(f"tokenizer.ggml.{part}") for part in ("tokens", "merges", "token_type"))
+    if not all(isinstance(part, list) for part in (tokens, merges, types)) or len(tokens) != len(types):
+        raise ValueError(f"{path} lacks tokens, their types or merges, so its tokenizer cannot be rebuilt.")
     try:
-        tokens, merges = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.merges"]
-        types = metadata["tokenizer.ggml.token_type"]
-    except KeyError as error:
-        raise ValueError(f"{path} has no {error.args[0]}, so its tokenizer cannot be rebuilt.") from None
-    vocab = {token: i for i, token in enumerate(tokens)}
-    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
-    inner = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=pairs))
+        vocab = {token: i for i, token in enumerate(tokens)}
+        inner = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=[tuple(merge.split(" ", 1)) for merge in merges]))
+    except Exception as error:  # the library raises bare Exception for merges that make no sense
+        raise ValueError(f"{path} has a damaged tokenizer ({error}); fetch or copy it again.") from error
     inner.pre_tokenizer = WORDS[cut]()
     inner.decoder = decoders.ByteLevel()
     inner.add_special_tokens(

@@ -8,7 +8,13 @@ from torch import Tensor
 from transformer.config import Config
 from transformer.pretrained.checkpoint import need, refuse, translate, without_prefix
 
-ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu": "relu", "silu": "silu"}
+ACTIVATIONS = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu": "gelu",
+    "relu": "relu",
+    "silu": "silu",
+}
 HARMLESS = r"\.attn\.(masked_)?bias$"  # the causal triangle, once stored as a tensor
 
 

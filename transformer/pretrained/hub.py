@@ -25,5 +25,5 @@ def download(hub_id: str) -> Path:
         raise ValueError(f"the hub has no open checkpoint called {hub_id!r}; check the name.") from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
         raise ValueError(
-            f"the hub could not be reached for {hub_id!r} (offline?); open a folder, or a model that is already fetched."
+            f"the hub could not be reached for {hub_id!r} (offline?); open a folder or a fetched model instead."
         ) from error

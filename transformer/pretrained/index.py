@@ -142,5 +142,7 @@ def _explained(words: str, archive: Archive) -> FetchError:
             f"The package index that pip uses here has no {archive.package} {archive.version}; "
             "point pip at one that has it, then fetch again."
         )
-    reasons = [line.strip(" .") for line in words.splitlines() if line.startswith(("ERROR: ", "× "))] + ["no reason given"]
+    reasons = [line.strip(" .") for line in words.splitlines() if line.startswith(("ERROR: ", "× "))] + [
+        "no reason given"
+    ]
     return FetchError(f"pip could not fetch {archive.package} {archive.version}: {reasons[0]}.")

@@ -64,6 +64,7 @@ def _window(theirs: Mapping[str, Any], family: str, n_layers: int) -> int | None
 def _rope(theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Our RoPE options, from either spelling: ``rope_parameters``, or ``rope_theta`` and ``rope_scaling``."""
     rope = theirs.get("rope_parameters") or theirs.get("rope_scaling") or {}
+    refuse(not isinstance(rope, Mapping), f"its RoPE is described by {rope!r}, not by named settings")
     kind = rope.get("rope_type", rope.get("type", "default"))
     ours: dict[str, Any] = {"rope_base": float(rope.get("rope_theta", theirs.get("rope_theta") or 10_000.0))}
     refuse(rope.get("partial_rotary_factor", 1.0) != 1.0, "it rotates only a part of each head")

@@ -21,7 +21,9 @@ def save(model: Model, tokenizer: Tokenizer, folder: Path, made: Mapping[str, An
     """Write ``folder``, which ``transformer.load`` opens. ``made``: how it came about (command, seed, data, loss)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}, folder / "model.safetensors")
+    save_file(
+        {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}, folder / "model.safetensors"
+    )
     about = {"format": FORMAT, "config": model.config.to_dict(), "made": dict(made or {})}
     (folder / "config.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     match tokenizer:
