@@ -1,6 +1,345 @@
-"""Where the FLOPs go: to be written; the frame stands so that the router and the tests have every page."""
+"""G1, Where the FLOPs go: the cost of a forward pass by part, against the length of the text."""
 
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+import torch
+
+import transformer
+from charts import component
+from charts import cost as pictures
+from pages.shared import models, url
 from pages.shared.lesson import Lesson
+from transformer import PRESETS, Config, cost, counter
+
+OWN = "My own numbers"
+MODELS = {  # as the learner and the link call it -> as transformer.PRESETS does
+    "SmolLM2-135M": "smollm2-135m", "SmolLM2-360M": "smollm2-360m", "SmolLM2-1.7B": "smollm2-1.7b",
+    "GPT-2": "gpt2", "GPT-2 medium": "gpt2-medium", "GPT-2 large": "gpt2-large", "GPT-2 XL": "gpt2-xl",
+    "BERT base": "bert-base", "BERT large": "bert-large", "MiniLM-L6": "minilm-l6",
+    "Llama 2 7B": "llama-2-7b", "Llama 2 13B": "llama-2-13b", "Llama 2 70B": "llama-2-70b",
+    "Llama 3 8B": "llama-3-8b", "Llama 3 70B": "llama-3-70b", "Llama 3.2 1B": "llama-3.2-1b",
+    "Mistral 7B": "mistral-7b", "Qwen2 0.5B": "qwen2-0.5b", "Qwen2 1.5B": "qwen2-1.5b", "Qwen2 7B": "qwen2-7b",
+}  # fmt: skip
+DEFAULT_N = 1536  # where SmolLM2's attention costs exactly what its FFN costs
+BLOCK = Config(d_model=512, n_heads=8, n_layers=1)  # the plain block of the table: d_ff = 4d, as many K/V heads as Q heads
+TABLE = tuple(2**k for k in range(7, 16))
+DEFAULT_TEXT = "The animal didn't cross the street because it was too tired"
+EXAMPLES = {
+    "one word": "Attention",
+    "a sentence": DEFAULT_TEXT,
+    "a paragraph": "A model reads a text all at once. Every token asks every other what it has to say, and that is "
+    "what grows as the square of the length; everything else is done to each token alone, and grows in step with it.",
+}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def costs_of(config: Config) -> tuple[list[dict[str, int]], list[list[tuple[str, int, int, int, int]]]]:
+    """FLOPs by part, and the matrix products they are the sum of, at every length of the picture."""
+    costs = [cost.flops(config, n) for n in pictures.LENGTHS]
+    products = [[tuple(product) for product in cost.matmuls(config, n)] for n in pictures.LENGTHS]
+    return costs, products
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def counted(name: str, live: bool, config: Config, ids: tuple[int, ...]) -> dict[str, int]:
+    """What torch counts while the model reads; without its weights here, a weightless copy (meta device) stands in."""
+    ready = models.loaded(name) if live else None
+    if ready is not None:
+        return counter.count(ready[0], list(ids))
+    with torch.device("meta"):
+        return counter.count(transformer.build(config).eval(), list(ids))
+
+
+def own_config() -> Config:
+    """The learner's numbers as a config; the last good one when they make none, with one sentence why."""
+    left, right = st.columns(2)
+    d = left.number_input("d, width", 1, 32_768, 512, key="d", bind="query-params")
+    layers = right.number_input("Layers", 1, 256, 6, key="layers", bind="query-params")
+    heads = left.number_input("Query heads", 1, 256, 8, key="heads", bind="query-params")
+    kv_heads = right.number_input("K/V heads", 1, 256, 8, key="kv_heads", bind="query-params")
+    d_ff = left.number_input("d_ff", 1, 131_072, 2048, key="d_ff", bind="query-params")
+    vocab = right.number_input("Vocabulary", 1, 1_000_000, 32_000, key="vocab", bind="query-params")
+    gated = st.toggle("Gated FFN (three matrices)", key="gated", bind="query-params")
+    try:
+        config = Config(
+            d_model=d, n_layers=layers, n_heads=heads, n_kv_heads=kv_heads, d_ff=d_ff, vocab_size=vocab, gated=gated,
+            position="none", max_len=2**20,
+        )  # fmt: skip
+    except ValueError as problem:
+        st.warning(str(problem), icon=":material/info:")
+        return st.session_state.get("_own_config", Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000))
+    st.session_state["_own_config"] = config
+    return config
+
+
+def draw_block() -> None:
+    """Put the table's block into the picture."""
+    st.session_state.update({
+        "arch": OWN, "d": BLOCK.d_model, "layers": BLOCK.n_layers, "heads": BLOCK.n_heads,
+        "kv_heads": BLOCK.n_kv_heads, "d_ff": BLOCK.d_ff, "gated": False,
+    })  # fmt: skip
+
+
+def moved() -> None:
+    """The learner dragged n."""
+    url.set_url_state("n", st.session_state["stack"]["n"], DEFAULT_N)
+
+
+def times_d(n: float, d: int) -> str:
+    return f"{n / d:.3g} d"
+
+
+def whole(number: float) -> str:
+    return f"{number:,.0f}".replace(",", "\u202f")
+
+
+def unit(flops: int) -> str:
+    """Three digits and a unit, as LaTeX: 30.6 G."""
+    power = min(max(0, (len(str(flops)) - 1) // 3), 6)
+    return rf"{flops / 1000**power:.3g}\,\text{{{' KMGTPE'[power].strip()}}}"
+
+
+def tex(number: int) -> str:
+    return f"{number:,}".replace(",", r"\,")
+
+
+def markers_of(config: Config) -> list[pictures.Marker]:
+    """Where attention overtakes the FFN, with its projections and by scores and z alone."""
+    with_projections, alone = cost.crossover(config), cost.crossover(config, projections=False)
+    return [
+        pictures.Marker(at, label, f"n = {whole(at)} = {times_d(at, config.d_model)}")
+        for at, label in ((with_projections, "attention = FFN"), (alone, "S and z alone = FFN"))
+    ]
+
+
+def is_plain(config: Config) -> bool:
+    """Plain multi-head attention and d_ff = 4d, for which the textbook's short formula holds."""
+    square = config.n_heads * config.d_head == config.d_model and config.n_kv_heads == config.n_heads
+    return square and config.d_ff == 4 * config.d_model and not config.gated
+
+
+def formula_of(config: Config) -> str:
+    """The sum, a line for each way of growing; where the block is plain, each line in the textbook's short form too."""
+    ffn = r"\ffn{6nd\,d_{ff}}" if config.gated else r"\ffn{4nd\,d_{ff}}"
+    rows = [
+        (r"\phantom{+}\;\query{2nd\,hd_k} + \residual{2nd\,hd_k}", "4nd^2", "Q, W_O"),
+        (r"+\;\key{2nd\,h_{kv}d_k} + \value{2nd\,h_{kv}d_k}", "4nd^2", "K, V"),
+        (r"+\;\scores{2n^2\,hd_k} + \attention{2n^2\,hd_k}", "4n^2d", "S, z"),
+        (r"+\;" + ffn, "16nd^2", r"\text{FFN}"),
+    ]
+    short_too = is_plain(config)
+    lines = [r"F(n) =\;& \text{layers}\times\big("]
+    lines += [rf"& {long}{f' = {short}' if short_too else ''} && \small {made}" for long, short, made in rows]
+    lines.append(r"& \big)" + (r" + \output{2nd\,V} && \small \ell" if config.head == "lm" else ""))
+    return r"\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}"
+
+
+def numbers_of(config: Config, n: int, logits: bool) -> str:
+    """The matrix products of this n, one a line (2 · rows · inner · columns · times), and their sum."""
+    symbols = dict(zip(
+        [part.key for part in pictures.PARTS], ["z", "S", "W_O", "V", "K", "Q", r"\text{FFN}", r"\ell"], strict=True,
+    ))  # fmt: skip
+    role = {part.key: part.role for part in pictures.PARTS}
+    products = [p for p in cost.matmuls(config, n) if logits or p.part != "logits"]
+    lines = []
+    for p in products:
+        factors = r"\cdot".join(tex(size) for size in (2, p.rows, p.inner, p.columns, p.times))
+        lines.append(rf"\{role[p.part]}{{{symbols[p.part]}}}:\;& {factors} = {unit(p.flops)}")
+    lines.append(rf"\textstyle\sum:\;& {tex(sum(p.flops for p in products))}")
+    return r"\small\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}"
+
+
+def block_table() -> pd.DataFrame:
+    """One layer of the plain d = 512 block: GFLOPs of attention and FFN at each length, and their shares in per cent."""
+    rows = []
+    for n in TABLE:
+        parts = cost.flops(BLOCK, n)
+        projections, pairs = (sum(parts[p] for p in group) for group in (cost.PROJECTIONS, cost.PAIRS))
+        layer = projections + pairs + parts["ffn"]
+        rows.append({
+            "n": n, "projections, 8nd²": projections / 1e9, "S and z, 4n²d": pairs / 1e9,
+            "attention": (projections + pairs) / 1e9, "FFN, 16nd²": parts["ffn"] / 1e9,
+            "attention share": 100 * (projections + pairs) / layer, "FFN share": 100 * parts["ffn"] / layer,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
 
 lesson = Lesson("G1")
-lesson.header(look_for="This lesson is being written.")
+lesson.header(
+    look_for=r"For SmolLM2 \attention{attention} and \ffn{FFN} cost the same at n = 1 536. Drag n to the left, and the "
+    r"\ffn{FFN} does most of the work; drag it to the right, and the two products that grow as n² take over."
+)
+picture, controls = lesson.stage(controls=0.3)
+with controls:
+    arch = st.selectbox("Whose cost", [*MODELS, OWN], key="arch", bind="query-params")
+    config = own_config() if arch == OWN else PRESETS[MODELS[arch]]
+    per_token = st.segmented_control(
+        "Show", ["shares", "per token"], default="shares", key="show", bind="query-params", required=True,
+        help="Shares of the whole forward pass, or FLOPs divided by n.",
+    ) == "per token"  # fmt: skip
+    logits = st.toggle("With logits", key="logits", bind="query-params", disabled=config.head == "none",
+                       help="The last product, d × V for every token: 2ndV.") and config.head == "lm"  # fmt: skip
+
+n = url.url_state("n", DEFAULT_N, int, lambda n: n in pictures.LENGTHS)
+title = "my own model" if arch == OWN else arch
+costs, products = costs_of(config)
+markers = markers_of(config)
+context = None if arch == OWN else config.max_len
+with picture:
+    component.declare("flops")(
+        key="stack",
+        data=pictures.stack_data(
+            costs, products, chosen=n, layers=config.n_layers, heads=config.n_heads, logits=logits, markers=markers,
+            context=context, context_label=f"pale: beyond its {whole(config.max_len)} tokens", per_token=per_token,
+        ),
+        on_n_change=moved,
+    )  # fmt: skip
+with controls:
+    with_projections, alone = cost.crossover(config), cost.crossover(config, projections=False)
+    st.markdown(
+        f"**Attention overtakes the FFN** at n = {whole(with_projections)} = {times_d(with_projections, config.d_model)}; "
+        f"its n² products alone at {whole(alone)} = {times_d(alone, config.d_model)}."
+    )
+    shared = f" on {config.n_kv_heads} K/V heads" if config.n_kv_heads != config.n_heads else ""
+    st.caption(
+        f"d = {whole(config.d_model)}, {config.n_layers} layers, {config.n_heads} heads of {config.d_head}{shared}, "
+        f"d_ff = {whole(config.d_ff)}{' gated' if config.gated else ''}: {whole(sum(cost.parameters(config).values()))} "
+        "parameters"
+    )
+
+lesson.formula(
+    formula_of(config),
+    shapes=[
+        ("Q", (f"head {config.n_heads}", f"query {n}", config.d_head), "query"),
+        ("K", (f"head {config.n_kv_heads}", f"key {n}", config.d_head), "key"),
+        ("V", (f"head {config.n_kv_heads}", f"key {n}", config.d_head), "value"),
+        ("S", (f"head {config.n_heads}", f"query {n}", f"key {n}"), "scores"),
+        ("z", (f"head {config.n_heads}", f"query {n}", config.d_head), "attention"),
+        ("a", (f"token {n}", f"ff {config.d_ff}"), "ffn"),
+        *([(r"\ell", (f"token {n}", f"vocab {config.vocab_size}"), "output")] if logits else []),
+    ],
+    numbers=lambda: numbers_of(config, n, logits),
+)
+lesson.prose(
+    what=r"A matrix product [a × b] @ [b × c] takes a·b·c multiplications and as many additions: 2abc FLOPs. Everything "
+    r"that is done to each token alone, the projections \query{Q}, \key{K}, \value{V}, W_O and the \ffn{FFN}, grows as n. "
+    r"Only \scores{QKᵀ} and \attention{AV} pair every token with every other, and grow as n². Divide by n and the picture "
+    r"is a flat floor with one wedge on it: choose *per token*.",
+    why=r"For a text shorter than a few thousand tokens a Transformer is mostly its \ffn{FFN}: a forward pass costs about "
+    r"2 FLOPs per parameter and token. Grouped heads narrow the \key{K} and \value{V} bands and leave the n² products as "
+    r"they are: they save memory, not scores. What n² costs is what long context has to pay, and where windows, sparse "
+    r"patterns and linear attention save.",
+    catch=r"FLOPs are not seconds. Softmax, norms and RoPE hardly count here and still take time; generating with a KV "
+    r"cache waits for memory, not for arithmetic. And these are the textbook's n × n scores: a causal mask makes half of "
+    r"them useless, and a kernel that knows it skips them.",
+)  # fmt: skip
+
+small, large = (sum(cost.flops(PRESETS["smollm2-135m"], length).values()) for length in (1024, 2048))
+lesson.predict(
+    "SmolLM2 reads a text of 1 024 tokens, then one of 2 048, logits included. How many times the FLOPs does it need?",
+    options=["2 times", "about 2.4 times", "about 3 times", "4 times: attention is quadratic"],
+    answer="about 2.4 times",
+    reveal=f"{whole(small / 1e9)} G become {whole(large / 1e9)} G: {large / small:.2f} times. Only scores and z quadruple, "
+    f"and at 1 024 tokens they are {sum(cost.flops(PRESETS['smollm2-135m'], 1024)[p] for p in cost.PAIRS) / small:.0%} "
+    "of the whole; the rest doubles.",
+)
+
+with st.container(key="flops-table"):
+    st.markdown("##### One plain block, d = 512")
+    st.markdown(
+        "Eight heads, d_ff = 2 048, forward, one layer. Attention meets the FFN at n = 2d = 1 024; its n² products alone "
+        "do at n = 4d = 2 048."
+    )
+    block = block_table()
+    st.dataframe(
+        block, hide_index=True, width="stretch", key="block", row_height=38,
+        column_config={
+            "n": st.column_config.NumberColumn(format="localized"),
+            **{name: st.column_config.NumberColumn(format="%.2f G") for name in block.columns[1:5]},
+            "attention share": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100, color="violet"),
+            "FFN share": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100, color="yellow"),
+        },
+    )  # fmt: skip
+    st.button("Draw this block in the picture", on_click=draw_block, icon=":material/north:")
+
+check = st.container(key="flops-check")  # filled last: a text that cannot be read takes nothing else with it
+
+made = f'PRESETS["{MODELS[arch]}"]' if arch != OWN else (
+    f"Config(d_model={config.d_model}, n_layers={config.n_layers}, n_heads={config.n_heads}, "
+    f"n_kv_heads={config.n_kv_heads}, d_ff={config.d_ff}, vocab_size={config.vocab_size}, gated={config.gated}, "
+    'position="none")'
+)  # fmt: skip
+lesson.code(
+    functions=(cost.matmuls, cost.flops, cost.crossover, counter.count),
+    snippet=f"""
+from transformer import PRESETS, Config, cost
+
+config = {made}
+parts = cost.flops(config, n={n})
+{'' if logits else 'del parts["logits"]' + chr(10)}total = sum(parts.values())
+for part, flops in parts.items():
+    print(f"{{part:7}} {{flops:>22,}} {{flops / total:7.1%}}")
+print("attention = FFN at n =", cost.crossover(config))
+print("its n² products alone at n =", cost.crossover(config, projections=False))
+""",
+)
+lesson.interview([
+    ("At what length does attention cost more than the FFN?",
+     "For a plain block a layer costs 8nd² for the projections, 4n²d for the n² products and 16nd² for the FFN. With the "
+     "projections counted they meet at n = 2d, by the n² products alone at n = 4d: thousands of tokens for real models, "
+     "so “attention is the bottleneck because it is quadratic” is wrong for short texts."),
+    ("Why do people say 2N FLOPs a token for a forward pass, and 6N for training?",
+     "Each weight is used in one multiply-accumulate a token: 2 FLOPs. The backward pass needs two such products, one for "
+     "the inputs' gradient and one for the weights': 4 more. It leaves out scores and z, so it holds while n is small "
+     "beside d, and N should leave out embeddings that are only looked up."),
+    ("What do grouped-query attention and the causal mask save?",
+     "Grouped heads make W_K and W_V and the KV cache smaller by h / h_kv; every query head still scores every key, so the "
+     "n² products cost the same. The mask makes half of the scores useless, and saves their FLOPs only where a kernel "
+     "skips the blocks above the diagonal."),
+])  # fmt: skip
+lesson.sources([
+    "Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), table 1: complexity per layer",
+    "Kaplan et al. 2020, [Scaling laws](https://arxiv.org/abs/2001.08361), §2.1: 2N FLOPs a token",
+    "Hoffmann et al. 2022, [Chinchilla](https://arxiv.org/abs/2203.15556), appendix F: the same sum, part by part",
+    "Ainslie et al. 2023, [GQA](https://arxiv.org/abs/2305.13245)",
+    "Dao et al. 2022, [FlashAttention](https://arxiv.org/abs/2205.14135): why FLOPs are not time",
+    "`torch.utils.flop_counter`, whose formulas count here",
+])  # fmt: skip
+lesson.downloads(
+    figure=lambda: pictures.areas(
+        costs, lesson.palette, logits=logits, chosen=n, markers=markers, title=f"Where the FLOPs of {title} go"
+    ),
+    table=lambda: pictures.table(costs),
+    config={"model": arch, "n": n, "logits": logits, "config": config.to_dict()},
+)
+
+with check:
+    st.markdown("##### Does torch agree?")
+    text = lesson.text(DEFAULT_TEXT, EXAMPLES)
+    reading = lesson.read(text, record=("layers.0.attention.K",))
+    with st.spinner("Counting…"):
+        seen = counted(reading.model, reading.label != "recorded", reading.config, reading.ids)
+    expected = cost.flops(reading.config, len(reading.ids))
+    expected = {"QKV": sum(expected.pop(part) for part in "QKV")} | expected
+    agree = seen == expected
+    how = "its weightless copy" if reading.label == "recorded" else "the model"
+    st.markdown(
+        f"Your text is **{len(reading.ids)} tokens** to {reading.title}. Each matrix product was counted while {how} read it, "
+        f"by torch's own FLOP formulas: **{whole(sum(seen.values()))}**. The closed form says "
+        f"**{whole(sum(expected.values()))}**: " + ("the same, part by part." if agree else "they differ.")
+    )
+    st.dataframe(
+        pd.DataFrame({
+            "part": ["Q, K, V", "S = QKᵀ", "z = AV", "W_O", "FFN", "logits"],
+            "counted by torch": list(seen.values()), "closed form": [expected[part] for part in seen],
+            "share": [100 * flops / sum(seen.values()) for flops in seen.values()],
+        }),
+        hide_index=True, width="stretch", key="check", row_height=38,
+        column_config={
+            "counted by torch": st.column_config.NumberColumn(format="localized"),
+            "closed form": st.column_config.NumberColumn(format="localized"),
+            "share": st.column_config.ProgressColumn(format="%.2f %%", min_value=0, max_value=100),
+        },
+    )  # fmt: skip

@@ -1,0 +1,137 @@
+"""Where the FLOPs go, in a real browser: n is dragged, stepped and shared; the arithmetic under the pointer is true."""
+
+import re
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+
+from charts import cost as pictures
+from tests.browser.conftest import settle
+from transformer import PRESETS, cost
+
+SMOLLM2 = PRESETS["smollm2-135m"]
+PLOT = ".st-key-gf-picture [role=slider]"
+
+
+def n_of(page):
+    return int(page.locator(PLOT).get_attribute("aria-valuenow"))
+
+
+def shares(page):
+    """Heights of the bar's pieces, as shares of the whole bar."""
+    heights = {bar.get_attribute("data-bar"): float(bar.get_attribute("height"))
+               for bar in page.locator("[data-bar]").all()}
+    return {part: height / sum(heights.values()) for part, height in heights.items()}
+
+
+def true_shares(config, n, logits=False):
+    parts = {part: flops for part, flops in cost.flops(config, n).items() if logits or part != "logits"}
+    return {part: pytest.approx(flops / sum(parts.values()), abs=2e-3) for part, flops in parts.items()}
+
+
+def query(page):
+    return {key: values[0] for key, values in parse_qs(urlparse(page.url).query).items()}
+
+
+def plain(text):
+    return text.replace("\u202f", "")
+
+
+def point(page, n, height):
+    """Where length n stands in the picture, at this share of its height, from the ground."""
+    areas = page.locator("polygon.area").all()
+    boxes = [area.bounding_box() for area in areas]
+    left, right = boxes[0]["x"], boxes[0]["x"] + boxes[0]["width"]
+    top, bottom = min(b["y"] for b in boxes), max(b["y"] + b["height"] for b in boxes)
+    k = pictures.LENGTHS.index(n)
+    octave = k // 8 + (0 if k == 64 else [0, 0.17, 0.322, 0.459, 0.585, 0.7, 0.807, 0.907][k % 8])
+    return left + (right - left) * octave / 8, bottom - (bottom - top) * height
+
+
+def test_it_opens_where_attention_meets_the_ffn(open_page):
+    page = open_page("flops")
+    assert n_of(page) == 1536
+    assert shares(page) == true_shares(SMOLLM2, 1536)
+
+
+def test_dragging_moves_the_bar_at_once_and_the_link_when_let_go(open_page):
+    page = open_page("flops")
+    page.mouse.move(*point(page, 1536, 0.5))
+    page.mouse.down()
+    page.mouse.move(*point(page, 4096, 0.5), steps=4)
+    assert n_of(page) == 4096
+    assert shares(page) == true_shares(SMOLLM2, 4096)
+    assert "n" not in query(page)
+    page.mouse.up()
+    settle(page)
+    assert query(page)["n"] == "4096"
+    again = open_page(page.url.split("/", 3)[3])
+    assert n_of(again) == 4096 and shares(again) == shares(page)
+
+
+def test_the_keyboard_walks_through_lengths_and_parts(open_page):
+    page = open_page("flops")
+    page.locator(PLOT).focus()
+    page.keyboard.press("ArrowRight")
+    assert n_of(page) == 1664
+    page.keyboard.press("PageUp")
+    assert n_of(page) == 3328
+    page.keyboard.press("Home")
+    assert n_of(page) == 128
+    page.keyboard.press("End")
+    assert n_of(page) == 32_768
+    page.wait_for_timeout(400)
+    settle(page)
+    assert query(page)["n"] == "32768"
+    page.keyboard.press("ArrowUp")
+    spoken = plain(page.locator(PLOT).get_attribute("aria-valuetext"))
+    z = cost.flops(SMOLLM2, 32_768)["z"]
+    assert "z = A V at n = 32768" in spoken and f"{z / 1e12:.3g}T" in spoken
+    page.keyboard.press("Escape")
+    assert "attention" in page.locator(PLOT).get_attribute("aria-valuetext")
+
+
+def test_the_arithmetic_under_the_pointer_is_that_of_the_library(open_page):
+    page = open_page("flops")
+    page.mouse.move(*point(page, 8192, 0.55))  # in the scores' band
+    page.wait_for_timeout(100)
+    said = plain(page.locator(".st-key-gf-picture .gf-tooltip.gf-on").inner_text())
+    parts = cost.flops(SMOLLM2, 8192)
+    total = sum(flops for part, flops in parts.items() if part != "logits")
+    assert "S = Q Kᵀ at n = 8192" in said
+    assert "[8192 × 64] @ [64 × 8192] in 9 heads in 30 layers" in said
+    factors = [int(f) for f in re.search(r"((?:\d+ · )+\d+) = ", said)[1].split(" · ")]
+    product = 1
+    for factor in factors:
+        product *= factor
+    assert product == parts["scores"]
+    assert f"{100 * parts['scores'] / total:.1f}%" in said
+    page.mouse.move(5, 5)
+    assert page.locator(".gf-tooltip.gf-on").count() == 0
+
+
+def test_another_model_gives_another_picture(open_page):
+    page = open_page("flops?arch=Llama+2+7B&logits=true&n=8192")
+    assert shares(page) == true_shares(PRESETS["llama-2-7b"], 8192, logits=True)
+
+
+def test_per_token_the_bar_grows_with_n(open_page):
+    page = open_page("flops?show=per+token")
+    page.locator(PLOT).focus()
+
+    def height():
+        return sum(float(bar.get_attribute("height")) for bar in page.locator("[data-bar]").all())
+
+    page.keyboard.press("Home")
+    short = height()
+    page.keyboard.press("End")
+    tokens = {n: sum(f for part, f in cost.flops(SMOLLM2, n).items() if part != "logits") / n for n in (128, 32_768)}
+    assert height() / short == pytest.approx(tokens[32_768] / tokens[128], rel=1e-3)
+
+
+def test_a_thumb_can_drag_it(open_page):
+    page = open_page("flops", phone=True)
+    page.locator(PLOT).scroll_into_view_if_needed()
+    page.touchscreen.tap(*point(page, 512, 0.5))
+    settle(page)
+    assert n_of(page) == 512 and query(page)["n"] == "512"

@@ -1,0 +1,105 @@
+"""What the FLOP pictures hold is what transformer.cost computed."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from charts import cost as pictures
+from charts import theme
+from transformer import PRESETS, Config, cost
+
+CONFIG = PRESETS["smollm2-135m"]
+COSTS = [cost.flops(CONFIG, n) for n in pictures.LENGTHS]
+PRODUCTS = [[tuple(product) for product in cost.matmuls(CONFIG, n)] for n in pictures.LENGTHS]
+MARKERS = [pictures.Marker(1536.0, "attention = FFN", "n = 1 536"), pictures.Marker(70_000.0, "far", "n = 70 000")]
+
+
+def unpacked(**options):
+    data = pictures.stack_data(COSTS, PRODUCTS, chosen=1536, layers=30, heads=9, **({"logits": True} | options))
+    length = struct.unpack("<I", data[:4])[0]
+    header = json.loads(data[4:4 + length])
+    about = header["arrays"]["products"]
+    products = np.frombuffer(data, about["dtype"], np.prod(about["shape"]), 4 + length + about["offset"])
+    return header, products.reshape(about["shape"])
+
+
+def test_the_lengths_are_128_to_32k_in_round_steps():
+    assert pictures.LENGTHS[0] == 128 and pictures.LENGTHS[-1] == 32_768
+    assert list(pictures.LENGTHS) == sorted(set(pictures.LENGTHS)) and all(n % 16 == 0 for n in pictures.LENGTHS)
+    assert {2**k for k in range(7, 16)} <= set(pictures.LENGTHS)
+
+
+def test_the_component_gets_every_part_of_every_length():
+    header, _ = unpacked()
+    assert header["n"] == list(pictures.LENGTHS)
+    for i, parts in enumerate(COSTS):
+        assert {part["key"]: part["flops"][i] for part in header["parts"]} == parts
+
+
+def test_the_arithmetic_under_the_pointer_adds_up_to_the_bands():
+    header, products = unpacked()
+    work = 2 * products.astype(object).prod(axis=-1)  # [n, product], exact
+    for part in header["parts"]:
+        mine = [j for j, key in enumerate(header["product_parts"]) if key == part["key"]]
+        assert list(work[:, mine].sum(axis=1)) == part["flops"]
+
+
+def test_it_says_in_words_how_often_a_product_is_done():
+    header, _ = unpacked()
+    assert dict(zip(header["product_parts"], header["often"])) == {
+        "Q": "in 30 layers", "K": "in 30 layers", "V": "in 30 layers", "scores": "in 9 heads in 30 layers",
+        "z": "in 9 heads in 30 layers", "out": "in 30 layers", "ffn": "in 30 layers", "logits": "once",
+    }
+    assert header["often"][header["product_parts"].index("ffn")] == "twice (W₁ and W_g) in 30 layers"
+
+
+def test_without_logits_the_band_is_gone():
+    header, _ = unpacked(logits=False)
+    assert "logits" not in [part["key"] for part in header["parts"]]
+
+
+def test_attention_is_what_the_library_calls_attention():
+    assert set(pictures.ATTENTION) == set(cost.ATTENTION)
+    assert {part.key for part in pictures.PARTS} == set(COSTS[0])
+    assert [part.key for part in pictures.PARTS][:len(pictures.ATTENTION)] == list(pictures.ATTENTION)
+
+
+def test_one_entry_for_each_length_or_a_sentence():
+    with pytest.raises(ValueError, match="one entry for each of the 65 lengths"):
+        pictures.stack_data(COSTS[1:], PRODUCTS, chosen=1536, layers=30, heads=9, logits=True)
+
+
+@pytest.mark.parametrize("logits", [True, False])
+@pytest.mark.parametrize("palette", [theme.LIGHT, theme.DARK], ids=lambda p: p.name)
+def test_the_figure_holds_the_shares(palette, logits):
+    figure = pictures.areas(COSTS, palette, logits=logits, chosen=1536, markers=MARKERS, title="x")
+    rows = figure.layer[0].data
+    for n, parts in list(zip(pictures.LENGTHS, COSTS))[::16]:
+        total = sum(flops for part, flops in parts.items() if logits or part != "logits")
+        drawn = rows[rows["n"] == n]
+        assert drawn["share"].sum() == pytest.approx(1)
+        for part in pictures.PARTS:
+            if logits or part.key != "logits":
+                row = drawn[drawn["part"] == part.label].iloc[0]
+                assert row["FLOPs"] == parts[part.key] and row["share"] == parts[part.key] / total
+    spec = figure.to_dict()
+    ruled = next(iter(spec["datasets"][spec["layer"][1]["data"]["name"]] for _ in [0]))
+    assert [row["n"] for row in ruled] == [1536, 1536]  # the marker inside the picture and the chosen length; not the far one
+
+
+def test_the_table_holds_every_number():
+    table = pictures.table(COSTS)
+    assert list(table["n"]) == list(pictures.LENGTHS)
+    for i in (0, 30, 64):
+        assert {part: table[part][i] for part in COSTS[i]} == COSTS[i]
+        assert table["total"][i] == sum(COSTS[i].values())
+
+
+def test_the_largest_own_model_still_fits_the_message():
+    huge = Config(d_model=32_768, n_layers=256, n_heads=256, d_ff=131_072, vocab_size=1_000_000, gated=True,
+                  position="none")
+    costs = [cost.flops(huge, n) for n in pictures.LENGTHS]
+    products = [[tuple(product) for product in cost.matmuls(huge, n)] for n in pictures.LENGTHS]
+    assert pictures.stack_data(costs, products, chosen=128, layers=256, heads=256, logits=True)
