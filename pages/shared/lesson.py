@@ -204,23 +204,28 @@ class Lesson:
         with st.container(key="gf-sources"), st.expander("Sources", icon=":material/menu_book:"):
             st.markdown("\n".join(f"- {reference}" for reference in references))
 
-    def downloads(self, figure: go.Figure | alt.TopLevelMixin | None = None,
-                  table: pd.DataFrame | Mapping[str, Sequence] | None = None, config: Mapping | None = None) -> None:
+    def downloads(self, figure: go.Figure | alt.TopLevelMixin | Callable[[], alt.TopLevelMixin] | None = None,
+                  table: pd.DataFrame | Mapping[str, Sequence] | Callable[[], pd.DataFrame] | None = None,
+                  config: Mapping | None = None) -> None:
         """The figure as SVG and PNG (Altair; Plotly has its own button), its data as CSV, its setting as JSON.
 
-        The bytes are made when the learner presses, not before.
+        The bytes are made when the learner presses, not before; so are a figure and a table given as functions, for
+        pages that draw something else than the figure they hand out.
         """
         if not self.shows("downloads") or self._actions is None:
             return
         stem = self.entry.url_path
         with self._actions.popover("Download", icon=":material/download:", type="tertiary"):
-            if isinstance(figure, alt.TopLevelMixin):
-                chart = figure.configure(**theme.altair_config(self.palette))
+            if figure is not None and not isinstance(figure, go.Figure):
+                def chart() -> alt.TopLevelMixin:
+                    made = figure if isinstance(figure, alt.TopLevelMixin) else figure()
+                    return made.configure(**theme.altair_config(self.palette))
+
                 background = self.palette.background
-                self._download("Picture, SVG", lambda: downloads.altair_svg(chart, background), f"{stem}.svg")
-                self._download("Picture, PNG", lambda: downloads.altair_png(chart, background), f"{stem}.png")
+                self._download("Picture, SVG", lambda: downloads.altair_svg(chart(), background), f"{stem}.svg")
+                self._download("Picture, PNG", lambda: downloads.altair_png(chart(), background), f"{stem}.png")
             if table is not None:
-                self._download("Data, CSV", lambda: downloads.csv(table), f"{stem}.csv")
+                self._download("Data, CSV", lambda: downloads.csv(table() if callable(table) else table), f"{stem}.csv")
             if config is not None:
                 self._download("Setting, JSON", lambda: json.dumps(dict(config), indent=2, default=str), f"{stem}.json")
 
