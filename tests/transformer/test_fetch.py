@@ -168,7 +168,7 @@ def test_cancel_keeps_what_arrived_and_the_next_fetch_goes_on_from_there(located
     late = Late(1_000_000)
     with pytest.raises(FetchCancelled) as caught:
         fetch("toy", late.progress, late.event)
-    assert time.monotonic() - late.when < 1
+    assert time.monotonic() - late.when < 1.5
     one_sentence(caught.value)
     have = (cache_folder() / "toy-weights-1.0.part").stat().st_size
     assert 1_000_000 <= have < 2_000_000 and not is_fetched("toy")
@@ -203,7 +203,7 @@ def test_cancel_while_nobody_answers(index, silent, monkeypatch):
     threading.Thread(target=cancel_later).start()
     with pytest.raises(FetchCancelled):
         fetch("toy", cancel=cancel.is_set)  # a function does as well as an event
-    assert time.monotonic() - cancel.when < 1
+    assert time.monotonic() - cancel.when < 1.5
     assert len(started) == 1 and started[0].poll() is not None  # no pip goes on in the background
 
 

