@@ -46,6 +46,24 @@ class FeedForward(nn.Module):
 # What the lesson on activations looks at. The forward pass above does not need it.
 
 
+def let_through(name: Activation, u: Tensor) -> Tensor:
+    """σ(u) / u, the share of a neuron that passes: each activation is u times a gate that u opens itself.
+
+    relu [u > 0] · gelu Φ(u), the normal distribution function · gelu_tanh its approximation · silu sigmoid(u).
+    u [...] -> [...], in 0 … 1 (the tanh form too).
+    """
+    match name:
+        case "relu":
+            return (u > 0).to(u.dtype)
+        case "gelu":
+            return torch.special.ndtr(u)
+        case "gelu_tanh":
+            return 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)))
+        case "silu":
+            return torch.sigmoid(u)
+    raise ValueError(f"There is no activation {name!r}; it must be one of {', '.join(ACTIVATIONS)}.")
+
+
 def derivative(name: Activation, u: Tensor) -> Tensor:
     """σ'(u), the factor that a neuron lets its gradient through with.   u [...] -> [...].
 
@@ -95,6 +113,17 @@ def census(name: Activation, u: Tensor) -> Census:
 
     asleep = derivative(name, u).abs() < 0.01
     return Census(share(a > 0), share(a < 0), share(a == 0), share(asleep), a.double().mean().item())
+
+
+def histogram(x: Tensor, lo: float, hi: float, bins: int) -> tuple[Tensor, Tensor]:
+    """How x spreads over [lo, hi]: edges [bin + 1] and the share of all of x in each bin [bin]; the rest lies outside."""
+    counts = torch.histc(x.float(), bins, lo, hi)
+    return torch.linspace(lo, hi, bins + 1, device=x.device), counts / x.numel()
+
+
+def share_below(x: Tensor, at: Tensor) -> Tensor:
+    """The share of x that is smaller than each value of ``at``: the distribution function of what was measured."""
+    return torch.searchsorted(x.flatten().sort().values, at.to(x.dtype)) / x.numel()
 
 
 def loudest(a: Tensor, count: int) -> Tensor:

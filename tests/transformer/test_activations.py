@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from transformer import feedforward
-from transformer.feedforward import ACTIVATIONS, census, derivative, gelu_gap, loudest
+from transformer.feedforward import ACTIVATIONS, census, derivative, gelu_gap, histogram, let_through, loudest, share_below
 
 U = torch.linspace(-12, 12, 4801, dtype=torch.float64)
 
@@ -17,6 +17,16 @@ def test_derivative_equals_autograd(name):
     (expected,) = torch.autograd.grad(ACTIVATIONS[name](u).sum(), u)
     torch.testing.assert_close(derivative(name, U), expected, rtol=0, atol=1e-12)
     assert derivative(name, U.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_is_u_times_its_gate(name):
+    gate = let_through(name, U)
+    torch.testing.assert_close(U * gate, ACTIVATIONS[name](U), rtol=0, atol=1e-14)
+    assert gate.min() >= 0
+    assert gate.max() <= 1
+    with pytest.raises(ValueError, match="relu, gelu"):
+        let_through("tanh", U)
 
 
 def test_derivative_refuses_an_unknown_name():
@@ -58,6 +68,15 @@ def test_census_counts():
         assert counted.positive + counted.negative + counted.zero == pytest.approx(1)
     with pytest.raises(ValueError, match="no neuron"):
         census("relu", torch.empty(0))
+
+
+def test_histogram_and_share_below():
+    x = torch.tensor([[-9.0, -1.0, -0.5], [0.25, 0.75, 2.0]])
+    edges, share = histogram(x, -1.0, 1.0, 4)
+    assert edges.tolist() == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    torch.testing.assert_close(share * 6, torch.tensor([1.0, 1.0, 1.0, 1.0]))  # −9 and 2 lie outside
+    below = share_below(x, torch.tensor([-20.0, -1.0, 0.0, 0.3, 99.0]))
+    torch.testing.assert_close(below * 6, torch.tensor([0.0, 1.0, 3.0, 4.0, 6.0]))
 
 
 def test_loudest():

@@ -1,0 +1,238 @@
+/* Curves over one shared x, in panels one above the other, with one cursor through all of them.
+
+   Hover moves the cursor, a drag or a click leaves it there, arrows step it (Shift: ten steps, Home, End). What each curve
+   is at the cursor stands in the table underneath; nothing is interpolated, the cursor sits on points the server computed.
+   Data: charts/curves.py says what the header holds. Reports: cursor (x where the learner left it). */
+export default (component) => gf.mount(component, (root, first) => {
+  let spec = null, c = null, at = 0, pinned = 0, dragging = false, report = 0, send = first;
+  const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => spec && draw(plot.onCanvas(ctx), w, h) });
+  view.canvas.setAttribute("role", "slider");
+  const under = document.createElement("div");
+  under.className = "under";
+  const table = document.createElement("table"), sum = document.createElement("p"), tools = document.createElement("div");
+  sum.className = "sum";
+  sum.setAttribute("role", "status");
+  tools.className = "tools";
+  tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
+    gf.button("PNG", () => gf.savePng(view.canvas, `${spec.name}.png`), { label: "Save this picture as PNG" }));
+  under.append(sum, table, tools);
+  root.append(under);
+  let cells = [];
+
+  const X = () => spec.arrays.x;
+  const narrow = (w) => w < 560;
+
+  function layout(w, h) {
+    const left = narrow(w) ? 52 : 58, right = narrow(w) ? 14 : spec.gutter, bottom = 50, gap = 40, top = 26;
+    const room = h - top - bottom - gap * (spec.panels.length - 1);
+    const whole = spec.panels.reduce((a, panel) => a + panel.share, 0);
+    let y = top;
+    return spec.panels.map((panel) => {
+      const box = { x: left, y, w: w - left - right, h: room * panel.share / whole };
+      y += box.h + gap;
+      return box;
+    });
+  }
+
+  function colour(series) {
+    return series.shade === undefined ? c[series.role] : gf.mix(c.background, c[series.role], series.shade);
+  }
+
+  function draw(p, w, h) {
+    c = gf.colours(root);   // at every drawing: the page's colours may arrive after the first one, and a theme may change
+    const boxes = layout(w, h);
+    spec.panels.forEach((panel, i) => {
+      const box = boxes[i];
+      const x = plot.scale(spec.x.lo, spec.x.hi, box.x, box.x + box.w);
+      const y = plot.scale(panel.y.lo, panel.y.hi, box.y + box.h, box.y, panel.y.log);
+      plot.frame(p, c, box, x, y, { logY: panel.y.log, last: i === boxes.length - 1, xLabel: spec.x.label,
+        countX: narrow(w) ? 4 : 8, countY: box.h < 110 && !panel.y.log ? 2 : 4, percentY: panel.y.percent });
+      p.text(narrow(w) ? 4 : box.x, box.y - 11, narrow(w) ? panel.short : panel.title,
+        { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
+      if (panel.note && !narrow(w)) {
+        p.text(box.x + box.w, box.y - 11, panel.note, { fill: c.muted, family: plot.SANS, size: 14, anchor: "end" });
+      }
+      for (const mark of panel.marks) {
+        p.line([[x(mark.x), box.y], [x(mark.x), box.y + box.h]], { stroke: c[mark.role], dash: [2, 4] });
+        p.text(x(mark.x) + (mark.left ? -6 : 6), box.y + 14, mark.text,
+          { fill: c[mark.role], family: plot.SANS, anchor: mark.left ? "end" : "start" });
+      }
+      const cursor = x(X()[at]);
+      for (const series of panel.series) paint(p, series, x, y, box, cursor);
+      p.line([[cursor, box.y], [cursor, box.y + box.h]], { stroke: c.ink, opacity: 0.55 });
+      for (const series of panel.series) {
+        if (series.kind !== "line" || !series.dot) continue;
+        const v = spec.arrays[series.y][at];
+        if (v >= panel.y.lo && v <= panel.y.hi) {
+          p.circle(cursor, y(v), 5, { fill: colour(series), stroke: c.background, lineWidth: 2 });
+        }
+      }
+      if (!narrow(w)) labels(p, panel, y, box);
+    });
+    const cursor = plot.scale(spec.x.lo, spec.x.hi, boxes[0].x, boxes[0].x + boxes[0].w)(X()[at]);
+    const foot = boxes[boxes.length - 1];
+    handle(p, cursor, foot.y + foot.h);
+  }
+
+  function handle(p, x, y) {   // where to take hold of the cursor, and where it stands
+    const text = `${spec.x.symbol} = ${shown(X()[at])}`, w = 9 * text.length + 12;
+    p.rect(x - w / 2, y + 3, w, 22, { fill: c.ink, radius: 6 });
+    p.text(x, y + 18.5, text, { fill: c.background, anchor: "middle", size: 14 });
+  }
+
+  function paint(p, series, x, y, box, cursor) {
+    const stroke = colour(series), a = spec.arrays;
+    if (series.kind === "bars") {
+      const edges = a[series.edges], values = a[series.y];
+      for (let i = 0; i < values.length; i++) {
+        if (!values[i]) continue;
+        const from = x(edges[i]), to = x(edges[i + 1]), top = y(Math.max(values[i], y.lo));
+        const here = series.lit && cursor >= from && cursor < to;
+        p.rect(from + 0.25, top, Math.max(0.5, to - from - 0.5), box.y + box.h - top, { fill: here ? c.ink : stroke,
+          opacity: here ? 1 : 0.8 });
+      }
+    } else if (series.kind === "band") {
+      const lo = a[series.lo], hi = a[series.hi], points = [];
+      for (let i = 0; i < hi.length; i++) points.push([x(X()[i]), y(hi[i])]);
+      for (let i = lo.length - 1; i >= 0; i--) points.push([x(X()[i]), y(lo[i])]);
+      p.area(points, { fill: stroke, opacity: series.opacity });
+    } else {
+      const values = a[series.y], points = [];
+      for (let i = 0; i < values.length; i++) {
+        const inside = values[i] >= y.lo && values[i] <= y.hi;
+        points.push([x(X()[i]), inside ? y(values[i]) : NaN]);
+      }
+      p.line(points, { stroke, lineWidth: series.width, dash: series.dash, opacity: series.opacity });
+      if (series.points) for (const [px, py] of points) if (Number.isFinite(py)) p.circle(px, py, 3, { fill: stroke });
+    }
+  }
+
+  function labels(p, panel, y, box) {   // at the right end of each curve, pushed apart where they would meet
+    const found = panel.series.filter((s) => s.kind === "line" && s.label).map((s) => {
+      const values = spec.arrays[s.y];
+      let i = values.length - 1;
+      while (i > 0 && !(values[i] >= panel.y.lo && values[i] <= panel.y.hi)) i--;
+      return { text: s.label, fill: s.quiet ? c.muted : colour(s), y: y(values[i]) + 5 };
+    }).sort((a, b) => a.y - b.y);
+    for (let i = 1; i < found.length; i++) found[i].y = Math.max(found[i].y, found[i - 1].y + 17);
+    const over = found.length ? Math.max(0, found[found.length - 1].y - box.y - box.h - 8) : 0;
+    for (let i = found.length - 1; i >= 0; i--) {
+      const most = i === found.length - 1 ? found[i].y - over : found[i + 1].y - 17;
+      found[i].y = Math.min(found[i].y, most);
+    }
+    for (const { text, fill, y: ly } of found) {
+      p.text(box.x + box.w + 8, ly, text, { fill, family: plot.SANS, size: 14, weight: 600 });
+    }
+  }
+
+  function figure(value, percent) {
+    return signed(percent ? `${(100 * value).toFixed(1)}%` : value.toFixed(Math.abs(value) < 100 ? 3 : 1));
+  }
+
+  const signed = (text) => text.replace(/^-(?=0\.?0*%?$)/, "").replace("-", "−");   // no "−0.00"
+  const shown = (v) => (spec.x.integer ? plot.tick(Math.round(v)) : signed(v.toFixed(2)));
+
+  function fillTable() {
+    table.replaceChildren();
+    cells = [];
+    if (!spec.table.rows.length) return;
+    const head = document.createElement("tr");
+    for (const title of ["", ...spec.table.columns]) {
+      const th = document.createElement("th");
+      th.scope = "col";
+      th.textContent = title;
+      head.append(th);
+    }
+    const thead = document.createElement("thead"), body = document.createElement("tbody");
+    thead.append(head);
+    for (const row of spec.table.rows) {
+      const tr = document.createElement("tr"), th = document.createElement("th"), swatch = document.createElement("span");
+      th.scope = "row";
+      swatch.className = "swatch";
+      swatch.style.borderTop = `${row.width}px ${row.dash ? "dashed" : "solid"} ${colour(row)}`;
+      th.append(swatch, row.name);
+      if (row.strong) tr.className = "strong";
+      tr.append(th, ...row.cells.map((name, i) => {
+        const td = document.createElement("td");
+        cells.push([td, name, spec.table.percent[i]]);
+        return td;
+      }));
+      body.append(tr);
+    }
+    table.append(thead, body);
+  }
+
+  function read() {
+    for (const [td, name, percent] of cells) td.textContent = figure(spec.arrays[name][at], percent);
+    sum.textContent = spec.sum.text.replace(/\{(\d+|x)(%?)\}/g, (_, i, percent) =>
+      (i === "x" ? shown(X()[at]) : figure(spec.arrays[spec.sum.arrays[i]][at], percent)));
+    view.canvas.setAttribute("aria-valuenow", String(X()[at]));
+    view.canvas.setAttribute("aria-valuetext", sum.textContent || `${spec.x.symbol} = ${shown(X()[at])}`);
+    view.redraw();
+  }
+
+  function nearest(value) {
+    const x = X(), step = (x[x.length - 1] - x[0]) / (x.length - 1);
+    return Math.max(0, Math.min(x.length - 1, Math.round((value - x[0]) / step)));
+  }
+
+  function under_pointer(event) {
+    const rect = view.canvas.getBoundingClientRect(), box = layout(rect.width, rect.height)[0];
+    return nearest(plot.scale(spec.x.lo, spec.x.hi, box.x, box.x + box.w).invert(event.clientX - rect.left));
+  }
+
+  function pin(index) {
+    at = pinned = index;
+    read();
+    clearTimeout(report);
+    report = setTimeout(() => send.setStateValue("cursor", X()[pinned]), 250);
+  }
+
+  view.canvas.addEventListener("pointermove", (event) => {
+    if (!spec || (event.pointerType === "touch" && !dragging)) return;
+    at = under_pointer(event);
+    read();
+  });
+  view.canvas.addEventListener("pointerdown", (event) => {
+    if (!spec) return;
+    dragging = true;
+    view.canvas.setPointerCapture(event.pointerId);
+    at = under_pointer(event);
+    read();
+  });
+  view.canvas.addEventListener("pointerup", (event) => {
+    if (dragging) { dragging = false; pin(under_pointer(event)); }
+  });
+  view.canvas.addEventListener("pointercancel", () => { dragging = false; });
+  view.canvas.addEventListener("pointerleave", () => {
+    if (spec && !dragging) { at = pinned; read(); }
+  });
+  const step = (sign) => (event) => pin(Math.max(0, Math.min(X().length - 1, pinned + sign * spec.x.step * (event.shiftKey ? 10 : 1))));
+  gf.keys(view.canvas, { ArrowLeft: step(-1), ArrowRight: step(1), ArrowDown: step(-1), ArrowUp: step(1),
+    Home: () => pin(0), End: () => pin(X().length - 1) });
+
+  function saveSvg() {
+    const { width, height } = view.size(), svg = gf.svg(width, height, c.background);
+    draw(plot.onSvg(svg), width, height);
+    svg.save(`${spec.name}.svg`);
+  }
+
+  return {
+    update(component) {
+      send = component;
+      const before = spec;
+      spec = gf.unpack(component.data);
+      c = gf.colours(root);
+      const kept = before && before.name === spec.name && before.arrays.x[0] === X()[0]
+        && before.arrays.x.length === X().length;
+      if (!kept) at = pinned = nearest(spec.cursor);   // afterwards the cursor is the learner's
+      view.canvas.style.height = `${spec.height}px`;
+      view.canvas.setAttribute("aria-label", spec.label);
+      view.canvas.setAttribute("aria-valuemin", String(spec.x.lo));
+      view.canvas.setAttribute("aria-valuemax", String(spec.x.hi));
+      fillTable();
+      read();
+    },
+    destroy() { clearTimeout(report); view.destroy(); },
+  };
+});

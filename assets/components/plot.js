@@ -1,0 +1,157 @@
+/* plot: what the line charts share. Put between common.js and index.js: declare("curves", "plot.js").
+
+   One set of drawing calls on two surfaces, so that the SVG download is the picture on the screen, as vectors:
+   plot.onCanvas(ctx), plot.onSvg(gf.svg(...))  ->  p with
+       p.line(points, {stroke, lineWidth, dash, opacity})    points [[x, y], …]; a NaN breaks the line
+       p.area(points, {fill, opacity})
+       p.rect(x, y, w, h, {fill, stroke, radius, opacity})
+       p.circle(x, y, r, {fill, stroke, lineWidth, opacity})
+       p.text(x, y, text, {fill, size, anchor, family, weight})
+   plot.scale(lo, hi, from, to, log)   ->  f(value) in pixels, with f.invert(pixel)
+   plot.ticks(lo, hi, count, log)      ->  round values
+   plot.frame(p, c, box, x, y, {logX, logY, last, xLabel, countX, countY, percentY})   grid and tick labels; last: the bottom
+                                           panel, which has the x labels
+   plot.tick(value, percent)           ->  "1,000", "0.25", "−3"; "25%" */
+const plot = (() => {
+  const SANS = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
+  const MONO = '"Source Code Pro", ui-monospace, Menlo, monospace';
+
+  function runs(points) {   // split at NaN
+    const out = [[]];
+    for (const point of points) {
+      if (Number.isFinite(point[0]) && Number.isFinite(point[1])) out[out.length - 1].push(point);
+      else if (out[out.length - 1].length) out.push([]);
+    }
+    return out.filter((run) => run.length > 1);
+  }
+
+  function onCanvas(ctx) {
+    const trace = (points) => {
+      ctx.beginPath();
+      points.forEach(([x, y], i) => (i ? ctx.lineTo(x, y) : ctx.moveTo(x, y)));
+    };
+    return {
+      line(points, { stroke, lineWidth = 1, dash, opacity = 1 }) {
+        ctx.save();
+        ctx.globalAlpha = opacity;
+        ctx.strokeStyle = stroke;
+        ctx.lineWidth = lineWidth;
+        ctx.lineJoin = "round";
+        if (dash) ctx.setLineDash(dash);
+        for (const run of runs(points)) { trace(run); ctx.stroke(); }
+        ctx.restore();
+      },
+      area(points, { fill, opacity = 1 }) {
+        ctx.save();
+        ctx.globalAlpha = opacity;
+        ctx.fillStyle = fill;
+        trace(points);
+        ctx.closePath();
+        ctx.fill();
+        ctx.restore();
+      },
+      rect(x, y, w, h, { fill, stroke, radius = 0, opacity = 1 }) {
+        ctx.save();
+        ctx.globalAlpha = opacity;
+        ctx.beginPath();
+        ctx.roundRect(x, y, w, h, radius);
+        if (fill) { ctx.fillStyle = fill; ctx.fill(); }
+        if (stroke) { ctx.strokeStyle = stroke; ctx.lineWidth = 1; ctx.stroke(); }
+        ctx.restore();
+      },
+      circle(x, y, r, { fill, stroke, lineWidth = 1, opacity = 1 }) {
+        ctx.save();
+        ctx.globalAlpha = opacity;
+        ctx.beginPath();
+        ctx.arc(x, y, r, 0, 2 * Math.PI);
+        if (fill) { ctx.fillStyle = fill; ctx.fill(); }
+        if (stroke) { ctx.strokeStyle = stroke; ctx.lineWidth = lineWidth; ctx.stroke(); }
+        ctx.restore();
+      },
+      text(x, y, text, { fill, size = 13, anchor = "start", family = MONO, weight = 400 }) {
+        ctx.font = `${weight} ${size}px ${family}`;
+        ctx.fillStyle = fill;
+        ctx.textAlign = { start: "left", middle: "center", end: "right" }[anchor];
+        ctx.textBaseline = "alphabetic";
+        ctx.fillText(text, x, y);
+      },
+    };
+  }
+
+  function onSvg(svg) {
+    const d = (points, close) => points.map(([x, y], i) => `${i ? "L" : "M"}${round(x)} ${round(y)}`).join("")
+      + (close ? "Z" : "");
+    const round = (v) => Math.round(v * 100) / 100;
+    return {
+      line(points, { stroke, lineWidth = 1, dash, opacity = 1 }) {
+        for (const run of runs(points)) svg.line(run.map(([x, y]) => [round(x), round(y)]), { stroke, lineWidth, dash, opacity });
+      },
+      area: (points, { fill, opacity = 1 }) => svg.path(d(points, true), { fill, opacity }),
+      rect(x, y, w, h, { fill, stroke, radius = 0, opacity = 1 }) {
+        const r = Math.min(radius, w / 2, h / 2);
+        svg.path(`M${round(x + r)} ${round(y)}h${round(w - 2 * r)}a${r} ${r} 0 0 1 ${r} ${r}v${round(h - 2 * r)}`
+          + `a${r} ${r} 0 0 1 ${-r} ${r}h${round(2 * r - w)}a${r} ${r} 0 0 1 ${-r} ${-r}v${round(2 * r - h)}`
+          + `a${r} ${r} 0 0 1 ${r} ${-r}Z`, { fill, stroke, opacity });
+      },
+      circle(x, y, r, { fill, stroke, lineWidth = 1, opacity = 1 }) {
+        svg.path(`M${round(x - r)} ${round(y)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0Z`,
+          { fill, stroke, lineWidth, opacity });
+      },
+      text: (x, y, text, { fill, size = 13, anchor = "start", family = MONO }) =>
+        svg.text(round(x), round(y), text, { fill, size, anchor, family }),
+    };
+  }
+
+  function scale(lo, hi, from, to, log = false) {
+    const a = log ? Math.log10(lo) : lo, b = log ? Math.log10(hi) : hi;
+    const gain = (to - from) / (b - a || 1);
+    const f = (value) => from + ((log ? Math.log10(value) : value) - a) * gain;
+    f.invert = (pixel) => { const v = a + (pixel - from) / gain; return log ? 10 ** v : v; };
+    f.lo = lo;
+    f.hi = hi;
+    return f;
+  }
+
+  function ticks(lo, hi, count = 5, log = false) {
+    const found = [];
+    if (log) {
+      const from = Math.ceil(Math.log10(lo) - 1e-9), to = Math.floor(Math.log10(hi) + 1e-9);
+      const step = Math.max(1, Math.ceil((to - from + 1) / (count + 1)));
+      for (let e = from; e <= to; e += step) found.push(10 ** e);
+      return found;
+    }
+    const raw = (hi - lo) / count, power = 10 ** Math.floor(Math.log10(raw));
+    const step = power * [1, 2, 5, 10].find((m) => m * power >= raw * 0.999);
+    for (let i = Math.ceil(lo / step - 1e-9); i * step <= hi + step * 1e-6; i++) found.push(i * step);
+    return found;
+  }
+
+  function tick(value, percent = false) {
+    if (Math.abs(value) < 1e-12) return "0";
+    if (percent) return `${Number((100 * value).toPrecision(3))}%`.replace("-", "−");
+    const size = Math.abs(value);
+    if (size >= 1e6) return `${String(Number((value / 1e6).toPrecision(3))).replace("-", "−")} M`;
+    const text = size >= 1000 ? Math.round(value).toLocaleString("en-US")
+      : size < 1e-3 ? value.toExponential(0) : String(Number(value.toPrecision(4)));
+    return text.replace("-", "−");
+  }
+
+  function frame(p, c, box, x, y, { logX = false, logY = false, last = true, xLabel = "", countX = 6, countY = 4,
+    percentY = false } = {}) {
+    for (const value of ticks(y.lo, y.hi, countY, logY)) {
+      const at = y(value), zero = Math.abs(value) < 1e-12;
+      p.line([[box.x, at], [box.x + box.w, at]], { stroke: zero ? c.muted : c.line, opacity: zero ? 0.7 : 1 });
+      p.text(box.x - 8, at + 4, tick(value, percentY), { fill: c.muted, anchor: "end" });
+    }
+    for (const value of ticks(x.lo, x.hi, countX, logX)) {
+      const at = x(value);
+      p.line([[at, box.y], [at, box.y + box.h]], { stroke: c.line, opacity: Math.abs(value) < 1e-12 ? 1 : 0.6 });
+      if (last) p.text(at, box.y + box.h + 18, tick(value), { fill: c.muted, anchor: "middle" });
+    }
+    if (last && xLabel) {
+      p.text(box.x + box.w / 2, box.y + box.h + 40, xLabel, { fill: c.ink, anchor: "middle", family: SANS, size: 15 });
+    }
+  }
+
+  return { onCanvas, onSvg, scale, ticks, tick, frame, SANS, MONO };
+})();

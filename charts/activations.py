@@ -1,0 +1,141 @@
+"""Activations: the curves, the real neurons under them, what is left of them, and the gate at work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from charts import curves, theme
+from charts.curves import Bars, Line, Mark, Panel, Row
+
+TITLES = {"relu": "ReLU", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU"}
+DASHES: dict[str, tuple[int, int] | None] = {"relu": None, "gelu": (7, 4), "gelu_tanh": (2, 4), "silu": (12, 4)}
+
+
+def over_neurons(
+    u: np.ndarray, values: Mapping[str, np.ndarray], slopes: Mapping[str, np.ndarray], passed: Mapping[str, np.ndarray],
+    chosen: str, edges: np.ndarray, share: np.ndarray, below: np.ndarray, *, zeros: Mapping[str, float],
+    flat: Mapping[str, float], neurons: str, outside: float, cursor: float, gap: np.ndarray | None = None,
+) -> bytes:  # fmt: skip
+    """σ(u) and σ'(u) of every activation over the histogram of real pre-activations, all on one u axis.
+
+    u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; edges [bin + 1], share [bin] of the
+    neurons; below [point], the share of them under u; zeros, flat: activation -> share of the neurons that it makes
+    exactly 0, or where its slope is nearly 0; neurons: what was counted, in words; outside: the share that the axis leaves
+    out; gap [point]: exact − tanh GELU, drawn magnified in a panel of its own when given.
+    """
+    # The two GELUs lie on each other at any size that fits a screen: the tanh form is drawn where it is the topic.
+    drawn = [name for name in values if name != chosen and (name != "gelu_tanh" or gap is not None)] + [chosen]
+
+    def lines(of: Mapping[str, np.ndarray], label: bool) -> list[Line]:
+        return [
+            Line(of[name], "ffn" if name == chosen else "muted", label=TITLES[name] if label else "",
+                 width=4 if name == chosen else 1.75, dash=None if name == chosen else DASHES[name],
+                 dot=name == chosen, quiet=name != chosen)
+            for name in drawn
+        ]  # fmt: skip
+
+    top = float(u[-1])
+    panels = [
+        Panel("The function σ(u)", (-0.15 * top - 0.2, top), lines(values, True), share=1.5),
+        Panel("Its slope σ′(u): what the gradient is multiplied with", (-0.25, 1.25), lines(slopes, False),
+              short="Its slope σ′(u)"),
+    ]  # fmt: skip
+    if gap is not None:
+        panels.append(Panel("Exact GELU − tanh GELU, magnified 1,000 times", (-0.55, 0.55),
+                            [Line(gap * 1000, "ffn", width=3, dot=True)], share=0.8, short="Exact − tanh GELU, × 1,000",
+                            note="never beyond ±0.5, that is 5·10⁻⁴"))  # fmt: skip
+    note = f"{outside:.1%} lie outside this axis" if outside >= 0.0005 else ""
+    panels.append(
+        Panel(f"Where {neurons} really are (share per bin)", (0, float(share.max()) * 1.15),
+              [Bars(edges, share, "ffn", shade=0.75)], note=note, percent=True, short="Where the real ones are",
+              marks=[Mark(0.0, f"{float(below[len(u) // 2]):.0%} below 0", "ink", left=True)])
+    )  # fmt: skip
+    rows = [
+        Row(TITLES[name], "ffn" if name == chosen else "muted",
+            [passed[name], values[name], slopes[name], np.full_like(u, zeros[name]), np.full_like(u, flat[name])],
+            width=4 if name == chosen else 2, dash=None if name == chosen else DASHES[name], strong=name == chosen)
+        for name in values
+    ]  # fmt: skip
+    words = f"{TITLES[chosen]}({{x}}) = {{x}} × {{0}} = {{1}}   slope {{2}}   {{3%}} of the real ones lie below"
+    return curves.message(
+        "activations" if gap is None else "activations-gap", "Activation functions and their slopes over the histogram of "
+        "real pre-activations; left and right arrows move u", u, "u, the neuron before the activation", "u", panels,
+        cursor=cursor, columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows, sentence=words,
+        values=[passed[chosen], values[chosen], slopes[chosen], below], step=5, height=480 if gap is None else 600,
+        gutter=104,
+    )  # fmt: skip
+
+
+def after(edges: np.ndarray, shares: Mapping[str, np.ndarray], zeros: Mapping[str, float],
+          negatives: Mapping[str, float], chosen: str) -> bytes:  # fmt: skip
+    """What each activation makes of the same neurons: histograms of σ(u), with what is exactly 0 as a bar of its own.
+
+    edges [bin + 1], evenly spaced; shares: activation -> share of the neurons [bin], exact zeros left out; zeros,
+    negatives: activation -> share of the neurons.
+    """
+    width, floor = float(edges[1] - edges[0]), 1e-4
+    panels = []
+    for name, values in shares.items():
+        series = [Bars(edges, values, "ffn" if name == chosen else "muted", shade=0.8, lit=False)]
+        if zeros[name]:
+            at_zero = np.array([-0.4, 0.4], dtype=np.float32) * width
+            series.append(Bars(at_zero, np.array([zeros[name]], dtype=np.float32), "ink", lit=False))
+        panels.append(Panel(TITLES[name], (floor, 1), series, log=True, percent=True,
+                            note=f"{zeros[name]:.2%} exactly 0, {negatives[name]:.2%} negative"))  # fmt: skip
+    x = edges.astype(np.float64)
+    below = [np.concatenate(([0.0], np.cumsum(values))) for values in shares.values()]
+    below = [b + np.where(x > 1e-9, zero, 0.0) for b, zero in zip(below, zeros.values(), strict=True)]
+    rows = [
+        Row(TITLES[name], "ffn" if name == chosen else "muted", [b], strong=name == chosen)
+        for name, b in zip(shares, below, strict=True)
+    ]
+    return curves.message(
+        "after-activation", "Histograms of the same real neurons after each activation, on a logarithmic scale", x,
+        "σ(u), the neuron after the activation", "σ", panels, cursor=0.0,
+        columns=["of the neurons lie below the cursor%"], rows=rows, height=580, gutter=20,
+    )  # fmt: skip
+
+
+def strips(columns: Sequence[str], neurons: Sequence[int], parts: Mapping[str, np.ndarray],
+           p: theme.Palette) -> alt.LayerChart:  # fmt: skip
+    """A few real neurons over the tokens of the text: a row of numbers for each part (the open gate, u, their product).
+
+    columns: the tokens as shown, each with its number, so that none repeats; neurons: ids; parts: name -> [token, neuron],
+    the last being what the others multiply to. Each row is coloured by its own largest size.
+    """
+    rows, records = [], []
+    for j, neuron in enumerate(neurons):
+        for part, values in parts.items():
+            rows.append(f"{neuron}  {part}")
+            most = np.abs(values[:, j]).max() or 1.0
+            for t, column in enumerate(columns):
+                *factors, product = (_signed(v[t, j]) for v in parts.values())
+                records.append({"row": rows[-1], "token": column, "value": float(values[t, j]),
+                                "share": float(values[t, j] / most), "sum": f"{' × '.join(factors)} = {product}"})
+        rows.append(" " * (j + 1))  # an empty row between neurons
+    base = alt.Chart(pd.DataFrame(records)).encode(
+        x=alt.X("token:N", title=None, scale=alt.Scale(domain=columns), axis=alt.Axis(
+            labelAngle=-55, orient="top", domain=False, ticks=False, labelColor=p.ink, labelLimit=96)),
+        y=alt.Y("row:N", title=None, scale=alt.Scale(domain=rows[:-1]), axis=alt.Axis(
+            domain=False, ticks=False, labelColor=p.ink, labelLimit=170)),
+        tooltip=[alt.Tooltip("row:N", title="neuron"), alt.Tooltip("token:N"), alt.Tooltip("value:Q", format=".5g"),
+                 alt.Tooltip("sum:N", title=" × ".join(list(parts)[:-1]) + " = a")],
+    )  # fmt: skip
+    cells = base.mark_rect(stroke=p.line, strokeWidth=1).encode(color=alt.Color(
+        "share:Q", scale=alt.Scale(domain=[-1, 0, 1], range=[p.negative, p.background, p.positive],
+                                 interpolate="rgb"),
+        title="as a share of the row's largest size",
+        legend=alt.Legend(values=[-1, 0, 1], gradientLength=240, titleLimit=400, titleFontWeight=400)))  # fmt: skip
+    numbers = base.mark_text(fontSize=13, opacity=alt.expr(f"width / {len(columns)} > 42 ? 1 : 0")).encode(
+        text=alt.Text("value:Q", format=".2f"),
+        color=alt.condition("abs(datum.share) > 0.6", alt.value(p.background), alt.value(p.ink)),
+    )  # fmt: skip
+    return alt.layer(cells, numbers).properties(height=27 * (len(rows) - 1), width="container")
+
+
+def _signed(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")

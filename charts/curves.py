@@ -1,0 +1,164 @@
+"""Curves over one shared x for the browser component "curves": panels one above the other, one cursor through all.
+
+The arrays go out as they are, so the test that compares them with the trace compares what is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from charts import component
+from charts.theme import Role
+
+Tone = Role | str  # a role, or "ink", "muted", "line", "negative", "positive"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: `values` at each x. `label` stands at its right end; `shade` mixes the colour towards the background."""
+
+    values: np.ndarray
+    role: Tone
+    label: str = ""
+    width: float = 2
+    dash: tuple[int, int] | None = None
+    shade: float | None = None
+    opacity: float = 1
+    dot: bool = False  # ride along with the cursor
+    quiet: bool = False  # the label in muted ink
+    points: bool = False  # the x are few and whole: show each
+
+
+@dataclass(frozen=True)
+class Band:
+    """The space between two curves."""
+
+    lo: np.ndarray
+    hi: np.ndarray
+    role: Tone
+    opacity: float = 0.16
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A histogram: `values` [bin] over `edges` [bin + 1]. `lit`: the bin under the cursor stands out."""
+
+    edges: np.ndarray
+    values: np.ndarray
+    role: Tone
+    shade: float | None = None
+    lit: bool = True
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical dashed line at x with a word."""
+
+    x: float
+    text: str
+    role: Tone = "muted"
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes. `share`: its part of the height; `y`: lowest and highest value drawn."""
+
+    title: str
+    y: tuple[float, float]
+    series: Sequence[Line | Band | Bars]
+    share: float = 1
+    short: str = ""  # the title on a phone
+    note: str = ""  # at the right of the title
+    log: bool = False
+    percent: bool = False
+    marks: Sequence[Mark] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table under the picture: the cells are read at the cursor."""
+
+    name: str
+    role: Tone
+    cells: Sequence[np.ndarray]
+    width: float = 2
+    dash: tuple[int, int] | None = None
+    shade: float | None = None
+    strong: bool = False
+
+
+def message(
+    name: str, label: str, x: np.ndarray, x_label: str, symbol: str, panels: Sequence[Panel], *, cursor: float,
+    columns: Sequence[str] = (), rows: Sequence[Row] = (), sentence: str = "", values: Sequence[np.ndarray] = (),
+    step: int = 1, height: int = 520, gutter: int = 96, lo: float | None = None, hi: float | None = None,
+) -> bytes:  # fmt: skip
+    """The message for the component.
+
+    name: stem of saved files and identity (another name puts the cursor back to `cursor`); label: for screen readers;
+    x [point], evenly spaced; symbol: how the cursor calls x; columns: titles of the table, one that ends in % shows
+    shares; sentence: read out at the cursor, {x} and {0}, {1%} … of `values`; step: points that an arrow key moves;
+    gutter: room for the labels at the right.
+    ValueError when an array of a curve is not as long as x.
+    """
+    arrays: dict[str, np.ndarray] = {"x": x.astype(np.float32)}
+
+    def keep(array: np.ndarray, length: int = len(x)) -> str:
+        if array.shape != (length,):
+            raise ValueError(f"A curve has {array.shape} values for {length} points of x.")
+        key = f"a{len(arrays)}"
+        arrays[key] = np.asarray(array, dtype=np.float32)
+        return key
+
+    def drawn(series: Line | Band | Bars) -> dict[str, object]:
+        match series:
+            case Line():
+                look = {"kind": "line", "y": keep(series.values), "label": series.label, "width": series.width,
+                        "dash": series.dash, "opacity": series.opacity, "dot": series.dot, "quiet": series.quiet,
+                        "points": series.points}
+            case Band():
+                look = {"kind": "band", "lo": keep(series.lo), "hi": keep(series.hi), "opacity": series.opacity}
+            case Bars():
+                bins = len(series.values)
+                look = {"kind": "bars", "edges": keep(series.edges, bins + 1), "y": keep(series.values, bins), "lit": series.lit}
+        return look | _colour(series.role, getattr(series, "shade", None))
+
+    header = {
+        "name": name, "label": label, "height": height, "gutter": gutter, "cursor": cursor,
+        "x": {"lo": float(x[0] if lo is None else lo), "hi": float(x[-1] if hi is None else hi), "label": x_label,
+              "symbol": symbol, "step": step, "integer": bool(np.all(x == np.round(x)))},
+        "panels": [
+            {"title": panel.title, "short": panel.short or panel.title, "note": panel.note, "share": panel.share,
+             "y": {"lo": panel.y[0], "hi": panel.y[1], "log": panel.log, "percent": panel.percent},
+             "series": [drawn(series) for series in panel.series],
+             "marks": [{"x": m.x, "text": m.text, "role": m.role, "left": m.left} for m in panel.marks]}
+            for panel in panels
+        ],
+        "table": {
+            "columns": [column.removesuffix("%") for column in columns],
+            "percent": [column.endswith("%") for column in columns],
+            "rows": [{"name": row.name, "width": row.width, "dash": row.dash, "strong": row.strong,
+                      "cells": [keep(cell) for cell in row.cells]} | _colour(row.role, row.shade) for row in rows],
+        },
+        "sum": {"text": sentence, "arrays": [keep(value) for value in values]},
+    }
+    return component.pack(header, arrays)
+
+
+def padded(*arrays: np.ndarray, share: float = 0.06) -> tuple[float, float]:
+    """A range for y that holds all the arrays with some air."""
+    lo, hi = min(float(a.min()) for a in arrays), max(float(a.max()) for a in arrays)
+    air = (hi - lo or 1.0) * share
+    return lo - air, hi + air
+
+
+def _colour(role: Tone, shade: float | None) -> dict[str, object]:
+    return {"role": role} if shade is None else {"role": role, "shade": shade}
+
+
+def mount(**where: object) -> object:
+    """Put the component on the page: data=message(...), key=..., on_cursor_change=..."""
+    return component.declare("curves", "plot.js")(**where)
