@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from pages.shared.lessons import LESSONS
-from tests.browser.conftest import settle
+from tests.browser.rig import settle
 
 every_page = pytest.mark.parametrize("entry", LESSONS, ids=lambda entry: entry.row)
 # Streamlit 1.67's own: the sidebar's navigation with sections is a <ul> whose children are not all <li>. Nothing else.
@@ -34,14 +34,14 @@ def test_it_is_whole(entry, phone, dark, open_page):
 @every_page
 def test_a_shared_link_restores_the_state(entry, open_page):
     page = open_page(entry.path)
-    first = page.get_by_role("slider").first
-    if page.get_by_role("slider").count() == 0:
+    sliders = page.locator("[data-testid=stSlider] input")
+    if sliders.count() == 0:
         pytest.skip("no Streamlit slider on this page; its own tests drive its component")
     if page.locator(".st-key-text input").count():
         page.locator(".st-key-text input").fill("one two three one two")
         page.keyboard.press("Enter")
         settle(page)
-    first.focus()
+    sliders.first.focus()
     page.keyboard.press("ArrowRight")
     settle(page)
     page.wait_for_timeout(300)
@@ -63,7 +63,7 @@ def test_a_link_that_says_nonsense_gets_one_sentence_and_the_page(entry, open_pa
 
 def state(page: Page) -> dict:
     return page.evaluate("""() => ({
-        sliders: [...document.querySelectorAll('[role=slider]')].map(s => s.getAttribute('aria-valuenow')),
+        sliders: [...document.querySelectorAll('[data-testid=stSlider] input')].map(s => s.getAttribute('aria-valuetext')),
         text: document.querySelector('.st-key-text input')?.value ?? null,
     })""")
 

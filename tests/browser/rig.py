@@ -1,0 +1,86 @@
+"""The app as a learner has it, `streamlit run app.py` on a free port, and a headless Chromium to open it in.
+
+The browser tests and benchmarks/interaction.py both stand on this.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Page, Playwright
+
+ROOT = Path(__file__).parents[2]
+DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@contextlib.contextmanager
+def serve(script: Path, log: Path, **env: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Run `streamlit run script` from the repository's root: (address, process). It ends with the block.
+
+    RuntimeError when it ends by itself or does not answer within 30 s.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port),
+               "--server.headless", "true"]
+    with log.open("w") as out:
+        server = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            url = f"http://127.0.0.1:{port}/"
+            _wait_for(url + "_stcore/health", server)
+            yield url, server
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+def settle(page: Page, timeout: float = 60_000) -> None:
+    """Wait until the script has run and what it sent has been drawn."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=timeout)
+    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton], [data-testid=stAppSkeleton]')",
+                           timeout=timeout)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.wait_for_timeout(300)  # lazily loaded front-end chunks (charts, formulas) draw after the script has ended
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=timeout)
+
+
+def find_chromium(playwright: Playwright) -> str:
+    """The Chromium on PATH, else Playwright's own, else one that is installed now; RuntimeError where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"):
+        if found := shutil.which(name):
+            return found
+    own = playwright.chromium.executable_path
+    if Path(own).exists():
+        return own
+    attempts = [[sys.executable, "-m", "playwright", "install", "chromium"]]
+    if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        attempts.insert(0, ["sh", "-c", "apt-get update -q && apt-get install -q -y --no-install-recommends chromium"])
+    for command in attempts:
+        subprocess.run(command, check=False, timeout=600)
+        if found := shutil.which("chromium"):
+            return found
+        if Path(own).exists():
+            return own
+    raise RuntimeError("No Chromium: put one on PATH, or run `python -m playwright install --with-deps chromium`.")
+
+
+def _wait_for(health: str, server: subprocess.Popen) -> None:
+    for _ in range(600):
+        if server.poll() is not None:
+            raise RuntimeError(f"`streamlit run` ended with {server.returncode} before it answered.")
+        try:
+            with urllib.request.urlopen(health, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError("`streamlit run` did not answer within 30 s.")

@@ -1,0 +1,87 @@
+"""assets/components/common.js says the same as its Python side: packed arrays, colour maps, how a token is shown."""
+
+import numpy as np
+import pytest
+
+from charts import component, theme
+
+SCRIPT = (component.FOLDER / "common.js").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def js(browser):
+    page = browser.new_page()
+    variables = "".join(f"--gf-{name}: {getattr(theme.DARK, name)};" for name in
+                        ("background", "panel", "ink", "muted", "line", *theme.ROLES, "negative", "positive"))
+    page.set_content(f'<div id="root" style="{variables}"></div>')
+    page.evaluate("() => {" + SCRIPT + "; window.gf = gf; window.root = document.getElementById('root'); }")
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("dtype", component.DTYPES)
+def test_the_browser_reads_what_python_packs(js, dtype):
+    values = (np.random.default_rng(0).standard_normal((3, 7)) * 40).astype(dtype)
+    message = component.pack({"pieces": [" é", "\n"]}, {"first": np.zeros(5, np.uint8), "x": values})
+    read = js.evaluate("""bytes => {
+        const header = gf.unpack(Uint8Array.from(bytes)), x = header.arrays.x;
+        return {pieces: header.pieces, shape: x.shape, values: Array.from(x)};
+    }""", list(message))
+    assert read["pieces"] == [" é", "\n"] and read["shape"] == [3, 7]
+    np.testing.assert_array_equal(np.array(read["values"]).reshape(3, 7), values.astype(np.float64))
+
+
+def test_half_precision_is_widened_exactly_at_its_edges(js):
+    edges = np.array([0, -0.0, 1, -1, 65504, -65504, 2**-24, -(2**-24), 2**-14, 1 / 3, np.inf, -np.inf], np.float16)
+    message = component.pack({}, {"x": edges})
+    read = js.evaluate("bytes => Array.from(gf.unpack(Uint8Array.from(bytes)).arrays.x).map(String)", list(message))
+    np.testing.assert_array_equal(np.array([float(v.replace("Infinity", "inf")) for v in read]), edges.astype(float))
+
+
+@pytest.mark.parametrize("call, scale", [
+    ("gf.sequential(root)", theme.sequential(theme.DARK)),
+    ("gf.sequential(root, 'ffn')", theme.sequential(theme.DARK, "ffn")),
+    ("gf.diverging(root)", theme.diverging(theme.DARK)),
+])
+def test_colour_maps_are_those_of_python(js, call, scale):
+    lut = np.array(js.evaluate(f"Array.from({call}.lut)")).reshape(256, 4)
+    assert (lut[:, 3] == 255).all()
+    assert np.abs(lut[:, :3] - theme.lut(scale).astype(int)).max() <= 1
+
+
+def test_a_matrix_is_painted_cell_by_cell_and_nan_stays_empty(js):
+    pixels = js.evaluate("""() => {
+        const canvas = document.createElement('canvas');
+        canvas.width = canvas.height = 4;
+        const ctx = canvas.getContext('2d');
+        gf.matrix(ctx, [0, 1, NaN, 0.5], 2, 2, 0, 0, 4, 4, gf.sequential(root), 0, 1);
+        return [[0, 0], [3, 0], [0, 3], [3, 3]].map(([x, y]) => Array.from(ctx.getImageData(x, y, 1, 1).data));
+    }""")
+    lut = theme.lut(theme.sequential(theme.DARK)).tolist()
+    assert pixels[0] == [*lut[0], 255] and pixels[1] == [*lut[255], 255] and pixels[2] == [0, 0, 0, 0]
+    assert np.abs(np.array(pixels[3][:3]) - lut[128]).max() <= 1
+
+
+@pytest.mark.parametrize("piece, shown", [(" the", "·the"), ("the", "the"), ("\n", "⏎"), ("\tx", "⇥x"), (" ", "·"), ("a b", "a b")])
+def test_how_a_token_is_shown(js, piece, shown):
+    assert js.evaluate("piece => gf.chipText(piece)", piece) == shown
+    assert js.evaluate("piece => gf.chip(piece).textContent", piece) == shown
+
+
+def test_a_hostile_token_stays_text(js):
+    html = js.evaluate("""() => {
+        const box = document.createElement('div'), tip = gf.tooltip(box);
+        tip.show(0, 0, ['<img src=x onerror=alert(1)>', {text: '<b>x</b>', strong: true}]);
+        box.append(gf.chip(' <script>1</script>'));
+        return [box.querySelectorAll('img, b, script').length, gf.svg(9, 9, '#fff').text(0, 0, '</text><script>', {}) > 0];
+    }""")
+    assert html == [0, True]
+    picture = js.evaluate("() => { const s = gf.svg(9, 9, '#fff'); s.text(0, 0, '</text><script>\"&', {}); return String(s); }")
+    assert "<script" not in picture and picture.count("</text>") == 1
+
+
+@pytest.mark.parametrize("x, shown", [
+    (0, "0"), (0.0421234, "0.0421"), (-0.5, "−0.5"), (1234.5, "1235"), (0.00001234, "1.2e−5"), (1e6, "1.0e+6"), (12.345, "12.3"),
+])
+def test_numbers_have_two_to_three_digits(js, x, shown):
+    assert js.evaluate("x => gf.number(x)", x) == shown
