@@ -115,7 +115,7 @@ ARCHIVES = {
             kind="translation",
             parameters=16_900_000,
             licence="CC-BY-SA 4.0 (models upstream); the package says MIT",
-            credit="the student models that translateLocally uses (English-Portuguese tiny); packaged by TL PTBR Contributors",
+            credit="translateLocally's English-Portuguese tiny student models; packaged by TL PTBR Contributors",
         ),
         Archive(
             name="plays",
