@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import plotly.graph_objects as go
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 ThemeName = Literal["light", "dark"]
 Role = Literal["query", "key", "value", "scores", "attention", "ffn", "residual", "output"]
@@ -123,6 +125,8 @@ def paint(latex: str, p: Palette) -> str:
 
 def plotly_template(p: Palette) -> go.layout.Template:
     """The Plotly template of a theme: quiet grid, tabular numbers, role colours, no background of its own."""
+    import plotly.graph_objects as go  # half a second that a page without Plotly need not wait for
+
     axis = dict(
         gridcolor=p.line, zerolinecolor=p.line, linecolor=p.line, tickcolor=p.line, ticks="outside", ticklen=4,
         tickfont=dict(family=MONO, size=13, color=p.muted), title=dict(font=dict(size=15, color=p.ink)),

@@ -22,16 +22,19 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import altair as alt
-import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import component, theme
 from pages.shared import downloads, models, url
 from pages.shared.lessons import Entry, lesson as lesson_entry
+
+if TYPE_CHECKING:  # most pages draw with components of our own: the chart libraries are a second that they need not wait
+    import altair as alt
+    import pandas as pd
+    import plotly.graph_objects as go
 
 Shape = tuple[str, Sequence[int | str], theme.Role]  # symbol (LaTeX), axes such as ("head 9", "query 12", 64), role
 
@@ -121,7 +124,7 @@ class Lesson:
 
     def chart(self, figure: go.Figure | alt.TopLevelMixin, key: str, alt_text: str) -> None:
         """A Plotly or Altair figure in the page's theme. Constant `key`: zoom and selection survive a new figure."""
-        if isinstance(figure, go.Figure):
+        if _is_plotly(figure):
             figure.update_layout(template=theme.plotly_template(self.palette), uirevision=key)
             st.plotly_chart(figure, key=key, theme=None, alt=alt_text, config=PLOTLY_CONFIG)
         else:
@@ -216,9 +219,9 @@ class Lesson:
             return
         stem = self.entry.url_path
         with self._actions.popover("Download", icon=":material/download:", type="tertiary"):
-            if figure is not None and not isinstance(figure, go.Figure):
+            if figure is not None and not _is_plotly(figure):
                 def chart() -> alt.TopLevelMixin:
-                    made = figure if isinstance(figure, alt.TopLevelMixin) else figure()
+                    made = figure() if callable(figure) else figure
                     return made.configure(**theme.altair_config(self.palette))
 
                 background = self.palette.background
@@ -256,6 +259,10 @@ PLOTLY_CONFIG = {
     "toImageButtonOptions": {"format": "svg", "filename": "glassformer", "scale": 1},
 }
 _ROLE_WORD = re.compile(r"\\(" + "|".join(theme.ROLES) + r")\{([^{}]*)\}")
+
+
+def _is_plotly(figure: object) -> bool:
+    return hasattr(figure, "to_plotly_json")
 
 
 def _colour_word(match: re.Match[str]) -> str:
