@@ -46,12 +46,21 @@ const gf = (() => {
       instance.root = root;
       instances.set(parent, instance);
     }
+    instance.latest = component;
     instance.update(component);
+    if (!styled()) onceStyled(() => { if (instances.get(parent) === instance) instance.update(instance.latest); });
     return () => {
       instances.delete(parent);
       if (instance.destroy) instance.destroy();
       instance.root.remove();
     };
+  }
+
+  // On a cold start a component may be here before the page's style sheet, and would paint in colours that are not there.
+  const styled = () => getComputedStyle(document.documentElement).getPropertyValue("--gf-ink") !== "";
+  function onceStyled(act, frames = 600) {
+    if (styled()) act();
+    else if (frames) requestAnimationFrame(() => onceStyled(act, frames - 1));
   }
 
   function unpack(data) {
@@ -309,9 +318,10 @@ const gf = (() => {
       rect: (x, y, w, h, { fill, stroke, radius = 0 } = {}) => parts.push(
         `<rect x="${x}" y="${y}" width="${w}" height="${h}" rx="${radius}" ${paint(fill)}`
         + (stroke ? ` stroke="${stroke}"/>` : "/>")),
-      line: (points, { stroke, lineWidth = 1, opacity = 1 } = {}) => parts.push(
+      line: (points, { stroke, lineWidth = 1, dash, opacity = 1 } = {}) => parts.push(
         `<polyline points="${points.map((p) => p.join(",")).join(" ")}" fill="none" stroke="${stroke}" `
-        + `stroke-width="${lineWidth}" stroke-opacity="${opacity}"/>`),
+        + `stroke-width="${lineWidth}" stroke-opacity="${opacity}"`
+        + (dash ? ` stroke-dasharray="${dash.join(" ")}"/>` : "/>")),
       path: (d, { fill, stroke, lineWidth = 1, opacity = 1 } = {}) => parts.push(
         `<path d="${d}" ${paint(fill)} stroke="${stroke || "none"}" stroke-width="${lineWidth}" opacity="${opacity}"/>`),
       text: (x, y, text, { fill, size = 13, anchor = "start", family = "monospace", rotate = 0 } = {}) => parts.push(
