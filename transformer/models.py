@@ -110,19 +110,26 @@ class Model(nn.Module):
 
     def batch(self, ids: Ids, real: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """ids as a tensor [batch, token] on the model's device, checked; and the padding mask, if rows are unequal."""
-        device = self.embedding.W_E.weight.device
+        device, vocab_size = self.embedding.W_E.weight.device, self.config.vocab_size
         if isinstance(ids, Tensor):
-            ids = ids.to(device)
-            return (ids[None] if ids.dim() == 1 else ids), real
-        rows = [list(ids)] if not ids or isinstance(ids[0], int) else [list(row) for row in ids]
-        for row in rows:
-            if not row:
-                raise ValueError("there is no token to read; give at least one.")
-            for i in row:
-                if not 0 <= i < self.config.vocab_size:
-                    raise ValueError(f"token id {i} is outside the vocabulary of {self.config.vocab_size} entries.")
+            if ids.is_floating_point() or ids.dtype == torch.bool or ids.dim() not in (1, 2):
+                raise ValueError(f"ids are a {ids.dtype} tensor of shape {list(ids.shape)}; give whole numbers [batch, token].")
+            rows, low, high = ids[None] if ids.dim() == 1 else ids, 0, 0
+            if rows.numel() and not rows.is_meta:  # a meta tensor has no values to look at
+                low, high = map(int, rows.aminmax())
+            shortest = rows.shape[1] if len(rows) else 0
+        else:
+            rows = _rows(ids)
+            low, high = min(map(min, filter(None, rows)), default=0), max(map(max, filter(None, rows)), default=0)
+            shortest = min(map(len, rows), default=0)
+        if not shortest:
+            raise ValueError("there is no token to read; give at least one.")
+        if low < 0 or high >= vocab_size:
+            raise ValueError(f"token id {low if low < 0 else high} is outside the vocabulary of {vocab_size} entries.")
+        if isinstance(rows, Tensor):
+            return rows.to(device), real
         n = max(map(len, rows))
-        if real is None and any(len(row) < n for row in rows):
+        if real is None and shortest < n:
             real = torch.tensor([[True] * len(row) + [False] * (n - len(row)) for row in rows], device=device)
         return torch.tensor([row + [0] * (n - len(row)) for row in rows], device=device), real
 
@@ -163,6 +170,16 @@ class Model(nn.Module):
         mask = None if plain and sees_all else masks.mask(config, q_pos, k_pos, real)
         is_causal = plain and q_pos is k_pos  # nothing was cached: the mask is square
         return Geometry(mask, real is not None, is_causal, rope.rotation(config, q_pos) if config.position == "rope" else None)
+
+
+def _rows(ids: object) -> list[list[int]]:
+    """One list of whole numbers, or several, as several."""
+    if isinstance(ids, Sequence) and not isinstance(ids, str | bytes):
+        several = [list(row) if isinstance(row, Sequence) else row for row in ids]
+        rows = several if several and all(isinstance(row, list) for row in several) else [several]
+        if all(isinstance(i, int) and not isinstance(i, bool) for row in rows for i in row):
+            return rows
+    raise ValueError(f"ids must be a list of whole numbers, or several such lists, not {ids!r:.60}.")
 
 
 class Decoder(Model):

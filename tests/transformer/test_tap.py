@@ -131,9 +131,23 @@ def test_runs_in_threads_do_not_meet():
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize(
-    "ids, says", [([], "no token"), ([[1, 2], []], "no token"), ([1, 999], "outside the vocabulary"), ([-1], "outside")]
-)
+BAD_IDS = {
+    "nothing": ([], "no token"),
+    "an empty row": ([[1, 2], []], "no token"),
+    "an empty tensor": (torch.zeros(1, 0, dtype=torch.long), "no token"),
+    "too large": ([1, 999], "token id 999 is outside the vocabulary of 256"),
+    "too large, in a tensor": (torch.tensor([[1, 999]]), "token id 999 is outside"),
+    "negative": ([-1], "token id -1 is outside"),
+    "text": ("abc", "must be a list of whole numbers"),
+    "None": (None, "must be a list of whole numbers"),
+    "a bare number": (5, "must be a list of whole numbers"),
+    "fractions": ([1.5], "must be a list of whole numbers"),
+    "mixed": ([[1, 2], 3], "must be a list of whole numbers"),
+    "a float tensor": (torch.zeros(1, 3), "give whole numbers"),
+}
+
+
+@pytest.mark.parametrize("ids, says", BAD_IDS.values(), ids=BAD_IDS.keys())
 def test_bad_ids_get_one_sentence(ids, says):
     with pytest.raises(ValueError, match=says):
         model_of(PRE).run(ids)

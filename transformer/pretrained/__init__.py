@@ -37,6 +37,8 @@ def load(name: str | Path) -> tuple[Model, Tokenizer]:
     Hugging Face checkpoint in safetensors; a .gguf file; or a hub id "owner/name".
     Raises ValueError, one sentence: unknown, not fetched, damaged, pickled, a family that is not known here.
     """
+    if not isinstance(name, str | Path) or not str(name).strip():
+        raise ValueError(f"load takes a model's name, a folder or a hub id, not {name!r}.")
     if name in ARCHIVES and ARCHIVES[name].kind == "model":
         return _fetched(name)
     if name == "tiny":
