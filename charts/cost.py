@@ -1,7 +1,7 @@
 """Where the FLOPs of a forward pass go: shares by part against the length of the text.
 
 `stack_data` is what the component assets/components/flops draws, `areas` the same picture as an Altair figure for
-downloads and notebooks, `table` its numbers. All take what transformer.cost computed: one dict of FLOPs by part for each n.
+downloads and notebooks, `table` its numbers. All take what transformer.cost computed: FLOPs by part for each n.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def stack_data(
     """One message for the component, at every length of LENGTHS.
 
     costs [n]: FLOPs by part. products [n][product]: (part, rows, inner, columns, times), the matrix products they are
-    the sum of, for the arithmetic under the pointer. chosen: the n to start with. context: how long a text the model was
-    made for, or None. ValueError when costs or products are not one for each length.
+    the sum of, for the arithmetic under the pointer. chosen: the n to start with. context: how long a text the model
+    was made for, or None. ValueError when costs or products are not one for each length.
     """
     if not len(costs) == len(products) == len(LENGTHS):
         raise ValueError(f"costs and products need one entry for each of the {len(LENGTHS)} lengths.")
@@ -111,7 +111,7 @@ def areas(
         for n, cost in zip(LENGTHS, costs) for order, part in enumerate(shown)
     ])  # fmt: skip
     x = alt.X("n:Q", scale=alt.Scale(type="log", base=2, domain=[LENGTHS[0], LENGTHS[-1]], nice=False),
-              axis=alt.Axis(values=[2**k for k in range(7, 16)], format="d", title="n, tokens in the text"))  # fmt: skip
+              axis=alt.Axis(values=[2**k for k in range(7, 16)], format="d", title="n, tokens in the text"))
     colour = alt.Color("part:N", sort=None, scale=alt.Scale(
         domain=[part.label for part in reversed(shown)], range=[palette.role(part.role) for part in reversed(shown)],
     ), legend=alt.Legend(orient="right", title=None, symbolType="square"))  # fmt: skip
@@ -122,8 +122,11 @@ def areas(
                                                 alt.Tooltip("share:Q", format=".1%")],
     )  # fmt: skip
     inside = [m for m in markers if LENGTHS[0] <= m.n <= LENGTHS[-1]]
-    lines = pd.DataFrame({"n": [m.n for m in inside] + [chosen], "label": [f"{m.label}: {m.value}" for m in inside] + [f"n = {chosen}"],
-                          "row": range(len(inside) + 1), "dash": [True] * len(inside) + [False]})  # fmt: skip
+    lines = pd.DataFrame({
+        "n": [m.n for m in inside] + [chosen],
+        "label": [f"{m.label}: {m.value}" for m in inside] + [f"n = {chosen}"],
+        "dash": [True] * len(inside) + [False],
+    })  # fmt: skip
     rules = alt.Chart(lines).mark_rule(color=palette.ink, strokeWidth=1.5).encode(
         x="n:Q", strokeDash=alt.condition("datum.dash", alt.value([3, 4]), alt.value([1, 0]))
     )

@@ -34,7 +34,7 @@ class Matmul(NamedTuple):
 
     @property
     def flops(self) -> int:
-        """2 · rows · inner · columns · times: each entry of the product takes ``inner`` multiplications and additions."""
+        """2 · rows · inner · columns · times: each entry of a product takes ``inner`` multiplications and additions."""
         return 2 * self.rows * self.inner * self.columns * self.times
 
 

@@ -58,7 +58,8 @@ PRESETS: dict[str, Config] = {
         151_936, 896, 24, 14, 2, 4864, 131_072, rope_base=1_000_000.0, tie_embeddings=True, qkv_bias=True, norm_eps=1e-6
     ),
     "qwen2-1.5b": _llama(
-        151_936, 1536, 28, 12, 2, 8960, 131_072, rope_base=1_000_000.0, tie_embeddings=True, qkv_bias=True, norm_eps=1e-6
+        151_936, 1536, 28, 12, 2, 8960, 131_072, rope_base=1_000_000.0, tie_embeddings=True, qkv_bias=True,
+        norm_eps=1e-6,
     ),
     "qwen2-7b": _llama(
         152_064, 3584, 28, 28, 4, 18_944, 131_072, rope_base=1_000_000.0, qkv_bias=True, norm_eps=1e-6

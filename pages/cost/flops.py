@@ -23,7 +23,7 @@ MODELS = {  # as the learner and the link call it -> as transformer.PRESETS does
     "Mistral 7B": "mistral-7b", "Qwen2 0.5B": "qwen2-0.5b", "Qwen2 1.5B": "qwen2-1.5b", "Qwen2 7B": "qwen2-7b",
 }  # fmt: skip
 DEFAULT_N = 1536  # where SmolLM2's attention costs exactly what its FFN costs
-BLOCK = Config(d_model=512, n_heads=8, n_layers=1)  # the plain block of the table: d_ff = 4d, as many K/V heads as Q heads
+BLOCK = Config(d_model=512, n_heads=8, n_layers=1)  # the table's: plain heads, d_ff = 4d
 TABLE = tuple(2**k for k in range(7, 16))
 DEFAULT_TEXT = "The animal didn't cross the street because it was too tired"
 EXAMPLES = {
@@ -152,7 +152,7 @@ def numbers_of(config: Config, n: int, logits: bool) -> str:
 
 
 def block_table() -> pd.DataFrame:
-    """One layer of the plain d = 512 block: GFLOPs of attention and FFN at each length, and their shares in per cent."""
+    """One layer of the plain d = 512 block: GFLOPs of attention and FFN at each length, and shares in per cent."""
     rows = []
     for n in TABLE:
         parts = cost.flops(BLOCK, n)
@@ -199,14 +199,17 @@ with picture:
 with controls:
     with_projections, alone = cost.crossover(config), cost.crossover(config, projections=False)
     st.markdown(
-        f"**Attention overtakes the FFN** at n = {whole(with_projections)} = {times_d(with_projections, config.d_model)}; "
+        "**Attention overtakes the FFN** at "
+        f"n = {whole(with_projections)} = {times_d(with_projections, config.d_model)}; "
         f"its n² products alone at {whole(alone)} = {times_d(alone, config.d_model)}."
     )
     shared = f" on {config.n_kv_heads} K/V heads" if config.n_kv_heads != config.n_heads else ""
     st.caption(
         f"d = {whole(config.d_model)}, {config.n_layers} layers, {config.n_heads} heads of {config.d_head}{shared}, "
-        f"d_ff = {whole(config.d_ff)}{' gated' if config.gated else ''}: {whole(sum(cost.parameters(config).values()))} "
-        "parameters"
+        f"d_ff = {whole(config.d_ff)}{' gated' if config.gated else ''}: "
+        f"{whole(sum(cost.parameters(config).values()))} parameters."
+        + (f" Its window of {whole(config.window)} keys saves nothing here: scores are counted n × n."
+           if config.window else "")
     )
 
 lesson.formula(
@@ -223,34 +226,35 @@ lesson.formula(
     numbers=lambda: numbers_of(config, n, logits),
 )
 lesson.prose(
-    what=r"A matrix product [a × b] @ [b × c] takes a·b·c multiplications and as many additions: 2abc FLOPs. Everything "
-    r"that is done to each token alone, the projections \query{Q}, \key{K}, \value{V}, W_O and the \ffn{FFN}, grows as n. "
-    r"Only \scores{QKᵀ} and \attention{AV} pair every token with every other, and grow as n². Divide by n and the picture "
-    r"is a flat floor with one wedge on it: choose *per token*.",
-    why=r"For a text shorter than a few thousand tokens a Transformer is mostly its \ffn{FFN}: a forward pass costs about "
-    r"2 FLOPs per parameter and token. Grouped heads narrow the \key{K} and \value{V} bands and leave the n² products as "
-    r"they are: they save memory, not scores. What n² costs is what long context has to pay, and where windows, sparse "
-    r"patterns and linear attention save.",
+    what=r"A matrix product [a × b] @ [b × c] takes a·b·c multiplications and as many additions: 2abc FLOPs. "
+    r"Everything that is done to each token alone, the projections \query{Q}, \key{K}, \value{V}, W_O and the "
+    r"\ffn{FFN}, grows as n. Only \scores{QKᵀ} and \attention{AV} pair every token with every other, and grow as n². "
+    r"Divide by n and the picture is a flat floor with one wedge on it: choose *per token*.",
+    why=r"For a text shorter than a few thousand tokens a Transformer is mostly its \ffn{FFN}: a forward pass costs "
+    r"about 2 FLOPs per parameter and token. Grouped heads narrow the \key{K} and \value{V} bands and leave the n² "
+    r"products as they are: they save memory, not scores. What n² costs is what long context has to pay, "
+    r"and where windows, sparse patterns and linear attention save.",
     catch=r"FLOPs are not seconds. Softmax, norms and RoPE hardly count here and still take time; generating with a KV "
-    r"cache waits for memory, not for arithmetic. And these are the textbook's n × n scores: a causal mask makes half of "
-    r"them useless, and a kernel that knows it skips them.",
+    r"cache waits for memory, not for arithmetic. And these are the textbook's n × n scores: a causal mask makes half "
+    r"of them useless, and a kernel that knows it skips them.",
 )  # fmt: skip
 
-small, large = (sum(cost.flops(PRESETS["smollm2-135m"], length).values()) for length in (1024, 2048))
+before, after = (cost.flops(PRESETS["smollm2-135m"], length) for length in (1024, 2048))
+small, large = sum(before.values()), sum(after.values())
+pairs = sum(before[part] for part in cost.PAIRS)
 lesson.predict(
     "SmolLM2 reads a text of 1 024 tokens, then one of 2 048, logits included. How many times the FLOPs does it need?",
     options=["2 times", "about 2.4 times", "about 3 times", "4 times: attention is quadratic"],
     answer="about 2.4 times",
-    reveal=f"{whole(small / 1e9)} G become {whole(large / 1e9)} G: {large / small:.2f} times. Only scores and z quadruple, "
-    f"and at 1 024 tokens they are {sum(cost.flops(PRESETS['smollm2-135m'], 1024)[p] for p in cost.PAIRS) / small:.0%} "
-    "of the whole; the rest doubles.",
+    reveal=f"{whole(small / 1e9)} G become {whole(large / 1e9)} G: {large / small:.2f} times. Only scores and z "
+    f"quadruple, and at 1 024 tokens they are {pairs / small:.0%} of the whole; the rest doubles.",
 )
 
 with st.container(key="flops-table"):
-    st.markdown("##### One plain block, d = 512")
+    st.markdown("## One plain block, d = 512")
     st.markdown(
-        "Eight heads, d_ff = 2 048, forward, one layer. Attention meets the FFN at n = 2d = 1 024; its n² products alone "
-        "do at n = 4d = 2 048."
+        "Eight heads, d_ff = 2 048, forward, one layer. Attention meets the FFN at n = 2d = 1 024; its n² products "
+        "alone do at n = 4d = 2 048."
     )
     block = block_table()
     st.dataframe(
@@ -258,8 +262,8 @@ with st.container(key="flops-table"):
         column_config={
             "n": st.column_config.NumberColumn(format="localized"),
             **{name: st.column_config.NumberColumn(format="%.2f G") for name in block.columns[1:5]},
-            "attention share": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100, color="violet"),
-            "FFN share": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100, color="yellow"),
+            **{f"{name} share": st.column_config.ProgressColumn(format="%.1f %%", max_value=100, color=color)
+               for name, color in (("attention", "violet"), ("FFN", "yellow"))},
         },
     )  # fmt: skip
     st.button("Draw this block in the picture", on_click=draw_block, icon=":material/north:")
@@ -287,17 +291,17 @@ print("its n² products alone at n =", cost.crossover(config, projections=False)
 )
 lesson.interview([
     ("At what length does attention cost more than the FFN?",
-     "For a plain block a layer costs 8nd² for the projections, 4n²d for the n² products and 16nd² for the FFN. With the "
-     "projections counted they meet at n = 2d, by the n² products alone at n = 4d: thousands of tokens for real models, "
-     "so “attention is the bottleneck because it is quadratic” is wrong for short texts."),
+     "For a plain block a layer costs 8nd² for the projections, 4n²d for the n² products and 16nd² for the FFN. With "
+     "the projections counted they meet at n = 2d, by the n² products alone at n = 4d: thousands of tokens for real "
+     "models, so “attention is the bottleneck because it is quadratic” is wrong for short texts."),
     ("Why do people say 2N FLOPs a token for a forward pass, and 6N for training?",
-     "Each weight is used in one multiply-accumulate a token: 2 FLOPs. The backward pass needs two such products, one for "
-     "the inputs' gradient and one for the weights': 4 more. It leaves out scores and z, so it holds while n is small "
-     "beside d, and N should leave out embeddings that are only looked up."),
+     "Each weight is used in one multiply-accumulate a token: 2 FLOPs. The backward pass needs two such products, one "
+     "for the inputs' gradient and one for the weights': 4 more. It leaves out scores and z, so it holds while n is "
+     "small beside d, and N should leave out embeddings that are only looked up."),
     ("What do grouped-query attention and the causal mask save?",
-     "Grouped heads make W_K and W_V and the KV cache smaller by h / h_kv; every query head still scores every key, so the "
-     "n² products cost the same. The mask makes half of the scores useless, and saves their FLOPs only where a kernel "
-     "skips the blocks above the diagonal."),
+     "Grouped heads make W_K and W_V and the KV cache smaller by h / h_kv; every query head still scores every key, so "
+     "the n² products cost the same. The mask makes half of the scores useless, and saves their FLOPs only where a "
+     "kernel skips the blocks above the diagonal."),
 ])  # fmt: skip
 lesson.sources([
     "Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), table 1: complexity per layer",
@@ -316,7 +320,7 @@ lesson.downloads(
 )
 
 with check:
-    st.markdown("##### Does torch agree?")
+    st.markdown("## Does torch agree?")
     text = lesson.text(DEFAULT_TEXT, EXAMPLES)
     reading = lesson.read(text, record=("layers.0.attention.K",))
     with st.spinner("Counting…"):
@@ -326,8 +330,8 @@ with check:
     agree = seen == expected
     how = "its weightless copy" if reading.label == "recorded" else "the model"
     st.markdown(
-        f"Your text is **{len(reading.ids)} tokens** to {reading.title}. Each matrix product was counted while {how} read it, "
-        f"by torch's own FLOP formulas: **{whole(sum(seen.values()))}**. The closed form says "
+        f"Your text is **{len(reading.ids)} tokens** to {reading.title}. Each matrix product was counted while "
+        f"{how} read it, by torch's own FLOP formulas: **{whole(sum(seen.values()))}**. The closed form says "
         f"**{whole(sum(expected.values()))}**: " + ("the same, part by part." if agree else "they differ.")
     )
     st.dataframe(

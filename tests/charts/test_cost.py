@@ -86,7 +86,7 @@ def test_the_figure_holds_the_shares(palette, logits):
                 assert row["FLOPs"] == parts[part.key] and row["share"] == parts[part.key] / total
     spec = figure.to_dict()
     ruled = next(iter(spec["datasets"][spec["layer"][1]["data"]["name"]] for _ in [0]))
-    assert [row["n"] for row in ruled] == [1536, 1536]  # the marker inside the picture and the chosen length; not the far one
+    assert [row["n"] for row in ruled] == [1536, 1536]  # the near marker and the chosen length
 
 
 def test_the_table_holds_every_number():

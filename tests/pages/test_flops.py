@@ -100,7 +100,8 @@ def test_a_link_sets_n_and_a_wrong_n_gets_one_sentence(open_page):
 
 
 def test_a_text_that_cannot_be_read_takes_nothing_else_with_it(open_page):
-    page = open_page(FILE, text=" ")
+    page = open_page(FILE)
+    page.text_input(key="text").set_value(" ").run()
     assert len(page.warning) == 1 and "nothing to read" in page.warning[0].value
     assert drawn(page) and len(page.expander) == 4
 
@@ -114,7 +115,9 @@ def test_torch_counts_what_is_predicted(open_page, text):
     assert any("the same, part by part" in m.value for m in page.markdown)
 
 
-@pytest.mark.parametrize("query", [{}, {"arch": "GPT-2", "n": "2048", "logits": "True"}, {"arch": "My own numbers", "d": "320"}])
+@pytest.mark.parametrize(
+    "query", [{}, {"arch": "GPT-2", "n": "2048", "logits": "True"}, {"arch": "My own numbers", "d": "320"}]
+)
 def test_the_snippet_gives_the_pages_numbers(open_page, query):
     page = open_page(FILE, **query)
     snippet = page.code[-1].value

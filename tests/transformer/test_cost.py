@@ -61,7 +61,7 @@ def test_reading_on_from_a_cache_costs_what_torch_counts(config, cached, n):
 
 
 def test_the_fused_path_hides_scores_and_z_from_torchs_counter():
-    """What the docstring of ``flops`` warns of; when this fails, torch has learnt the formula and the warning can go."""
+    """What the docstring of ``flops`` warns of; when it fails, torch has learnt the formula and the warning can go."""
     config = Config(n_layers=2)
     model, text = build(config, seed=0).eval(), ids(config, 32)
     parts = cost.flops(config, 32)

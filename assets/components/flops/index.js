@@ -169,7 +169,8 @@ class Stack {
       const upper = n.map((tokens, i) => `${x(tokens)},${y(spans[i][1])}`);
       const lower = n.map((tokens, i) => `${x(tokens)},${y(spans[i][0])}`).reverse();
       const dim = this.hover && this.hover.part !== p ? " dim" : "";
-      put("polygon", { class: `area ${part.role}${dim}`, points: upper.concat(lower).join(" "), "data-part": part.key });
+      const around = upper.concat(lower).join(" ");
+      put("polygon", { class: `area ${part.role}${dim}`, points: around, "data-part": part.key });
       put("polyline", { class: `edge ${part.role}${dim}`, points: upper.join(" ") });
     });
     this.drawContext(put);
@@ -254,9 +255,10 @@ class Stack {
     const places = spread(labels.map(({ at }) => at), gapY, y0 + 4, y1 - 2);   // parts rise, so the first is lowest
     labels.forEach(({ part, dim, at, share }, k) => {
       const left = barX + barW, text = left + (wide ? 22 : 8), line = places[k] + 5;
-      put("polyline", { class: `leader${dim}`, points: `${left + 2},${at} ${left + 8},${at} ${text - 5},${places[k]}` });
+      const path = `${left + 2},${at} ${left + 8},${at} ${text - 5},${places[k]}`;
+      put("polyline", { class: `leader${dim}`, points: path });
       put("text", { class: `strong ${part.role}${dim}`, x: text, y: line }, wide ? part.label : part.short);
-      const number = (right, value) => put("text", { class: `number${dim}`, x: right, y: line, "text-anchor": "end" }, value);
+      const number = (x, value) => put("text", { class: `number${dim}`, x, y: line, "text-anchor": "end" }, value);
       number(wide ? width - 62 : width, wide ? percent(share) : `${Math.round(100 * share)}%`);
       if (wide) number(width, si(part.flops[i]));
     });
@@ -297,9 +299,8 @@ function make(tag, attributes, text) {
 }
 
 function nearest(sorted, value) {
-  let best = 0;
-  sorted.forEach((tokens, i) => { if (Math.abs(Math.log2(tokens / value)) < Math.abs(Math.log2(sorted[best] / value))) best = i; });
-  return best;
+  const apart = (tokens) => Math.abs(Math.log2(tokens / value));
+  return sorted.reduce((best, tokens, i) => (apart(tokens) < apart(sorted[best]) ? i : best), 0);
 }
 
 // Push labels apart to `gap`, keeping their order (falling y) and staying between top and bottom.
@@ -311,7 +312,7 @@ function spread(at, gap, top, bottom) {
 }
 
 function nice(top) {
-  const step = [1, 2, 2.5, 5, 10].map((m) => m * 10 ** Math.floor(Math.log10(top / 4))).find((s) => top / s <= 5);
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * 10 ** Math.floor(Math.log10(top / 4))).find((s) => top / s < 6);
   return Array.from({ length: Math.floor(top / step) + 1 }, (_, k) => k * step);
 }
 
