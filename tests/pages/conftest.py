@@ -11,15 +11,21 @@ def nothing_fetched(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("GLASSFORMER_CACHE", str(tmp_path_factory.getbasetemp() / "empty-cache"))
 
 
+def _ask(app: AppTest, query: dict[str, str]) -> None:
+    for key, value in query.items():
+        app.query_params[key] = value
+
+
 @pytest.fixture
 def open_page():
     """open_page("pages/…/x.py", text="…") -> the AppTest after its first run on that page with those URL parameters."""
 
     def opened(file: str, **query: str) -> AppTest:
         app = AppTest.from_file(f"{ROOT}/app.py", default_timeout=120)
+        _ask(app, query)  # a choice that the whole app shares, such as the model, is taken from the first link
         app.run()
-        for key, value in query.items():
-            app.query_params[key] = value
-        return app.switch_page(file).run()
+        app.switch_page(file)
+        _ask(app, query)  # switching dropped what is bound to the first page's controls
+        return app.run()
 
     return opened
