@@ -131,7 +131,8 @@ def test_the_snippet_gives_the_pages_numbers(open_page, query):
 
 
 def test_the_numbers_in_the_formula_are_those_of_the_bar(open_page):
-    page = open_page(FILE, numbers="True", n="2048")
+    page = open_page(FILE, n="2048")
+    page.toggle(key="numbers").set_value(True).run()
     total = sum(expected(PRESETS["smollm2-135m"], 2048).values())
     assert any(f"{total:,}".replace(",", r"\,") in latex.value for latex in page.latex)
 
