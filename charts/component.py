@@ -30,7 +30,7 @@ def declare(name: str, *parts: str) -> ComponentRenderer:
 
     parts: further scripts of assets/components ("sampling.js", "next_token/paint.js"), put between common.js and
     index.js in this order, all in one module; each declares one object, as common.js does. A part may be a style
-    ("filters.css") too. ValueError where a file is missing.
+    ("sampling.css") too. ValueError where a file is missing.
     """
     script = FOLDER / name / "index.js"
     if not script.is_file():

@@ -1,5 +1,6 @@
 """From logits to a choice: temperature, truncation, and the draw."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -78,6 +79,19 @@ def cuts(ranked: Tensor, top_k: int | None = None, top_p: float | None = None, m
 def entropy(p: Tensor) -> Tensor:
     """H = −Σ p_i ln p_i, in nats, with 0 ln 0 = 0.   p [..., vocab] -> [...]."""
     return torch.special.entr(p).sum(-1)
+
+
+class Sweep(NamedTuple):
+    """A distribution at many temperatures; each [temperature]."""
+
+    entropy: Tensor  # nats; it never falls: dH/dT = Var(ℓ) / T³, the variance under the distribution at T
+    largest: Tensor  # probability of the most probable entry
+
+
+def sweep(logits: Tensor, temperatures: Sequence[float]) -> Sweep:
+    """Entropy and largest probability of softmax(ℓ / T) for each T.   logits [vocab] -> float64."""
+    each = [tempered(logits, T) for T in temperatures]
+    return Sweep(torch.stack([entropy(p) for p in each]), torch.stack([p.amax() for p in each]))
 
 
 def dice(seed: int, n: int) -> Tensor:

@@ -90,6 +90,18 @@ def test_entropy_grows_with_temperature(seed, one, other):
     assert sampling.entropy(sampling.tempered(logits, low)) <= sampling.entropy(sampling.tempered(logits, high)) + 1e-12
 
 
+def test_a_sweep_is_each_temperature_by_itself_and_entropy_rises_by_the_variance_of_the_logits():
+    logits, h = logits_of(5), 1e-4
+    temperatures = [0.3, 1.0, 1.0 + h, 4.0]
+    entropy, largest = sampling.sweep(logits, temperatures)
+    for i, T in enumerate(temperatures):
+        p = sampling.tempered(logits, T)
+        assert entropy[i] == sampling.entropy(p) and largest[i] == p.max()
+    p = sampling.tempered(logits, 1.0)
+    mean = (p * logits).sum()
+    assert (entropy[2] - entropy[1]).item() / h == pytest.approx((p * (logits - mean) ** 2).sum().item(), rel=1e-3)
+
+
 def test_batch_equals_rows():
     logits = torch.stack([logits_of(s) for s in range(6)]).view(2, 3, -1)
     batched = sampling.probabilities(logits, 0.8, 50, 0.9, 0.01)
