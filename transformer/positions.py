@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from transformer.config import Config
+
 
 def sinusoidal(positions: Tensor, d_model: int, base: float = 10_000.0) -> Tensor:
     """PE(pos, 2i) = sin(pos / base^(2i/d)), PE(pos, 2i+1) = cos(the same). Vaswani et al. 2017, §3.5.
@@ -34,6 +36,16 @@ def similarity(starts: Tensor, distance: Tensor, d_model: int, base: float = 10_
     PE_n = sinusoidal(starts, d_model, base)  # [start, model]
     PE_m = sinusoidal(starts[:, None] + distance, d_model, base)  # [start, distance, model]
     return (PE_m @ PE_n[..., None])[..., 0]
+
+
+def of_head(W_Q: Tensor, W_K: Tensor, config: Config, head: int) -> tuple[Tensor, Tensor]:
+    """One head's rows of the query and key matrices, the key's being those of the group it reads.
+
+    W_Q [head · d_head, model], W_K [kv_head · d_head, model], as nn.Linear keeps them -> two of [d_head, model], float32.
+    """
+    shared = head * config.n_kv_heads // config.n_heads
+    rows = [W.detach().unflatten(0, (-1, config.d_head))[i].float() for W, i in ((W_Q, head), (W_K, shared))]
+    return rows[0], rows[1]
 
 
 def mixed_scores(

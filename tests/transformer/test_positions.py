@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import transformer
 from transformer import positions, rope
 
 BASES = st.sampled_from([500.0, 10_000.0, 1_000_000.0])
@@ -57,6 +58,17 @@ def test_mixed_scores_are_the_products_written_out():
     for i, n in enumerate((5, 9)):
         for j, r in enumerate((0, 3)):
             assert S[i, j].item() == pytest.approx(((W_Q @ (x + PE[n + r])) @ (W_K @ (y + PE[n]))).item() / 2, rel=1e-4)
+
+
+def test_of_head_gives_the_rows_that_make_a_heads_scores():
+    model = transformer.build(transformer.Config(d_model=24, n_heads=6, n_kv_heads=2, n_layers=1, qkv_bias=False), seed=0).eval()
+    names = ("layers.0.norm_1", "layers.0.attention.Q_unrotated", "layers.0.attention.K_unrotated")
+    x, Q, K = (model.run([1, 2, 3], record=names).trace[name][0] for name in names)
+    attention = model.stack.blocks[0].attention
+    for head in range(6):
+        W_Q, W_K = positions.of_head(attention.W_Q.weight, attention.W_K.weight, model.config, head)
+        torch.testing.assert_close(x @ W_Q.T, Q[head])
+        torch.testing.assert_close(x @ W_K.T, K[head // 3])
 
 
 def test_share_of_distance():

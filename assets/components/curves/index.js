@@ -39,7 +39,6 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function draw(p, w, h) {
-    c = gf.colours(root);   // at every drawing: the page's colours may arrive after the first one, and a theme may change
     const boxes = layout(w, h);
     spec.panels.forEach((panel, i) => {
       const box = boxes[i];
@@ -75,9 +74,9 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function handle(p, x, y) {   // where to take hold of the cursor, and where it stands
-    const text = `${spec.x.symbol} = ${shown(X()[at])}`, w = 9 * text.length + 12;
-    p.rect(x - w / 2, y + 3, w, 22, { fill: c.ink, radius: 6 });
-    p.text(x, y + 18.5, text, { fill: c.background, anchor: "middle", size: 14 });
+    const text = `${spec.x.symbol} = ${shown(X()[at])}`, w = 9 * text.length + 12, middle = Math.max(w / 2 + 1, x);
+    p.rect(middle - w / 2, y + 3, w, 22, { fill: c.ink, radius: 6 });
+    p.text(middle, y + 18.5, text, { fill: c.background, anchor: "middle", size: 14 });
   }
 
   function paint(p, series, x, y, box, cursor) {
