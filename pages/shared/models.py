@@ -29,10 +29,11 @@ Label = Literal["live", "recorded", "tiny"]
 
 TITLES = {"smollm2-135m": "SmolLM2-135M", "minilm-l6": "MiniLM-L6", "tiny": "Tiny model"}
 ABOUT = {
-    "smollm2-135m": "decoder, 135 M parameters, 93 MB to fetch",
-    "minilm-l6": "encoder, 23 M parameters, 84 MB to fetch",
-    "tiny": "trained on Shakespeare, always here",
+    "smollm2-135m": "A decoder of 135 M parameters, reading live.",
+    "minilm-l6": "An encoder of 23 M parameters, reading live.",
+    "tiny": "Trained on Shakespeare by a script of this project; always here.",
 }
+MEGABYTES = {"smollm2-135m": 93, "minilm-l6": 84}
 DEFAULT = "smollm2-135m"
 ENCODERS = {"minilm-l6"}  # no language-model head: no logits
 AUTO_FETCH = "GLASSFORMER_AUTO_FETCH"  # "0" leaves the network alone until the learner presses the button
@@ -67,7 +68,12 @@ def shelf() -> Shelf:
 
 
 def warm() -> None:
-    """Start what every page will want: the tiny model, and SmolLM2 (fetched unless the user has turned that off)."""
+    """Start what every page will want: the tiny model, and SmolLM2 (fetched unless the user has turned that off).
+
+    Once a process: what was cancelled stays cancelled.
+    """
+    if not shelf().untouched:
+        return
     shelf().start("tiny", fetch=False)
     shelf().start(DEFAULT, fetch=os.environ.get(AUTO_FETCH, "1") != "0")
 
@@ -222,7 +228,8 @@ def _state(name: str, was_busy: bool) -> None:
         if status.state == "failed":
             st.error(status.problem, icon=":material/error:")
         else:
-            st.caption(ABOUT[name])
+            st.caption(f"{TITLES[name]} is not here yet: its own sentences are recorded, other text is read by the tiny "
+                       f"model. {MEGABYTES[name]} MB to fetch, once.")
         label = "Try again" if status.state == "failed" else f"Fetch {TITLES[name]}"
         st.button(label, key="model_fetch", icon=":material/download:", width="stretch", on_click=shelf().start,
                   args=(name,), kwargs={"fetch": True})

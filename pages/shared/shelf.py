@@ -42,6 +42,11 @@ class Shelf:
         self._cancel: dict[str, threading.Event] = {}
         self._models: dict[str, tuple[Any, Any]] = {}
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has been started yet."""
+        return not self._status
+
     def status(self, name: str) -> Status:
         return self._status.get(name, Status("absent"))
 

@@ -1,6 +1,7 @@
 """What reads the learner's text: the live model, else its recording, else the tiny one, and the page says which."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -28,6 +29,14 @@ class Network:
                 raise FetchError("cancelled")
         if self.problem:
             raise self.problem
+
+
+def wait_for(state: str) -> None:
+    for _ in range(500):
+        if models.shelf().status("smollm2-135m").state == state:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"still {models.shelf().status('smollm2-135m')}")
 
 
 @pytest.fixture
@@ -136,10 +145,7 @@ def test_the_sidebar_offers_the_download_and_shows_it(network, open_page):
     assert page.button(key="model_cancel").label == "Cancel"
     assert models.shelf().status("smollm2-135m").share == pytest.approx(1 / 3)
     page.button(key="model_cancel").click().run()
-    for _ in range(200):
-        if not models.shelf().status("smollm2-135m").busy:
-            break
-        threading.Event().wait(0.01)
+    wait_for("absent")
     page.run()
     assert page.button(key="model_fetch").label == "Fetch SmolLM2-135M" and not page.error
 
@@ -148,10 +154,7 @@ def test_a_failed_download_says_why_and_offers_another_try(network, open_page):
     network.problem = FetchError("There is no network; connect and press Try again.")
     network.go.set()
     models.shelf().start("smollm2-135m", fetch=True)
-    for _ in range(200):
-        if models.shelf().status("smollm2-135m").state == "failed":
-            break
-        threading.Event().wait(0.01)
+    wait_for("failed")
     page = open_page(HOME)
     assert [error.value for error in page.sidebar.error] == ["There is no network; connect and press Try again."]
     assert page.button(key="model_fetch").label == "Try again"
@@ -163,10 +166,15 @@ def test_nothing_is_fetched_where_the_user_turned_that_off(network, open_page):
     assert not network.asked.is_set()
 
 
-def test_the_first_start_fetches_where_the_user_did_not(network, open_page, monkeypatch):
+def test_the_first_start_fetches_where_the_user_did_not_and_a_cancel_holds(network, open_page, monkeypatch):
     monkeypatch.delenv(models.AUTO_FETCH)
-    open_page(HOME)
+    page = open_page(HOME)
     assert network.asked.wait(5)
+    network.asked.clear()
+    page.button(key="model_cancel").click().run()
+    wait_for("absent")
+    page.run()
+    assert page.button(key="model_fetch") and not network.asked.is_set()
 
 
 def test_the_model_is_part_of_the_link(network, open_page):
