@@ -15,8 +15,9 @@ import numpy as np
 from charts import component
 from transformer import names
 
-ALL_LAYERS_BYTES = 1_500_000  # up to this all layers go at once, and opening one asks nobody
+ALL_LAYERS_BYTES = 2_500_000  # up to this all layers go at once, and opening one asks nobody
 MAPS = ("attention.scores", "attention.A")
+IN_LAYERS = ("layer.", "exact.")  # how the names of what belongs to a layer begin
 
 Kind = Literal["strip", "map", "mix", "sum"]
 
@@ -121,7 +122,7 @@ def payload(
     code: Mapping[str, Code],
     view: Mapping[str, object],
     next_token: str,
-    only: Iterable[int] = (),
+    only: Iterable[int] | None = None,
 ) -> bytes:
     """The component's message, packed.
 
@@ -129,14 +130,12 @@ def payload(
     tokens: (id, piece) a row. arrays: transformer.overview.overview. candidates: (id, piece) a row and rank, for
     arrays["odds.ids"]; empty for a model without a head. scale: what q·k is multiplied with. view: what to show first.
     next_token: "" where the text can grow, else the sentence that says why not.
-    only: the layers to send first where all would be more than ALL_LAYERS_BYTES.
+    only: send these layers' tensors alone; see ``fits``.
     """
     sized = {name: _sized(name, array) for name, array in arrays.items() if name != "odds.ids"}
-    layered = [name for name in sized if name.startswith(("layer.", "exact."))]
-    sent = list(range(config.n_layers))
-    if sum(sized[name].nbytes for name in layered) > ALL_LAYERS_BYTES:
-        sent = sorted(set(only) & set(sent))
-        sized |= {name: sized[name][sent] for name in layered}
+    layered = [name for name in sized if name.startswith(IN_LAYERS)]
+    sent = sorted(set(range(config.n_layers)) & set(range(config.n_layers) if only is None else only))
+    sized |= {name: sized[name][sent] for name in layered}
     header = {
         "key": key, "title": title, "label": label, "kind": config.kind, "norm_place": config.norm_place,
         "n_layers": config.n_layers, "n_heads": config.n_heads, "n_kv_heads": config.n_kv_heads,
@@ -151,10 +150,17 @@ def payload(
     return component.pack(header, sized)
 
 
+def fits(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether all layers may go at once."""
+    return sum(_sized(name, a).nbytes for name, a in arrays.items() if name.startswith(IN_LAYERS)) <= ALL_LAYERS_BYTES
+
+
 def _sized(name: str, array: np.ndarray) -> np.ndarray:
     """float32 for what hover prints to three digits, while that is cheap; float16 for what is only seen as a colour."""
-    small = name.startswith(("length.", "odds.")) or (name.startswith("layer.") and name[6:] in MAPS and array.shape[-1] <= 32)
-    return array.astype(np.float32 if small else np.float16)
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    printed = name.startswith(("length.", "odds.")) or name.removeprefix("layer.") in MAPS and array.shape[-1] <= 32
+    return array.astype(np.float32 if printed else np.float16)
 
 
 def _width(name: str, config) -> int:

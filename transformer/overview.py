@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from transformer import names
+from transformer import masks, names
 from transformer.config import Config
 
 # What `overview` needs of a run. The last pattern is every tensor outside the layers, whichever of them a model has.
@@ -30,12 +30,17 @@ def overview(
                     [layer, (head,) token, cell]; scores and A whole: [layer, head, query, key]
     exact.<name>    attention.Q and attention.K whole: [layer, head, token, d_head]
     length.<name>   ‖·‖₂ of both writes and of the stream after each: [layer, token]; length.embed [token]
+    mask            who may read whom, [query, key], bool
     end.<name>      embed, final_norm and, without a head, the vectors that come out, pooled: [token, cell]
     odds.<name>     ids and logits of the k likeliest next tokens of every row, [token, k], and their probabilities at
                     every temperature, [temperature, token, k]; only with a language-model head
     """
     last = f"layers.{config.n_layers - 1}.resid_post"
-    found = {"length.embed": trace["embed"][0].norm(dim=-1), "end.embed": _pooled("embed", trace["embed"][0])}
+    x = trace["embed"][0]  # [token, model]
+    positions = torch.arange(len(x))[None]
+    mask = masks.mask(config, positions, positions)
+    found = {"length.embed": x.norm(dim=-1), "end.embed": _pooled("embed", x)}
+    found["mask"] = torch.ones(len(x), len(x), dtype=torch.bool) if mask is None else mask[0, 0]
     for key, entry in names.GLOSSARY.items():
         if not key.startswith("layers.") or key.replace("*", "0") not in trace:
             continue

@@ -51,7 +51,7 @@ class Detail {
         values = trace.exact(layer, part, head, token);
         note = `all ${trace.d_head} dimensions, ${headWords(trace, part, head)}`;
       } else if (part === "attention.scores" || part === "attention.A") {
-        const block = trace.block(layer, part, head), to = trace.encoder || part === "attention.scores" ? trace.n : token + 1;
+        const block = trace.block(layer, part, head), to = trace.n;
         values = block.values.subarray(token * trace.n, token * trace.n + to);
         note = part === "attention.A" ? "one weight a key; together 1" : "one score a key, before the mask";
       } else if (trace.dims[part]) {

@@ -32,29 +32,45 @@ class Walkthrough {
 
   update(component) {
     this.component = component;
+    this.notice = null;
     const kind = this.trace.take(gf.unpack(component.data)), trace = this.trace;
     this.painter.restyle();
     this.play.order(trace.steps);
-    if (!this.view || kind === "new") {
-      const given = trace.view, row = given.token === null ? trace.n - 1 : clamp(given.token, 0, trace.n - 1);
-      this.home = { layer: clamp(given.home_layer, 0, trace.n_layers - 1), head: clamp(given.home_head, 0, trace.n_heads - 1) };
-      const first = !this.view, kept = this.view || {};
-      const layer = first ? given.layer : kept.layer, narrow = first && given.untouched && this.frame.clientWidth < 620;
-      this.view = { layer: layer === null || narrow ? null : clamp(layer, 0, trace.n_layers - 1),
-        head: clamp(first ? given.head : kept.head, 0, trace.n_heads - 1), token: first ? row : trace.n - 1,
-        temperature: nearest(trace.temperatures, first ? given.temperature : trace.temperatures[kept.temperature] ?? 1),
-        map: first ? given.map : kept.map, big: first ? given.big : kept.big, pick: 0, key: null,
-        part: first ? given.part : trace.stages[kept.part] ? kept.part : null, tour: first ? given.tour : null };
+    this.controls.explain(trace, this.painter.c);
+    if (this.view && kind !== "new" && kind !== "grown") {   // a theme switch, a rerun, layers that were asked for
+      this.steps = tourSteps(trace, this.home);
+      this.refresh();
+      return;
+    }
+    if (kind === "grown" && this.view) {
+      this.home.token = trace.n - 1;
+      Object.assign(this.view, { token: trace.n - 1, pick: 0, key: null });
       this.play.reset();
-    } else if (kind === "grown") Object.assign(this.view, { token: trace.n - 1, pick: 0, key: null });
+    } else this.start(trace.view);
+    const first = this.told === undefined;
     this.main.canvas.setAttribute("aria-label", `${trace.title} reading ${trace.n} tokens: `
       + (trace.encoder ? "embeddings, layers, vectors" : "embeddings, layers, odds of the next token")
       + ". Left and right: layers. Up and down: tokens. H: heads. Space: play. Enter: enlarge the head. Shift and arrows: the key that is read. Escape: back.");
-    this.controls.explain(trace, this.painter.c);
+    this.steps = tourSteps(trace, this.home);
     this.fit();
     if (this.view.tour) this.enterTour(this.view.tour);
+    else if (first) this.settle();
+    else this.report();
+    this.showOpen();
     if (kind === "grown") this.say();
-    this.settle();
+  }
+
+  start(given) {   // the first view of a text: the link's, or what the learner looked at in the text before, or the telling place
+    const { trace } = this, kept = this.view, was = this.home, last = trace.n - 1;
+    this.home = { layer: clamp(given.home.layer, 0, trace.n_layers - 1), head: clamp(given.home.head, 0, trace.n_heads - 1),
+      token: clamp(given.home.token ?? last, 0, last) };
+    const narrow = !kept && given.untouched && this.frame.clientWidth < 620, moved = kept && (kept.layer !== was.layer || kept.head !== was.head);
+    const from = kept ? (moved ? kept : { ...kept, ...this.home }) : given, layer = kept?.layer === null || narrow ? null : from.layer;
+    this.view = { layer: layer === null ? null : clamp(layer, 0, trace.n_layers - 1), head: clamp(from.head, 0, trace.n_heads - 1),
+      token: clamp((kept ? this.home.token : given.token) ?? this.home.token, 0, last), pick: 0, key: null,
+      temperature: kept ? Math.min(kept.temperature, trace.temperatures.length - 1) : nearest(trace.temperatures, given.temperature),
+      map: from.map, big: from.big, part: trace.stages[from.part] ? from.part : null, tour: kept ? null : given.tour };
+    this.play.reset();
   }
 
   // The view changes here and nowhere else.
@@ -64,6 +80,7 @@ class Walkthrough {
     if ("layer" in patch && patch.layer === null) patch.big = false;
     if (("layer" in patch || "head" in patch || "token" in patch) && !("key" in patch) && !this.keyMoves) patch.key = null;
     const tour = "tour" in patch && patch.tour !== before.tour;
+    this.notice = null;
     Object.assign(view, patch);
     if (tour && view.tour) return this.enterTour(view.tour);
     if (view.layer !== before.layer || view.big !== before.big) this.rearrange();
@@ -111,9 +128,9 @@ class Walkthrough {
 
   append() {
     const { trace, view } = this, why = this.controls.next.title;
-    if (why) { this.note(why); return; }
+    if (why) { this.message(why); return; }
     this.component.setTriggerValue("append", trace.candidates[view.token][view.pick][0]);
-    this.note(`${trace.title} reads the longer text…`);
+    this.message(`${trace.title} reads the longer text…`);
   }
 
   // Geometry: widths move smoothly from one view's to the next one's.
@@ -121,7 +138,7 @@ class Walkthrough {
   space() { return this.scroller.clientWidth || this.root.clientWidth || 900; }
   fit() {
     const { trace } = this, compact = this.space() < 620, longest = Math.max(...trace.tokens.map(([, piece]) => piece.length));
-    const rowH = clamp(Math.floor((compact ? 320 : 400) / trace.n), 13, 56), size = clamp(rowH * 0.5, 10, compact ? 13 : 16);
+    const rowH = clamp(Math.floor((compact ? 320 : 400) / trace.n), 13, 56), size = clamp(rowH * 0.5, 10, compact ? 13 : 15);
     this.sizing = { rowH, compact, chips: clamp(Math.ceil((longest + 0.6) * size * 0.6) + 22, 60, compact ? 78 : 150) };
     this.moving?.stop();
     const { columns, inner } = this.targets();
@@ -153,7 +170,7 @@ class Walkthrough {
   }
   showOpen() {   // where the picture is wider than the screen, bring the open layer into it
     const open = this.L.opens.at(-1);
-    if (this.stage.clientWidth + this.L.chips <= this.space() + 2) return;
+    if (this.stage.clientWidth + this.L.chips <= this.space() + 24) return;
     const left = open ? open.card.x - this.L.chips - 16 : 0;
     this.scroller.scrollTo({ left, behavior: gf.reducedMotion() ? "auto" : "smooth" });
   }
@@ -193,13 +210,13 @@ class Walkthrough {
       this.detail.box.scrollIntoView({ block: "nearest", behavior: gf.reducedMotion() ? "auto" : "smooth" });
     }
     if (!view.tour) this.tour.show(null, [], !this.seen());
-    this.now.hidden = Boolean(view.tour) && !this.play.at;
+    this.now.hidden = !this.tour.box.hidden && !this.play.at && !this.notice;
     this.controls.odds.classList.toggle("gw-dim", this.play.at ? this.play.id !== "probabilities" : Boolean(view.tour) && !this.steps[view.tour - 1].odds);
     this.caption();
   }
   caption() {
     const { trace } = this, id = this.play.id;
-    if (!id) { this.note(this.hint()); return; }
+    if (!id) { this.note(this.notice || this.hint()); return; }
     const stage = trace.stages[id], open = this.view.layer;
     if (id === "before") this.note(open > 0 ? `layers 0–${open - 1}: each reads the stream and adds to it` : "straight into layer 0");
     else if (id === "after") this.note(open < trace.n_layers - 1 ? `layers ${open + 1}–${trace.n_layers - 1}: the same again, with other weights` : "that was the last layer");
@@ -210,11 +227,15 @@ class Walkthrough {
     return open ? "Hover a cell for its arithmetic; click a symbol for formula and code, a head to enlarge it, another layer to open it."
       : "Each slim column is a layer: click one to open it. The bars are what attention (up) and the FFN (down) wrote into each token’s row.";
   }
+  message(text) {   // stands until the view changes
+    this.notice = text;
+    this.live.textContent = text;
+    this.refresh();
+  }
   note(text) { if (this.now.textContent !== text) this.now.textContent = text; }
 
   // Tour
   enterTour(step) {
-    this.steps = tourSteps(this.trace, this.home);
     const { view, temperature } = this.steps[step - 1], { view: mine } = this;
     const before = { layer: mine.layer, big: mine.big };
     Object.assign(mine, view, { tour: step, key: null, pick: 0 });
@@ -322,7 +343,7 @@ class Walkthrough {
   }
   settle(send = false) {
     const { layer, head, token, temperature, map, big, part, tour } = this.view, { trace } = this;
-    const told = { layer, head, token: token === trace.n - 1 ? null : token, temperature: trace.temperatures[temperature], map, big, part, tour };
+    const told = { layer, head, token: token === this.home.token ? null : token, temperature: trace.temperatures[temperature], map, big, part, tour };
     const text = JSON.stringify(told);
     if (send && text !== this.told) this.component.setStateValue("view", told);
     this.told = text;

@@ -26,7 +26,7 @@ Object.assign(Painter.prototype, {
     });
     if (s.view.part && trace.stages[s.view.part]) {
       const part = o.part(s.view.part) || (["attention.scores", "mask"].includes(s.view.part) && o.part("attention.A"));
-      if (part) pen.rect(part.x - 4, L.top - 36, part.w + 8, 32, { stroke: c.ink, radius: 6, width: 1.5 });
+      if (part) pen.rect(part.x - 4, L.top - 33, part.w + 8, 29, { stroke: c.ink, radius: 6, width: 1.5 });
     }
   },
 
@@ -73,12 +73,12 @@ Object.assign(Painter.prototype, {
       const range = this.trace.range(`${o.layer}.S.${head}`, S);
       this.cells(pen, L, x, cell, seam, `${o.layer}.S.${head}`, S, this.signed, -range, range, Math.ceil(phase.S * n));
     }
-    if (!trace.encoder) this.hatch(pen, L, x, cell, phase.mask);
+    this.hatch(pen, L, x, cell, phase.mask);
     if (phase.A > 0) {
       pen.layer(phase.A, null, () => {
         if (phase.A < 1) pen.rect(x, L.top, w, high, { fill: c.background });
         this.cells(pen, L, x, cell, seam, `${o.layer}.A.${head}`, A, this.weights, 0, 1, n);
-        if (!trace.encoder) this.hatch(pen, L, x, cell, 1);
+        this.hatch(pen, L, x, cell, 1);
       });
     }
     const weights = phase.A >= 1, numbers = cell >= 29 && L.rowH >= 15;
@@ -120,9 +120,17 @@ Object.assign(Painter.prototype, {
     }
   },
 
-  hatch(pen, L, x, cell, alpha) {   // the future, which a decoder's row may not read
+  hatch(pen, L, x, cell, alpha) {   // what a row may not read: for a decoder, the future
     if (alpha <= 0) return;
-    const boxes = Array.from({ length: L.n - 1 }, (_, i) => ({ x: x + (i + 1) * cell, y: L.rowTop(i), w: (L.n - 1 - i) * cell, h: L.rowH }));
+    const boxes = [];
+    for (let i = 0; i < L.n; i++) {
+      for (let j = 0; j < L.n; j++) {   // runs of masked cells
+        let end = j;
+        while (end < L.n && this.trace.masked(i, end)) end++;
+        if (end > j) boxes.push({ x: x + j * cell, y: L.rowTop(i), w: (end - j) * cell, h: L.rowH });
+        j = Math.max(j, end);
+      }
+    }
     if (!boxes.length) return;
     pen.layer(alpha, boxes, () => {
       const w = cell * L.n, h = L.bottom - L.top;

@@ -2,7 +2,7 @@
 const TOP = 84, BOTTOM = 116;
 const spaces = (compact) => (compact ? { gap: 6, fan: 14 } : { gap: 12, fan: 26 });   // fan: where the last vector reaches the odds
 const PART = {   // [narrow, roomy, folded]; folded: while the head's map is grown
-  norm: [22, 44, 9], strip: [32, 62, 14], wide: [36, 76, 12], map: [104, 240, 104], mix: [34, 60, 16], sum: [18, 24, 14],
+  norm: [22, 44, 9], strip: [31, 62, 14], wide: [34, 76, 12], map: [100, 240, 100], mix: [34, 60, 16], sum: [16, 24, 14],
 };
 const INSET = 10, SEAM = 6;   // inside the open layer: its padding, and the space between two parts
 
@@ -19,9 +19,9 @@ function widths(trace, view, chips, space, compact) {
   const L = trace.n_layers, open = view.layer !== null, big = open && view.big;
   const roomy = Math.max(0, space);
   const { gap, fan } = spaces(compact), small = compact && !open;
-  const ends = trace.encoder ? [96, 220] : small ? [108, 150] : [158, 270];
+  const ends = trace.encoder ? [96, 220] : small ? [108, 150] : [146, 270];
   const slab = open ? [L > 16 ? (big ? 3 : 4) : 10, clamp(300 / L, 7, 42)] : [clamp(108 / L, 2.5, 16), clamp(820 / L, 10, 120)];
-  const embed = big ? [18, 40] : open ? [34, 60] : [small ? 18 : 30, 70], norm = big ? [12, 24] : open ? [26, 44] : [small ? 10 : 20, 50];
+  const embed = big ? [18, 40] : open ? [28, 60] : [small ? 18 : 30, 70], norm = big ? [12, 24] : open ? [26, 44] : [small ? 10 : 20, 50];
   const inner = !open ? [] : trace.parts.map((part) => {
     const [narrow, wide, folded] = PART[partKind(part)];
     if (part.kind === "map") return big ? [Math.max(260, Math.min(22 * trace.n, 420)), Math.max(300, Math.min(46 * trace.n, 620))]

@@ -46,7 +46,7 @@ class Painter {
   }
 
   chips(pen, L, s) {
-    const { trace, c } = this, size = clamp(L.rowH * 0.5, 10, L.chips < 80 ? 13 : 16);
+    const { trace, c } = this, size = clamp(L.rowH * 0.5, 10, L.chips < 80 ? 13 : 15);
     pen.text(4, 18, "tokens", { fill: c.muted, size: 14, family: this.sans });
     pen.text(4, TOP - 14, "ids", { fill: c.ink, size: 18, family: this.serif, italic: true, weight: 600 });
     for (let i = 0; i < L.n; i++) {
@@ -111,7 +111,7 @@ class Painter {
   titles(pen, L, s) {
     const { trace } = this;
     const centre = (box) => box.x + box.w / 2;
-    if (L.embed.w >= 34) this.title(pen, centre(L.embed), 18, L.embed.w > 62 ? "embedding" : "embed");
+    if (L.embed.w >= 26) this.title(pen, centre(L.embed), 18, L.embed.w > 62 ? "embedding" : "embed");
     this.symbol(pen, L.embed, "embed", L);
     if (L.final.w) {
       if (L.final.w >= 24) this.title(pen, centre(L.final), 18, "norm");

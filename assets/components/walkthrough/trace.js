@@ -2,15 +2,13 @@
 class Trace {
   constructor() { this.key = null; this.held = new Map(); }
 
-  take(message) {   // -> "same" | "more" | "grown" | "new": what this message is beside the last one
-    const before = this.tokens;
-    const kind = message.key === this.key
-      ? (message.layers.every((l) => this.held.has(l)) ? "same" : "more")
-      : before && before.length + 1 === message.tokens.length
-        && before.every(([id], i) => id === message.tokens[i][0]) && this.title === message.title ? "grown" : "new";
-    if (message.key !== this.key) { this.held = new Map(); this.ranges = new Map(); }
+  take(message) {   // what this message is beside the last one: "new", "grown" by a token, the same text "again", or "more" of it
+    const known = this.tokens || [], starts = known.every(([id], i) => id === message.tokens[i]?.[0]) && this.title === message.title;
+    const kind = !starts || !known.length ? "new" : message.key === this.key ? "more" : message.tokens.length === known.length ? "again"
+      : message.tokens.length === known.length + 1 ? "grown" : "new";
+    if (kind !== "more") { this.held = new Map(); this.ranges = new Map(); }
     Object.assign(this, message);
-    message.layers.forEach((l, k) => { if (!this.held.has(l)) this.held.set(l, { arrays: message.arrays, k }); });
+    message.layers.forEach((l, k) => { this.held.set(l, { arrays: message.arrays, k }); });
     this.n = this.tokens.length;
     this.encoder = this.kind === "encoder";
     const writes = [...this.arrays["length.attention.out"], ...this.arrays["length.ffn.out"]].sort((a, b) => a - b);
@@ -40,7 +38,8 @@ class Trace {
   end(name) { const a = this.arrays[`end.${name}`]; return a && { values: a, rows: this.n, cols: a.shape[1] }; }
   score(l, h, i, j) { return this.block(l, "attention.scores", h).values[i * this.n + j]; }
   weight(l, h, i, j) { return this.block(l, "attention.A", h).values[i * this.n + j]; }
-  masked(i, j) { return !this.encoder && j > i; }
+  masked(i, j) { return !this.arrays.mask[i * this.n + j]; }
+  visible(i) { let k = 0; for (let j = 0; j < this.n; j++) k += this.arrays.mask[i * this.n + j]; return k; }
   length(name, l, row) { return this.arrays[`length.${name}`][l * this.n + row]; }
   stream(l, row) { return l === 0 ? this.arrays["length.embed"][row] : this.length("resid_post", l - 1, row); }
 

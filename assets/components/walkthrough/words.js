@@ -3,7 +3,7 @@ const num = (x, digits = 3) => gf.number(x, digits);
 
 function mapWords(trace, layer, head, i, j, c) {
   const title = { text: `${trace.quoted(i)} reads ${trace.quoted(j)}  ·  layer ${layer}, head ${head}`, strong: true };
-  const S = trace.score(layer, head, i, j), A = trace.weight(layer, head, i, j), seen = trace.encoder ? trace.n : i + 1;
+  const S = trace.score(layer, head, i, j), A = trace.weight(layer, head, i, j), seen = trace.visible(i);
   const [a, b] = [`S[${i},${j}]`, `A[${i},${j}]`], root = `√${trace.d_head}`;
   const scaled = trace.scale !== 1, dot = S / trace.scale;
   const first = trace.terms(layer, head, i, j).slice(0, 3)
@@ -13,7 +13,7 @@ function mapWords(trace, layer, head, i, j, c) {
     { text: `      largest: ${first.join(" + ")} + …`, colour: c.muted },
     { text: scaled ? `${a} = q·k / ${root} = ${num(dot, 4)} / ${num(1 / trace.scale)} = ${num(S)}` : `${a} = q·k = ${num(S)}`, colour: c.scores }];
   if (trace.masked(i, j)) {
-    lines.push({ text: `mask: ${trace.quoted(j)} comes later, so −∞ goes into the softmax`, colour: c.muted },
+    lines.push({ text: `mask: ${trace.quoted(j)} ${j > i ? "comes later" : "is out of reach"}, so −∞ goes into the softmax`, colour: c.muted },
       { text: `${b} = 0`, colour: c.attention, strong: true });
     return lines;
   }
