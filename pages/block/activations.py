@@ -22,12 +22,15 @@ BY_TITLE = {title: name for name, title in activations.TITLES.items()}
 CURSOR = -1.28  # where SiLU is at its lowest
 STEP = {2: 0.01, 3: 0.01, 4: 0.01, 8: 0.02, 16: 0.04}  # how far the u axis reaches -> between points
 WORDS = 16  # columns of the strips
-LATEX = {
-    "relu": r"\operatorname{ReLU}(u) = \max(0, u) \qquad \sigma'(u) = [u > 0]",
-    "gelu": r"\operatorname{GELU}(u) = u\,\Phi(u) \qquad \sigma'(u) = \Phi(u) + u\,\varphi(u)",
-    "gelu_tanh": r"\operatorname{GELU}_{\tanh}(u) = \tfrac12 u\,\bigl(1 + \tanh\bigl(\sqrt{2/\pi}\,(u + 0.044715\,u^3)"
-    r"\bigr)\bigr)",
-    "silu": r"\operatorname{SiLU}(u) = u\,s(u),\;\; s(u) = \frac{1}{1 + e^{-u}} \qquad \sigma'(u) = s\,(1 + u\,(1 - s))",
+LATEX = {  # a line each, so that a phone has room
+    "relu": (r"\operatorname{ReLU}(u) = \max(0, u)", r"\sigma'(u) = [u > 0]"),
+    "gelu": (r"\operatorname{GELU}(u) = u\,\Phi(u)", r"\sigma'(u) = \Phi(u) + u\,\varphi(u)"),
+    "gelu_tanh": (
+        r"\operatorname{GELU}_{\tanh}(u) = \tfrac12 u\,(1 + \tanh v)",
+        r"v = \sqrt{2/\pi}\,(u + 0.044715\,u^3)",
+        r"\sigma'(u) = \tfrac12 (1 + \tanh v) + \tfrac12 u\,(1 - \tanh^2 v)\,v'",
+    ),
+    "silu": (r"\operatorname{SiLU}(u) = u\,s(u),\quad s(u) = \frac{1}{1 + e^{-u}}", r"\sigma'(u) = s\,(1 + u\,(1 - s))"),
 }
 
 
@@ -148,15 +151,15 @@ with controls:
 
 if view == NEURONS and config.gated:
     lesson.formula(
-        r"\ffn{a} = \operatorname{SiLU}(\ffn{g}) \odot \ffn{u},\qquad \ffn{g} = \residual{\hat{x}'} W_g,\quad "
-        r"\ffn{u} = \residual{\hat{x}'} W_1".replace("SiLU", activations.TITLES[own]),
+        rf"\begin{{gathered}}\ffn{{a}} = \operatorname{{{activations.TITLES[own]}}}(\ffn{{g}}) \odot \ffn{{u}}\\[.5em]"
+        r"\ffn{g} = \residual{\hat{x}'} W_g,\quad \ffn{u} = \residual{\hat{x}'} W_1\end{gathered}",
         shapes=[(r"\hat{x}'", (f"token {n}", f"model {config.d_model}"), "residual"),
                 ("g", (f"token {n}", f"ff {config.d_ff}"), "ffn"), ("u", (f"token {n}", f"ff {config.d_ff}"), "ffn"),
                 ("W_g", (config.d_model, config.d_ff), "output"), ("a", (f"token {n}", f"ff {config.d_ff}"), "ffn")],
     )  # fmt: skip
 else:
     lesson.formula(
-        LATEX[chosen],
+        r"\begin{gathered}" + r"\\[.5em]".join(LATEX[chosen]) + r"\end{gathered}",
         shapes=[(symbol, (f"token {n}", f"ff {config.d_ff}"), "ffn"),
                 (rf"\sigma({symbol})", (f"token {n}", f"ff {config.d_ff}"), "ffn")],
         numbers=numbers,

@@ -14,7 +14,7 @@ from transformer.recording import CAPITAL, PRONOUN, REPEAT
 
 EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL, "code": "for i in range(10):\n    print(i)"}
 VIEWS = TURN, DISTANCE, BESIDE, LONGER = "One pair turns", "Score by distance", "Beside sinusoids", "Longer texts"
-TELLING = {"smollm2-135m": (16, 0)}  # model -> layer and head whose rotation shows at once: this one reads one word back
+TELLING = {"smollm2-135m": (16, 0), "tiny": (2, 3)}  # model -> layer and head; these read one word back by rotation
 BASES = ["as trained", "100", "1,000", "10,000", "100,000", "1,000,000"]
 CURSORS = {DISTANCE: ("at", 1), BESIDE: ("at", 1), LONGER: ("i", 20)}  # what the cursor is called in the URL, and its default
 STARTS = (0, 64, 256, 1024, 4096)
@@ -207,21 +207,31 @@ else:
             cursor=url.url_state("i", min(20, config.d_head // 2 - 1), int, lambda i: 0 <= i < config.d_head // 2)))  # fmt: skip
     table = {"pair": range(len(theta))} | {f"{name} wavelength": wave for name, wave in waves.items()}
 
-FORMULAS = {
-    TURN: r"\scores{S} = \frac{(R_m\query{q})\cdot(R_n\key{k})}{\sqrt{d_k}},\qquad R_m:\ \binom{a_i}{b_i} \mapsto "
-    r"\begin{pmatrix}\cos m\theta_i & -\sin m\theta_i\\ \sin m\theta_i & \cos m\theta_i\end{pmatrix}\binom{a_i}{b_i},\qquad "
-    r"\theta_i = \text{base}^{-2i/d_k}",
-    DISTANCE: r"(R_m\query{q})\cdot(R_n\key{k}) = \operatorname{Re}\sum_i \query{\tilde q_i}\,\key{\tilde k_i^*}\,e^{i(m-n)\theta_i}"
-    r"\;\le\; \max_i|h_{i+1}-h_i| \sum_j |S_j|,\qquad S_j = \sum_{i<j} e^{i(m-n)\theta_i},\; h_i = "
-    r"\query{\tilde q_i}\key{\tilde k_i^*}",
-    BESIDE: r"PE_m\cdot PE_n = \sum_i\cos (m-n)\theta_i \qquad\text{but}\qquad \bigl(W_Q(\residual{x}+PE_m)\bigr)\cdot\bigl(W_K("
-    r"\residual{y}+PE_n)\bigr) \ne f(m-n)",
-    LONGER: r"\text{linear: }\theta_i/s \qquad \text{NTK: } \text{base}\cdot s^{d_k/(d_k-2)} \qquad \text{YaRN, Llama 3: }"
-    r"\theta_i \text{ kept where fast, } \theta_i/s \text{ where slow, a ramp between}",
+FORMULAS = {  # a line each, so that a phone has room
+    TURN: (
+        r"\scores{S} = \frac{(R_m\query{q})\cdot(R_n\key{k})}{\sqrt{d_k}}",
+        r"R_m \binom{a_i}{b_i} = \binom{a_i\cos m\theta_i - b_i\sin m\theta_i}{a_i\sin m\theta_i + b_i\cos m\theta_i}",
+        r"\theta_i = \text{base}^{-2i/d_k}",
+    ),
+    DISTANCE: (
+        r"(R_m\query{q})\cdot(R_n\key{k}) = \operatorname{Re}\sum_i h_i\,e^{i(m-n)\theta_i},\quad h_i = "
+        r"\query{\tilde q_i}\key{\tilde k_i^*}",
+        r"|\dots| \le \max_i|h_{i+1}-h_i| \sum_j |S_j|,\quad S_j = \sum_{i<j} e^{i(m-n)\theta_i}",
+    ),
+    BESIDE: (
+        r"PE_m\cdot PE_n = \sum_i\cos\,(m-n)\,\theta_i",
+        r"\bigl(W_Q(\residual{x}+PE_m)\bigr)\cdot\bigl(W_K(\residual{y}+PE_n)\bigr) \ne f(m-n)",
+        r"(R_m W_Q\residual{x})\cdot(R_n W_K\residual{y}) = f(m-n)",
+    ),
+    LONGER: (
+        r"\text{linear: }\theta_i' = \theta_i/s \qquad \text{NTK: base}' = \text{base}\cdot s^{d_k/(d_k-2)}",
+        r"\text{YaRN, Llama 3: } \theta_i' = (1-\gamma_i)\,\theta_i + \gamma_i\,\theta_i/s",
+        r"\gamma_i = 0 \text{ for fast pairs, } 1 \text{ for slow ones}",
+    ),
 }
 d_k, h, h_kv = config.d_head, config.n_heads, config.n_kv_heads
 lesson.formula(
-    FORMULAS[view],
+    r"\begin{gathered}" + r"\\[.6em]".join(FORMULAS[view]) + r"\end{gathered}",
     shapes=[("Q", (f"head {h}", f"query {n_words}", d_k), "query"), ("K", (f"kv_head {h_kv}", f"key {n_words}", d_k), "key"),
             (r"\theta", (f"pair {d_k // 2}",), "output"), ("S", (f"head {h}", f"query {n_words}", f"key {n_words}"), "scores")],
     numbers=numbers,

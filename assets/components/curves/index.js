@@ -136,7 +136,8 @@ export default (component) => gf.mount(component, (root, first) => {
     cells = [];
     if (!spec.table.rows.length) return;
     const head = document.createElement("tr");
-    for (const title of ["", ...spec.table.columns]) {
+    head.append(document.createElement("td"));
+    for (const title of spec.table.columns) {
       const th = document.createElement("th");
       th.scope = "col";
       th.textContent = title;
