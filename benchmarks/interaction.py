@@ -47,6 +47,8 @@ class Case:
 
 CASES = (
     Case("A2", "head", "component", ".st-key-maps canvas"),
+    Case("G1", "n", "component", ".st-key-gf-picture [role=slider]"),
+    Case("G1", "with logits", "component", ".st-key-logits input", keys=(" ", " ")),
 )
 
 # The picture's fingerprint: every canvas scaled down and read, every SVG and every line of text by its markup.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 import transformer
 from charts import component
@@ -32,6 +33,28 @@ EXAMPLES = {
     "a paragraph": "A model reads a text all at once. Every token asks every other what it has to say, and that is "
     "what grows as the square of the length; everything else is done to each token alone, and grows in step with it.",
 }
+INTERVIEW = [
+    ("At what length does attention cost more than the FFN?",
+     "For a plain block a layer costs 8nd² for the projections, 4n²d for the n² products and 16nd² for the FFN. With "
+     "the projections counted they meet at n = 2d, by the n² products alone at n = 4d: thousands of tokens for real "
+     "models, so “attention is the bottleneck because it is quadratic” is wrong for short texts."),
+    ("Why do people say 2N FLOPs a token for a forward pass, and 6N for training?",
+     "Each weight is used in one multiply-accumulate a token: 2 FLOPs. The backward pass needs two such products, one "
+     "for the inputs' gradient and one for the weights': 4 more. It leaves out scores and z, so it holds while n is "
+     "small beside d, and N should leave out embeddings that are only looked up."),
+    ("What do grouped-query attention and the causal mask save?",
+     "Grouped heads make W_K and W_V and the KV cache smaller by h / h_kv; every query head still scores every key, so "
+     "the n² products cost the same. The mask makes half of the scores useless, and saves their FLOPs only where a "
+     "kernel skips the blocks above the diagonal."),
+]  # fmt: skip
+SOURCES = [
+    "Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), table 1: complexity per layer",
+    "Kaplan et al. 2020, [Scaling laws](https://arxiv.org/abs/2001.08361), §2.1: 2N FLOPs a token",
+    "Hoffmann et al. 2022, [Chinchilla](https://arxiv.org/abs/2203.15556), appendix F: the same sum, part by part",
+    "Ainslie et al. 2023, [GQA](https://arxiv.org/abs/2305.13245)",
+    "Dao et al. 2022, [FlashAttention](https://arxiv.org/abs/2205.14135): why FLOPs are not time",
+    "`torch.utils.flop_counter`, whose formulas count here",
+]  # fmt: skip
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -151,6 +174,28 @@ def numbers_of(config: Config, n: int, logits: bool) -> str:
     return r"\small\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}"
 
 
+def snippet_of(arch: str, config: Config, n: int, logits: bool) -> str:
+    """Python that prints the numbers of the bar."""
+    made = f'PRESETS["{MODELS[arch]}"]' if arch != OWN else (
+        f"Config(d_model={config.d_model}, n_layers={config.n_layers}, n_heads={config.n_heads}, "
+        f"n_kv_heads={config.n_kv_heads}, d_ff={config.d_ff}, vocab_size={config.vocab_size}, gated={config.gated}, "
+        'position="none")'
+    )  # fmt: skip
+    counts = f"cost.flops(config, n={n})" if logits else (
+        f'{{part: flops for part, flops in cost.flops(config, n={n}).items() if part != "logits"}}'
+    )  # fmt: skip
+    return f"""
+from transformer import PRESETS, Config, cost
+
+config = {made}
+parts = {counts}
+for part, flops in parts.items():
+    print(f"{{part:7}} {{flops:>22,}} {{flops / sum(parts.values()):7.1%}}")
+print("attention = FFN at n =", cost.crossover(config))
+print("its n² products alone at n =", cost.crossover(config, projections=False))
+"""
+
+
 def block_table() -> pd.DataFrame:
     """One layer of the plain d = 512 block: GFLOPs of attention and FFN at each length, and shares in per cent."""
     rows = []
@@ -171,86 +216,104 @@ lesson.header(
     look_for=r"For SmolLM2 \attention{attention} and \ffn{FFN} cost the same at n = 1 536. Drag n to the left, and the "
     r"\ffn{FFN} does most of the work; drag it to the right, and the two products that grow as n² take over."
 )
-picture, controls = lesson.stage(controls=0.3)
-with controls:
-    arch = st.selectbox("Whose cost", [*MODELS, OWN], key="arch", bind="query-params")
-    config = own_config() if arch == OWN else PRESETS[MODELS[arch]]
-    per_token = st.segmented_control(
-        "Show", ["shares", "per token"], default="shares", key="show", bind="query-params", required=True,
-        help="Shares of the whole forward pass, or FLOPs divided by n.",
-    ) == "per token"  # fmt: skip
-    logits = st.toggle("With logits", key="logits", bind="query-params", disabled=config.head == "none",
-                       help="The last product, d × V for every token: 2ndV.") and config.head == "lm"  # fmt: skip
+stage, words, table, check, code_place, more = (st.container() for _ in range(6))
 
-n = url.url_state("n", DEFAULT_N, int, lambda n: n in pictures.LENGTHS)
-title = "my own model" if arch == OWN else arch
-costs, products = costs_of(config)
-markers = markers_of(config)
-context = None if arch == OWN else config.max_len
-with picture:
-    component.declare("flops")(
-        key="stack",
-        data=pictures.stack_data(
-            costs, products, chosen=n, layers=config.n_layers, heads=config.n_heads, logits=logits, markers=markers,
-            context=context, context_label=f"pale: beyond its {whole(config.max_len)} tokens", per_token=per_token,
+
+@st.fragment
+def draw(code_place: DeltaGenerator) -> None:
+    """All that follows the controls and n: it alone runs again when they change."""
+    picture, controls = lesson.stage(controls=0.3)
+    with controls:
+        arch = st.selectbox("Whose cost", [*MODELS, OWN], key="arch", bind="query-params")
+        config = own_config() if arch == OWN else PRESETS[MODELS[arch]]
+        per_token = st.segmented_control(
+            "Show", ["shares", "per token"], default="shares", key="show", bind="query-params", required=True,
+            help="Shares of the whole forward pass, or FLOPs divided by n.",
+        ) == "per token"  # fmt: skip
+        logits = st.toggle("With logits", key="logits", bind="query-params", disabled=config.head == "none",
+                           help="The last product, d × V for every token: 2ndV.") and config.head == "lm"  # fmt: skip
+
+    n = url.url_state("n", DEFAULT_N, int, lambda n: n in pictures.LENGTHS)
+    title = "my own model" if arch == OWN else arch
+    costs, products = costs_of(config)
+    markers = markers_of(config)
+    context = None if arch == OWN else config.max_len
+    with picture:
+        component.declare("flops")(
+            key="stack",
+            data=pictures.stack_data(
+                costs, products, chosen=n, layers=config.n_layers, heads=config.n_heads, logits=logits, markers=markers,
+                context=context, context_label=f"pale: beyond its {whole(config.max_len)} tokens", per_token=per_token,
+            ),
+            on_n_change=moved,
+        )  # fmt: skip
+    with controls:
+        with_projections, alone = cost.crossover(config), cost.crossover(config, projections=False)
+        st.markdown(
+            "**Attention overtakes the FFN** at "
+            f"n = {whole(with_projections)} = {times_d(with_projections, config.d_model)}; "
+            f"its n² products alone at {whole(alone)} = {times_d(alone, config.d_model)}."
+        )
+        shared = f" on {config.n_kv_heads} K/V heads" if config.n_kv_heads != config.n_heads else ""
+        st.caption(
+            f"d = {whole(config.d_model)}, {config.n_layers} layers, {config.n_heads} heads of {config.d_head}{shared}"
+            f", d_ff = {whole(config.d_ff)}{' gated' if config.gated else ''}: "
+            f"{whole(sum(cost.parameters(config).values()))} parameters."
+            + (f" Its window of {whole(config.window)} keys saves nothing here: scores are counted n × n."
+               if config.window else "")
+        )
+
+    lesson.formula(
+        formula_of(config),
+        shapes=[
+            ("Q", (f"head {config.n_heads}", f"query {n}", config.d_head), "query"),
+            ("K", (f"head {config.n_kv_heads}", f"key {n}", config.d_head), "key"),
+            ("V", (f"head {config.n_kv_heads}", f"key {n}", config.d_head), "value"),
+            ("S", (f"head {config.n_heads}", f"query {n}", f"key {n}"), "scores"),
+            ("z", (f"head {config.n_heads}", f"query {n}", config.d_head), "attention"),
+            ("a", (f"token {n}", f"ff {config.d_ff}"), "ffn"),
+            *([(r"\ell", (f"token {n}", f"vocab {config.vocab_size}"), "output")] if logits else []),
+        ],
+        numbers=lambda: numbers_of(config, n, logits),
+    )
+    with code_place:
+        lesson.code((cost.matmuls, cost.flops, cost.crossover, counter.count), snippet_of(arch, config, n, logits))
+    lesson.downloads(
+        figure=lambda: pictures.areas(
+            costs, lesson.palette, logits=logits, chosen=n, markers=markers, title=f"Where the FLOPs of {title} go"
         ),
-        on_n_change=moved,
+        table=lambda: pictures.table(costs),
+        config={"model": arch, "n": n, "logits": logits, "config": config.to_dict()},
+    )
+
+
+with stage:
+    draw(code_place)  # the picture first: it waits for nothing
+with words:
+    lesson.prose(
+        what=r"A matrix product [a × b] @ [b × c] takes a·b·c multiplications and as many additions: 2abc FLOPs. "
+        r"Everything that is done to each token alone, the projections \query{Q}, \key{K}, \value{V}, W_O and the "
+        r"\ffn{FFN}, grows as n. Only \scores{QKᵀ} and \attention{AV} pair every token with every other: they grow as "
+        r"n². Divide by n and the picture is a flat floor with one wedge on it: choose *per token*.",
+        why=r"For a text shorter than a few thousand tokens a Transformer is mostly its \ffn{FFN}: a forward pass "
+        r"costs about 2 FLOPs per parameter and token. Grouped heads narrow the \key{K} and \value{V} bands and leave the "
+        r"n² products as they are: they save memory, not scores. What n² costs is what long context has to pay, and "
+        r"where windows, sparse patterns and linear attention save.",
+        catch=r"FLOPs are not seconds. Softmax, norms and RoPE hardly count here and still take time; generating with "
+        r"a KV cache waits for memory, not for arithmetic. And these are the textbook's n × n scores: a causal mask "
+        r"makes half of them useless, and a kernel that knows it skips them.",
     )  # fmt: skip
-with controls:
-    with_projections, alone = cost.crossover(config), cost.crossover(config, projections=False)
-    st.markdown(
-        "**Attention overtakes the FFN** at "
-        f"n = {whole(with_projections)} = {times_d(with_projections, config.d_model)}; "
-        f"its n² products alone at {whole(alone)} = {times_d(alone, config.d_model)}."
+    before, after = (cost.flops(PRESETS["smollm2-135m"], length) for length in (1024, 2048))
+    small, large = sum(before.values()), sum(after.values())
+    pairs = sum(before[part] for part in cost.PAIRS)
+    lesson.predict(
+        "SmolLM2 reads a text of 1 024 tokens, then one of 2 048, logits included. How many times the FLOPs is that?",
+        options=["2 times", "about 2.4 times", "about 3 times", "4 times: attention is quadratic"],
+        answer="about 2.4 times",
+        reveal=f"{whole(small / 1e9)} G become {whole(large / 1e9)} G: {large / small:.2f} times. Only scores and z "
+        f"quadruple, and at 1 024 tokens they are {pairs / small:.0%} of the whole; the rest doubles.",
     )
-    shared = f" on {config.n_kv_heads} K/V heads" if config.n_kv_heads != config.n_heads else ""
-    st.caption(
-        f"d = {whole(config.d_model)}, {config.n_layers} layers, {config.n_heads} heads of {config.d_head}{shared}, "
-        f"d_ff = {whole(config.d_ff)}{' gated' if config.gated else ''}: "
-        f"{whole(sum(cost.parameters(config).values()))} parameters."
-        + (f" Its window of {whole(config.window)} keys saves nothing here: scores are counted n × n."
-           if config.window else "")
-    )
-
-lesson.formula(
-    formula_of(config),
-    shapes=[
-        ("Q", (f"head {config.n_heads}", f"query {n}", config.d_head), "query"),
-        ("K", (f"head {config.n_kv_heads}", f"key {n}", config.d_head), "key"),
-        ("V", (f"head {config.n_kv_heads}", f"key {n}", config.d_head), "value"),
-        ("S", (f"head {config.n_heads}", f"query {n}", f"key {n}"), "scores"),
-        ("z", (f"head {config.n_heads}", f"query {n}", config.d_head), "attention"),
-        ("a", (f"token {n}", f"ff {config.d_ff}"), "ffn"),
-        *([(r"\ell", (f"token {n}", f"vocab {config.vocab_size}"), "output")] if logits else []),
-    ],
-    numbers=lambda: numbers_of(config, n, logits),
-)
-lesson.prose(
-    what=r"A matrix product [a × b] @ [b × c] takes a·b·c multiplications and as many additions: 2abc FLOPs. "
-    r"Everything that is done to each token alone, the projections \query{Q}, \key{K}, \value{V}, W_O and the "
-    r"\ffn{FFN}, grows as n. Only \scores{QKᵀ} and \attention{AV} pair every token with every other, and grow as n². "
-    r"Divide by n and the picture is a flat floor with one wedge on it: choose *per token*.",
-    why=r"For a text shorter than a few thousand tokens a Transformer is mostly its \ffn{FFN}: a forward pass costs "
-    r"about 2 FLOPs per parameter and token. Grouped heads narrow the \key{K} and \value{V} bands and leave the n² "
-    r"products as they are: they save memory, not scores. What n² costs is what long context has to pay, "
-    r"and where windows, sparse patterns and linear attention save.",
-    catch=r"FLOPs are not seconds. Softmax, norms and RoPE hardly count here and still take time; generating with a KV "
-    r"cache waits for memory, not for arithmetic. And these are the textbook's n × n scores: a causal mask makes half "
-    r"of them useless, and a kernel that knows it skips them.",
-)  # fmt: skip
-
-before, after = (cost.flops(PRESETS["smollm2-135m"], length) for length in (1024, 2048))
-small, large = sum(before.values()), sum(after.values())
-pairs = sum(before[part] for part in cost.PAIRS)
-lesson.predict(
-    "SmolLM2 reads a text of 1 024 tokens, then one of 2 048, logits included. How many times the FLOPs does it need?",
-    options=["2 times", "about 2.4 times", "about 3 times", "4 times: attention is quadratic"],
-    answer="about 2.4 times",
-    reveal=f"{whole(small / 1e9)} G become {whole(large / 1e9)} G: {large / small:.2f} times. Only scores and z "
-    f"quadruple, and at 1 024 tokens they are {pairs / small:.0%} of the whole; the rest doubles.",
-)
-
-with st.container(key="flops-table"):
+with table:
     st.markdown("## One plain block, d = 512")
     st.markdown(
         "Eight heads, d_ff = 2 048, forward, one layer. Attention meets the FFN at n = 2d = 1 024; its n² products "
@@ -267,59 +330,10 @@ with st.container(key="flops-table"):
         },
     )  # fmt: skip
     st.button("Draw this block in the picture", on_click=draw_block, icon=":material/north:")
-
-check = st.container(key="flops-check")  # filled last: a text that cannot be read takes nothing else with it
-
-made = f'PRESETS["{MODELS[arch]}"]' if arch != OWN else (
-    f"Config(d_model={config.d_model}, n_layers={config.n_layers}, n_heads={config.n_heads}, "
-    f"n_kv_heads={config.n_kv_heads}, d_ff={config.d_ff}, vocab_size={config.vocab_size}, gated={config.gated}, "
-    'position="none")'
-)  # fmt: skip
-lesson.code(
-    functions=(cost.matmuls, cost.flops, cost.crossover, counter.count),
-    snippet=f"""
-from transformer import PRESETS, Config, cost
-
-config = {made}
-parts = cost.flops(config, n={n})
-{'' if logits else 'del parts["logits"]' + chr(10)}total = sum(parts.values())
-for part, flops in parts.items():
-    print(f"{{part:7}} {{flops:>22,}} {{flops / total:7.1%}}")
-print("attention = FFN at n =", cost.crossover(config))
-print("its n² products alone at n =", cost.crossover(config, projections=False))
-""",
-)
-lesson.interview([
-    ("At what length does attention cost more than the FFN?",
-     "For a plain block a layer costs 8nd² for the projections, 4n²d for the n² products and 16nd² for the FFN. With "
-     "the projections counted they meet at n = 2d, by the n² products alone at n = 4d: thousands of tokens for real "
-     "models, so “attention is the bottleneck because it is quadratic” is wrong for short texts."),
-    ("Why do people say 2N FLOPs a token for a forward pass, and 6N for training?",
-     "Each weight is used in one multiply-accumulate a token: 2 FLOPs. The backward pass needs two such products, one "
-     "for the inputs' gradient and one for the weights': 4 more. It leaves out scores and z, so it holds while n is "
-     "small beside d, and N should leave out embeddings that are only looked up."),
-    ("What do grouped-query attention and the causal mask save?",
-     "Grouped heads make W_K and W_V and the KV cache smaller by h / h_kv; every query head still scores every key, so "
-     "the n² products cost the same. The mask makes half of the scores useless, and saves their FLOPs only where a "
-     "kernel skips the blocks above the diagonal."),
-])  # fmt: skip
-lesson.sources([
-    "Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), table 1: complexity per layer",
-    "Kaplan et al. 2020, [Scaling laws](https://arxiv.org/abs/2001.08361), §2.1: 2N FLOPs a token",
-    "Hoffmann et al. 2022, [Chinchilla](https://arxiv.org/abs/2203.15556), appendix F: the same sum, part by part",
-    "Ainslie et al. 2023, [GQA](https://arxiv.org/abs/2305.13245)",
-    "Dao et al. 2022, [FlashAttention](https://arxiv.org/abs/2205.14135): why FLOPs are not time",
-    "`torch.utils.flop_counter`, whose formulas count here",
-])  # fmt: skip
-lesson.downloads(
-    figure=lambda: pictures.areas(
-        costs, lesson.palette, logits=logits, chosen=n, markers=markers, title=f"Where the FLOPs of {title} go"
-    ),
-    table=lambda: pictures.table(costs),
-    config={"model": arch, "n": n, "logits": logits, "config": config.to_dict()},
-)
-
-with check:
+with more:
+    lesson.interview(INTERVIEW)
+    lesson.sources(SOURCES)
+with check:  # last: a text that cannot be read takes nothing else with it
     st.markdown("## Does torch agree?")
     text = lesson.text(DEFAULT_TEXT, EXAMPLES)
     reading = lesson.read(text, record=("layers.0.attention.K",))

@@ -1,6 +1,9 @@
 """Where the FLOPs go, in a real browser: n is dragged, stepped and shared; the arithmetic under the pointer is true."""
 
+import csv
+import json
 import re
+from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import pytest
@@ -127,6 +130,25 @@ def test_per_token_the_bar_grows_with_n(open_page):
     page.keyboard.press("End")
     tokens = {n: sum(f for part, f in cost.flops(SMOLLM2, n).items() if part != "logits") / n for n in (128, 32_768)}
     assert height() / short == pytest.approx(tokens[32_768] / tokens[128], rel=1e-3)
+
+
+def test_what_is_downloaded_is_what_is_shown(open_page):
+    page = open_page("flops?n=2048")
+    page.locator(".st-key-logits label").first.click()
+    settle(page)
+    page.get_by_test_id("stPopoverButton").click()
+    with page.expect_download() as setting:
+        page.get_by_role("button", name="Setting, JSON").click()
+    shown = json.loads(Path(setting.value.path()).read_text("utf-8"))
+    assert (shown["n"], shown["logits"], shown["model"]) == (2048, True, "SmolLM2-135M")
+    with page.expect_download() as picture:
+        page.get_by_role("button", name="Picture, SVG").click()
+    assert "logits, W_U" in Path(picture.value.path()).read_text("utf-8")
+    with page.expect_download() as data:
+        page.get_by_role("button", name="Data, CSV").click()
+    rows = list(csv.DictReader(Path(data.value.path()).read_text("utf-8").splitlines()))
+    row = next(row for row in rows if row["n"] == "2048")
+    assert {part: int(row[part]) for part in cost.flops(SMOLLM2, 2048)} == cost.flops(SMOLLM2, 2048)
 
 
 def test_a_thumb_can_drag_it(open_page):
