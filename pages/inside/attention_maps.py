@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 import torch
 
@@ -222,7 +221,7 @@ def numbers(pin: str, A: torch.Tensor, Q: torch.Tensor, K: torch.Tensor, V: torc
         return r"\text{Click a cell of the map, and its numbers stand here.}"
     i, j = map(int, pin.split("-"))
     factor = score_functions.scale(config)
-    S, product = float(analysis.score_terms(Q[i], K[j], factor).sum()), float(Q[i] @ K[j])
+    product, S = (float(analysis.score_terms(Q[i], K[j], by).sum()) for by in (1.0, factor))
     weight, norm = float(A[i, j]), float(V[j].norm())
     root = rf"\sqrt{{{config.d_head}}}" if config.score == "scaled_dot" else "1"
     return (
@@ -332,6 +331,6 @@ def picture() -> None:
 
 picture()
 lesson.downloads(
-    table=lambda: pd.DataFrame(charts.table(analysis.PATTERNS, found["scores"], found["labels"])),
+    table=charts.table(analysis.PATTERNS, found["scores"], found["labels"]),
     config={"model": reading.model, "text": reading.text, "ids": list(reading.ids), **config.to_dict()},
 )

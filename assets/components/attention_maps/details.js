@@ -10,7 +10,7 @@ const details = (app, root) => {
   };
   const head = make("div", "am-token");
   const reads = list("reads"), readers = list("readers");
-  const why = make("section", "am-why"), whyTitle = make("h4"), sums = make("div", "am-sums");
+  const why = make("section", "am-why"), whyTitle = make("h2"), sums = make("div", "am-sums");
   const bars = gf.canvas(why, { label: "", draw: drawBars });
   const tip = gf.tooltip(bars.wrap), note = make("p", "am-note");
   why.prepend(whyTitle, sums);
@@ -20,7 +20,7 @@ const details = (app, root) => {
   let ranked = [], marked = -1;
 
   function list(kind) {
-    const section = make("section", "am-list"), title = make("h4"), rows = make("div");
+    const section = make("section", "am-list"), title = make("h2"), rows = make("div");
     section.dataset.list = kind;
     section.append(title, rows);
     return { section, title, rows };

@@ -313,6 +313,8 @@ export default (component) => gf.mount(component, (root, first) => {
     place = drawn().layout(app, width);
     if (picture.canvas.clientHeight !== place.height) { picture.canvas.style.height = `${place.height}px`; return; }
     drawn().paint(surface(ctx, app.mono), app, place);
+    const { x, y, cell, top, step, x1, x2 } = place;   // where things are, for whoever drives this page by script
+    picture.canvas.dataset.place = JSON.stringify({ x, y, cell, top, step, x1, x2 });
   }
 
   // ---- pointing, clicking, keys -------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ const matrix = (() => {
     }
     if (view.scope === "average") return [title, average(app, layer, i, k)];
     const s = score(app, q, k), lines = [title];
-    if (s) lines.push({ text: sumOf(s, q, k, data), colour: c.scores }, { text: softmaxOf(s, q, k), colour: c.attention });
+    if (s) lines.push({ text: sumOf(s, q, k, data), colour: c.attention }, { text: softmaxOf(s, q, k), colour: c.attention });
     if (view.measure === "values") {
       const norm = layer.arrays.norms[view.head * n + k], A = inside(layer.arrays.A, view.head)[i];
       lines.push({ text: `A · ‖v[${k}]‖ = ${gf.number(A)} · ${gf.number(norm)} = ${gf.number(A * norm)}`, colour: c.value });

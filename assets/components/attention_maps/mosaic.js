@@ -73,6 +73,7 @@ const mosaic = (app, root) => {
     layout = arrange(width, app.narrow ? 330 : app.tall);
     if (canvas.clientHeight !== layout.height) { canvas.style.height = `${layout.height}px`; return; }
     const { tile } = layout, inner = tile - GAP;
+    canvas.dataset.place = JSON.stringify({ tile, first: layout.place(0, 0), own: layout.place(view.layer, view.head) });
     ctx.imageSmoothingEnabled = true;
     ctx.imageSmoothingQuality = "high";
     for (let l = 0; l < layers; l++) {
