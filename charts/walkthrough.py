@@ -59,7 +59,7 @@ def steps(config) -> list[str]:
     inside = []
     for part in parts(config):
         if part["kind"] == "map":
-            inside += ["attention.scores", *(["mask"] if config.kind == "decoder" else []), "attention.A"]
+            inside += ["attention.scores", *(["mask"] if _masked(config) else []), "attention.A"]
         elif part["kind"] != "mix":  # z is what the mixing gives
             inside.append(part["id"])
     end = ["logits", "probabilities"] if config.head == "lm" else ["vectors"]
@@ -83,11 +83,13 @@ def stages(config, n: int, code: Mapping[str, Code]) -> dict[str, dict]:
         "name": "ids", "symbol": r"\text{ids}", "role": "output", "axes": [["token", n]], "formula": "",
         "meaning": "the text cut into pieces of the vocabulary; the model sees their numbers, never the letters",
     }
-    if config.kind == "decoder":
+    if _masked(config):
+        causal = config.kind == "decoder" and config.attention == "full"
+        whom = "itself and what stands before it" if causal else "what the pattern leaves it"
         found["mask"] = {
             "name": "mask", "symbol": r"\text{mask}", "role": "attention", "axes": [["query", n], ["key", n]],
-            "formula": r"\text{mask}_{ij} = 0 \text{ for } j \le i, \; -\infty \text{ for } j > i",
-            "meaning": "a token may read itself and what stands before it; −∞ before the softmax is a weight of 0 after",
+            "formula": r"\text{mask}_{ij} = 0 \text{ for } j \le i, \; -\infty \text{ for } j > i" if causal else "",
+            "meaning": f"a token may read {whom}; −∞ before the softmax is a weight of 0 after",
         }
     if config.head == "lm":
         found["probabilities"] = {
@@ -163,6 +165,10 @@ def _sized(name: str, array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32 if printed else np.float16)
 
 
+def _masked(config) -> bool:
+    return config.kind == "decoder" or config.attention != "full"
+
+
 def _width(name: str, config) -> int:
     sizes = {"model": config.d_model, "ff": config.d_ff, "d_head": config.d_head, "key": 1}
     return sizes[names.GLOSSARY[f"layers.*.{name}"].axes[-1]]
@@ -186,6 +192,4 @@ def _formula(stage: str, config) -> str:
     if config.norm_place == "post" and stage in ("resid_mid", "resid_post"):
         sum_ = r"x' = \operatorname{norm}(x + \Delta x_{\text{att}})"
         return sum_ if stage == "resid_mid" else r"x'' = \operatorname{norm}(x' + \Delta x_{\text{ffn}})"
-    if config.norm_place == "post" and stage == "attention.Q":
-        return ""
     return ""

@@ -12,10 +12,11 @@ from torch import Tensor
 from transformer import masks, names
 from transformer.config import Config
 
-# What `overview` needs of a run. The last pattern is every tensor outside the layers, whichever of them a model has.
+# What `overview` needs of a run, in patterns that match something in every model: the first is resid_mid and the norms
+# where there are any, the last every tensor outside the layers.
 RECORD = (
-    "*.norm_?", "*.attention.[QKVAz]", "*.attention.scores", "*.attention.out", "*.resid_mid", "*.resid_post",
-    "*.ffn.post", "*.ffn.out", "?[!a]*",
+    "*.[nr]*_[12m]*", "*.resid_post", "*.attention.[QKVAz]", "*.attention.scores", "*.attention.out", "*.ffn.post",
+    "*.ffn.out", "?[!a]*",
 )  # fmt: skip
 CELLS = {"model": 24, "ff": 32, "d_head": 16}  # how many cells a vector along this axis is pooled to
 WRITES = ("attention.out", "ffn.out")

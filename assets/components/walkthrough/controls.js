@@ -45,8 +45,8 @@ class Controls {
     this.scores.setAttribute("aria-pressed", String(view.map === "scores"));
     this.weights.setAttribute("aria-pressed", String(view.map === "weights"));
     this.grow.setAttribute("aria-pressed", String(view.big));
-    this.odds.hidden = trace.encoder;
-    if (trace.encoder) return;
+    this.odds.hidden = trace.headless;
+    if (trace.headless) return;
     Object.assign(this.odds.style, { left: `${L.end.x - L.chips}px`, top: `${L.bottom + 22}px`, width: `${L.end.w}px` });
     const T = trace.temperatures[view.temperature], [, piece] = trace.candidates[view.token][view.pick], last = view.token === trace.n - 1;
     this.slider.max = trace.temperatures.length - 1;

@@ -49,7 +49,7 @@ class Walkthrough {
     } else this.start(trace.view);
     const first = this.told === undefined;
     this.main.canvas.setAttribute("aria-label", `${trace.title} reading ${trace.n} tokens: `
-      + (trace.encoder ? "embeddings, layers, vectors" : "embeddings, layers, odds of the next token")
+      + (trace.headless ? "embeddings, layers, vectors" : "embeddings, layers, odds of the next token")
       + ". Left and right: layers. Up and down: tokens. H: heads. Space: play. Enter: enlarge the head. Shift and arrows: the key that is read. Escape: back.");
     this.steps = tourSteps(trace, this.home);
     this.fit();

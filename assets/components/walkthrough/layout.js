@@ -19,7 +19,7 @@ function widths(trace, view, chips, space, compact) {
   const L = trace.n_layers, open = view.layer !== null, big = open && view.big;
   const roomy = Math.max(0, space);
   const { gap, fan } = spaces(compact), small = compact && !open;
-  const ends = trace.encoder ? [96, 220] : small ? [108, 150] : [146, 270];
+  const ends = trace.headless ? [96, 220] : small ? [108, 150] : [146, 270];
   const slab = open ? [L > 16 ? (big ? 3 : 4) : 10, clamp(300 / L, 7, 42)] : [clamp(108 / L, 2.5, 16), clamp(820 / L, 10, 120)];
   const embed = big ? [18, 40] : open ? [28, 60] : [small ? 18 : 30, 70], norm = big ? [12, 24] : open ? [26, 44] : [small ? 10 : 20, 50];
   const inner = !open ? [] : trace.parts.map((part) => {
@@ -109,7 +109,7 @@ function hits(trace, L) {
     for (const thumb of o.thumbs) add("thumb", { ...thumb, x: thumb.x - 2, w: thumb.w + 4, h: thumb.h + 16 }, { layer: o.layer });
   }
   add("strip", { ...L.final, ...body }, { stage: "final_norm", where: "end", name: "final_norm" });
-  if (trace.encoder) add("strip", { ...L.end, ...body }, { stage: "vectors", where: "end", name: "vectors" });
+  if (trace.headless) add("strip", { ...L.end, ...body }, { stage: "vectors", where: "end", name: "vectors" });
   else {
     add("odds", { ...L.end, ...body }, { stage: "probabilities" });
     add("title", { x: L.end.x, w: L.end.w, y: 0, h: L.top }, { stage: "probabilities" });

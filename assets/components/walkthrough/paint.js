@@ -70,7 +70,7 @@ class Painter {
 
   main(pen, L, s) {
     const { c, trace } = this;
-    pen.rect(0, L.rowTop(s.view.token) + 1, (trace.encoder ? L.width : L.end.x - L.fan) + 1, L.rowH - 2, { fill: this.faded("muted", 0.09) });
+    pen.rect(0, L.rowTop(s.view.token) + 1, (trace.headless ? L.width : L.end.x - L.fan) + 1, L.rowH - 2, { fill: this.faded("muted", 0.09) });
     this.titles(pen, L, s);
     for (const o of L.opens) this.card(pen, L, o);
     for (const slab of L.slabs) this.slab(pen, L, s, slab);
@@ -78,7 +78,7 @@ class Painter {
     this.strips(pen, L, "embed", this.trace.end("embed"), L.embed, true);
     for (const o of L.opens) this.open(pen, L, s, o);
     if (L.final.w) this.strips(pen, L, "final_norm", this.trace.end("final_norm"), L.final, true);
-    if (this.trace.encoder) this.strips(pen, L, "vectors", this.trace.end("vectors"), L.end, true);
+    if (this.trace.headless) this.strips(pen, L, "vectors", this.trace.end("vectors"), L.end, true);
     else this.odds(pen, L, s);
     if (s.hover?.type === "strip") {
       const { hover: { box, row, where } } = s, y = where === "layer" ? L.stripY(row) : L.mid(row) - L.stripH / 2;
@@ -128,7 +128,7 @@ class Painter {
       this.title(pen, centre(run), 18, run.w > 8 * long.length ? long : run.w > 7.5 * label.length - 8 ? label : "");
       this.ticks(pen, L, run);
     }
-    if (trace.encoder) {
+    if (trace.headless) {
       this.title(pen, centre(L.end), 18, "vectors");
       this.symbol(pen, L.end, "vectors", L);
     }

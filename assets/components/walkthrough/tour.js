@@ -15,7 +15,7 @@ function tourSteps(trace, home) {
     { title: "One head", view: at,
       text: `Layer ${layer}, head ${head}. Every row asks with its query Q; every token answers with its key K. Here ${row} reads ${trace.quoted(top)} with weight ${weight.toFixed(2)}, and the values V of what was read flow into z.`,
       boxes: parts(["attention.Q", "attention.K", "attention.A", "attention.V", "mix", "attention.z"]) },
-    trace.encoder
+    trace.unmasked
       ? { title: "No mask", view: { ...at, map: "scores" }, text: "This model is an encoder: every token reads the whole text, before it and after it, so both triangles of the map are filled. A decoder would hatch the upper one out.", boxes: parts(["attention.A"]) }
       : { title: "The mask", view: { ...at, map: "scores" },
         text: "These are the scores before the softmax. The hatched half is the future: it gets −∞, which the softmax turns into a weight of exactly 0. What is left of each row becomes weights that sum to 1.",
@@ -26,7 +26,7 @@ function tourSteps(trace, home) {
     { title: "The stream", view: { ...at, layer: null },
       text: `All ${trace.n_layers} layers at once. Each only adds to the stream: attention’s write upward, the FFN’s downward; tall bars are long vectors. The largest of all is ${big.name} in layer ${big.layer}, into ${trace.quoted(big.row)}: length ${num(big.length)}.`,
       boxes: (L) => [{ x: L.stackX - 4, y: 0, w: L.stackEnd - L.stackX + 8, h: L.height }] },
-    trace.encoder
+    trace.headless
       ? { title: "The vectors", view: { ...at, layer: null }, text: `An encoder ends here: each token has become a vector of ${trace.d_model} numbers that knows its context. Their mean is the sentence’s vector. There is no next token to choose.`, boxes: (L) => [{ x: L.end.x - 6, y: 0, w: L.end.w + 12, h: L.height }] }
       : { title: "The choice", view: { ...at, layer: null }, temperature: true, odds: true,
         text: `The last row’s vector is compared with all ${spaced(trace.vocab_size)} entries of the vocabulary. ‘${trace.candidates[last][0][1].trim()}’ gets ${percent(trace.probabilities(nearest(trace.temperatures, 1), last)[0])}. Drag the temperature: low sharpens, high flattens, the order never changes.`,

@@ -10,7 +10,8 @@ class Trace {
     Object.assign(this, message);
     message.layers.forEach((l, k) => { this.held.set(l, { arrays: message.arrays, k }); });
     this.n = this.tokens.length;
-    this.encoder = this.kind === "encoder";
+    this.headless = !this.arrays["odds.logits"];   // an encoder: it ends in vectors
+    this.unmasked = this.arrays.mask.every((may) => may);
     const writes = [...this.arrays["length.attention.out"], ...this.arrays["length.ffn.out"]].sort((a, b) => a - b);
     const usual = writes[Math.floor(0.975 * (writes.length - 1))];
     this.most = writes.at(-1);

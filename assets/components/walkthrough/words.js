@@ -73,7 +73,7 @@ function barWords(trace, view, rank) {
 function tokenWords(trace, row) {
   const [id, piece] = trace.tokens[row];
   const lines = [{ text: `‘${gf.chipText(piece)}’  ·  token ${row} of 0–${trace.n - 1}`, strong: true }, `id ${id} of ${trace.vocab_size} in the vocabulary`];
-  if (!trace.encoder && !/[⁄<]/.test(piece)) {
+  if (trace.kind === "decoder" && !/[⁄<]/.test(piece)) {
     const bytes = [...new TextEncoder().encode(piece)].map((b) => b.toString(16).toUpperCase().padStart(2, "0"));
     lines.push(`bytes ${bytes.slice(0, 12).join(" ")}${bytes.length > 12 ? " …" : ""}`);
   }
@@ -110,6 +110,6 @@ function spoken(trace, view) {
       said.push(`Head ${view.head} reads ${reads.join(", ")}.`);
     }
   }
-  if (!trace.encoder) said.push(`Most likely next: ‘${trace.candidates[view.token][0][1].trim()}’, ${percent(trace.probabilities(view.temperature, view.token)[0])}.`);
+  if (!trace.headless) said.push(`Most likely next: ‘${trace.candidates[view.token][0][1].trim()}’, ${percent(trace.probabilities(view.temperature, view.token)[0])}.`);
   return said.join(" ");
 }
