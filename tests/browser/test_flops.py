@@ -136,7 +136,7 @@ def test_what_is_downloaded_is_what_is_shown(open_page):
     page = open_page("flops?n=2048")
     page.locator(".st-key-logits label").first.click()
     settle(page)
-    page.get_by_test_id("stPopoverButton").click()
+    page.get_by_test_id("stPopoverButton").press("Enter")
     with page.expect_download() as setting:
         page.get_by_role("button", name="Setting, JSON").click()
     shown = json.loads(Path(setting.value.path()).read_text("utf-8"))
