@@ -27,11 +27,14 @@ export default (component) => gf.mount(component, (root) => {
     }
   };
   let queued = 0;
-  const watcher = new MutationObserver(() => {
+  const soon = () => {
     cancelAnimationFrame(queued);
     queued = requestAnimationFrame(reach);
-  });
+  };
+  const watcher = new MutationObserver(soon);
   watcher.observe(document.querySelector("[data-testid=stMain]"), { childList: true, subtree: true });
+  window.addEventListener("resize", soon);
+  document.fonts.addEventListener("loadingdone", soon);   // a formula gets its width with its font
   let reported = null;
   let tries = 0;
   return {
@@ -42,7 +45,11 @@ export default (component) => gf.mount(component, (root) => {
       if (theme !== data.theme && theme !== reported) setStateValue("theme", theme);
       reported = theme === data.theme ? null : theme;
     },
-    destroy() { watcher.disconnect(); },
+    destroy() {
+      watcher.disconnect();
+      window.removeEventListener("resize", soon);
+      document.fonts.removeEventListener("loadingdone", soon);
+    },
   };
 });
 
