@@ -1,0 +1,51 @@
+"""What the README says is so."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from transformer.pretrained.archives import ARCHIVES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_notebook_snippets_run(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        space: dict = {}
+        exec(block, space)
+        assert space["A"].shape[1:] == (4, len(space["ids"]), len(space["ids"]))
+        assert not space["silenced"].output.equal(space["run"].output)
+    assert capsys.readouterr().out
+
+
+def test_every_file_it_shows_or_links_is_there():
+    named = re.findall(r"\]\(([^)#:]+)\)|(?:src|srcset)=\"([^\"]+)\"", README)
+    paths = [path for pair in named for path in pair if path]
+    assert paths and [path for path in paths if not (ROOT / path).exists()] == []
+    for path in re.findall(r"^\| `([\w./]+)` \|", README, flags=re.MULTILINE):
+        assert "/" not in path and path != "app.py" or (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("archive", ARCHIVES.values(), ids=lambda archive: archive.name)
+def test_it_credits_everything_that_can_be_fetched(archive):
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{archive.name}` |"))
+    assert archive.licence in row and archive.credit in row and f"{round(archive.size / 1e6)} MB" in row
+
+
+def test_it_names_every_environment_variable_of_ours():
+    used = {name for layer in ("transformer", "pages", "charts") for file in (ROOT / layer).rglob("*.py")
+            for name in re.findall(r"GLASSFORMER_[A-Z_]+", file.read_text("utf-8"))}
+    assert used == set(re.findall(r"GLASSFORMER_[A-Z_]+", README))
+
+
+def test_its_two_commands_are_those_of_the_check():
+    check = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "    python -m pip install -r requirements-dev.txt && python -m pytest" in README
+    assert "python -m pip install -r requirements-dev.txt && python -m pytest" in check
+    assert "    python -m pip install -r requirements.txt && streamlit run app.py" in README
+    assert os.path.exists(ROOT / "requirements.txt") and os.path.exists(ROOT / "requirements-dev.txt")
