@@ -22,25 +22,25 @@ def probabilities(
     (Nguyen et al. 2024, arXiv:2407.01082). The filters apply in that order, after the temperature; the most probable
     entry always stays; of equal entries the one with the lower index ranks first.
 
-    logits [..., vocab] -> [..., vocab], rows sum to 1, float32 (computed in float64, so that where a cut falls does not
-    hang on rounding).
+    logits [..., vocab] -> [..., vocab], rows sum to 1; in float64 (but on mps, which has none), so that neither where a cut
+    falls nor what a die hits hangs on rounding.
     Raises ValueError for a temperature below 0, top_k below 1, top_p outside (0, 1] or min_p outside [0, 1].
     """
     check(temperature, top_k, top_p, min_p)
     p = tempered(logits, temperature)
     if top_k is None and top_p is None and min_p is None:
-        return p.float()
+        return p
     ranked, order = p.sort(dim=-1, descending=True, stable=True)
     kept = cuts(ranked, top_k, top_p, min_p).kept  # [...]
     ranks = torch.arange(p.shape[-1], device=p.device)
     ranked = ranked.where(ranks < kept[..., None], 0.0)
     ranked = ranked / ranked.sum(-1, keepdim=True)
-    return torch.empty_like(p).scatter(-1, order, ranked).float()
+    return torch.empty_like(p).scatter(-1, order, ranked)
 
 
 def tempered(logits: Tensor, temperature: float) -> Tensor:
-    """softmax(ℓ / T), nothing cut.   logits [..., vocab] -> [..., vocab], float64."""
-    logits = logits.double()
+    """softmax(ℓ / T), nothing cut.   logits [..., vocab] -> [..., vocab], float64 (on mps float32)."""
+    logits = _wide(logits)
     if temperature == 0:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
     # Shifting by the largest first keeps ℓ / T finite for tiny temperatures.
@@ -104,7 +104,7 @@ def dice(seed: int, n: int) -> Tensor:
 
 def draw(p: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """One index a row, each with its probability: a CPU generator rolls u, ``pick`` finds it.   p [..., vocab] -> [...]."""
-    return pick(p, torch.rand(p.shape[:-1], generator=generator, dtype=torch.float64).to(p.device))
+    return pick(p, torch.rand(p.shape[:-1], generator=generator, dtype=torch.float64))
 
 
 def pick(p: Tensor, u: Tensor | float) -> Tensor:
@@ -112,12 +112,16 @@ def pick(p: Tensor, u: Tensor | float) -> Tensor:
 
     p [..., vocab] (rows need not sum to exactly 1), u [...] -> [...]. An entry of probability 0 is never picked.
     """
-    ranked, order = p.double().sort(dim=-1, descending=True, stable=True)
+    ranked, order = _wide(p).sort(dim=-1, descending=True, stable=True)
     ends = ranked.cumsum(-1)  # where each entry's piece of the ruler ends
-    u = torch.as_tensor(u, dtype=torch.float64, device=p.device) * ends[..., -1]
+    u = torch.as_tensor(u, dtype=ends.dtype, device=ends.device) * ends[..., -1]
     rank = torch.searchsorted(ends, u[..., None], right=True)
     last = (ranked > 0).sum(-1, keepdim=True) - 1  # u just under 1 may round up to the very end
     return order.gather(-1, rank.minimum(last)).squeeze(-1)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.device.type == "mps" else x.double()
 
 
 def check(temperature: float, top_k: int | None, top_p: float | None, min_p: float | None) -> None:

@@ -44,7 +44,7 @@ def test_same_probabilities_as_huggingface(seed, temperature, top_k, top_p, min_
     logits = logits_of(seed)
     ours = sampling.probabilities(logits, temperature, top_k, top_p, min_p)
     theirs = huggingface(logits, temperature, None if top_k is None else min(top_k, 500), top_p, min_p)
-    torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-15)
 
 
 def test_each_filter_alone_keeps_what_its_definition_says():
