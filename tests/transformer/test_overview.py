@@ -46,7 +46,7 @@ def test_it_is_the_trace(config, n, seed):
     if config.head == "lm":
         rows = trace["logits"][0]
         for t, T in enumerate(TEMPERATURES):
-            p = sampling.probabilities(rows, T).gather(-1, found["odds.ids"])
+            p = sampling.probabilities(rows, T).float().gather(-1, found["odds.ids"])
             torch.testing.assert_close(found["odds.probabilities"][t], p, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(found["odds.logits"], rows.gather(-1, found["odds.ids"]), rtol=0, atol=0)
 
