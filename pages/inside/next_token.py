@@ -54,7 +54,7 @@ if not live:
     state = writing.State((), state.settings, state.seed)
 prompt = reading.ids
 ids = state.ids[: state.at]
-logits = writer.logits(prompt, ids) if live else torch.from_numpy(reading["logits"][0, -1])
+logits = writer.logits(prompt, ids) if live else torch.tensor(reading["logits"][0, -1])
 order = next_token.by_rank(logits.numpy())
 named = order[: next_token.NAMED].tolist()
 names = [writer.piece(i) for i in named] if live else models.vocabulary(reading, named)
@@ -170,9 +170,9 @@ written = {list(ids)}                                     # what stands behind t
 logits = PrefixCache(model).logits(prompt, written)      # [{vocab}]
 q = sampling.probabilities(logits, {", ".join(f"{name}={value!r}" for name, value in settings.items())})
 for i in q.argsort(descending=True)[:5].tolist():
-    print(tokenizer.pieces([i])[0], round(q[i].item(), 4))
+    print(repr(tokenizer.pieces([i])[0]), round(q[i].item(), 4))
 u = sampling.dice(seed={state.seed}, n={state.at + 1})[{state.at}]           # this step's roll
-print("drawn:", tokenizer.pieces([int(sampling.pick(q, u))])[0])
+print("drawn:", repr(tokenizer.pieces([int(sampling.pick(q, u))])[0]))
 """
 lesson.code([sampling.probabilities, sampling.tempered, sampling.cuts, sampling.pick, PrefixCache, generate], snippet)
 

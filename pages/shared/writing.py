@@ -175,7 +175,7 @@ def to_url(state: State) -> None:
 
 def parse_written(raw: str) -> tuple[tuple[int, bool], ...]:
     """"12.7f.3" -> ((12, False), (7, True), (3, False)): f marks what the learner chose. ValueError on anything else."""
-    if not re.fullmatch(r"\d{1,7}f?(\.\d{1,7}f?)*", raw) or raw.count(".") >= MOST:
+    if not re.fullmatch(r"[0-9]{1,7}f?(\.[0-9]{1,7}f?)*", raw) or raw.count(".") >= MOST:
         raise ValueError("not a list of tokens")
     return tuple((int(part.rstrip("f")), part.endswith("f")) for part in raw.split("."))
 

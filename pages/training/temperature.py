@@ -37,7 +37,7 @@ if st.session_state.setdefault("_temperature_text", reading.text) != reading.tex
 position = url.url_state("position", last, int, lambda i: 0 <= i <= last)
 T = url.url_state("temperature", DEFAULT, float, lambda T: 0.05 <= T <= 100)
 
-logits = torch.from_numpy(reading["logits"][0, position])  # [vocab]
+logits = torch.tensor(reading["logits"][0, position])  # [vocab]
 order = by_rank(logits.numpy())
 
 
