@@ -82,7 +82,7 @@ class Lesson:
             return st.query_params.get(key, default)
         own = st.session_state.get(OWN_TEXT)
         if own is not None and key not in st.session_state and key not in st.query_params:
-            st.session_state[key] = own  # a sentence follows its learner from page to page
+            st.session_state[key] = st.query_params[key] = own  # a sentence follows its learner from page to page
         with st.container(key="gf-text"):
             typed = st.text_input("Your text", default, key=key, bind="query-params", placeholder="Type a sentence",
                                   icon=":material/edit:")

@@ -12,6 +12,7 @@ from typing import TypeVar
 import streamlit as st
 
 T = TypeVar("T")
+FOLLOWS = {"model"}          # controls that every page shows
 RESERVED = {"embed", "embed_options", "hide"}
 _GIVEN = "_url_given"        # page -> the parameters it was opened with
 _KNOWN = "_url_known"        # parameters that some component of this page keeps
@@ -23,6 +24,11 @@ _SETTLED = "_url_settled"    # the query string right after the page corrected i
 def open_page(page: str) -> None:
     """Note what the page was opened with; the router calls it before the page runs."""
     if st.session_state.get("_url_page") != page:
+        # Streamlit hands a bound control's value on to the next page's control of the same key: "layer" here is not "layer"
+        # there, and each page has its telling default.
+        for key in set(st.session_state) - set(st.query_params) - FOLLOWS:
+            if not str(key).startswith("_") and "_url_page" in st.session_state:
+                del st.session_state[key]
         st.session_state["_url_page"] = page
         st.session_state[_GIVEN] = st.query_params.to_dict()
         st.session_state[_PROBLEMS] = None
