@@ -46,9 +46,18 @@ class Case:
 
 
 CASES = (
+    Case("A1", "layer", "component", ".st-key-walkthrough canvas[aria-label*=layers]"),
     Case("A2", "head", "component", ".st-key-maps canvas"),
+    Case("A3", "temperature", "component", ".st-key-next_token input[type=range]", picture=".st-key-next_token"),
+    Case("C3", "base of the rotation", "component", ".st-key-base input"),
+    Case("C3", "reach of the curves", "component", ".st-key-reach2 input", query="?view=Score+by+distance"),
+    Case("D4", "layer", "component", ".st-key-layer input"),
+    Case("F2", "temperature", "component", ".st-key-temperature_stage input[type=range]",
+         picture=".st-key-temperature_stage"),
+    Case("G1", "length of the text", "component", ".st-key-stack [tabindex=\"0\"]", picture=".st-key-stack"),
+    Case("G1", "with logits or without", "component", ".st-key-logits input", keys=(" ", " "), picture=".st-key-stack"),
     Case("G1", "n", "component", ".st-key-gf-picture [role=slider]"),
-    Case("G1", "with logits", "component", ".st-key-logits input", keys=(" ", " ")),
+    Case("G1", "with logits", "component", ".st-key-gf-picture button:last-child", keys=("Enter", "Enter")),
 )
 
 # The picture's fingerprint: every canvas scaled down and read, every SVG and every line of text by its markup.
@@ -107,7 +116,7 @@ def presses(page: Page, case: Case, count: int) -> list[float]:
         page.wait_for_function("window.took !== null", timeout=10_000)
         ms = page.evaluate("window.took")
         if ms < 0:
-            raise ValueError(f"{case.row}: pressing {case.keys[i % 2]} on {case.focus} changed no picture within 5 s.")
+            raise ValueError(f"{case.row}: pressing {case.keys[i % 2]!r} on {case.focus} changed no picture within 5 s.")
         if i >= 0:
             took.append(ms)
         page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")

@@ -60,28 +60,29 @@ def stack_data(
     chosen: int,
     layers: int,
     heads: int,
-    logits: bool,
+    show: str = "shares",
+    logits: bool = False,
     markers: Sequence[Marker] = (),
     context: int | None = None,
     context_label: str = "",
-    per_token: bool = False,
 ) -> bytes:
     """One message for the component, at every length of LENGTHS.
 
     costs [n]: FLOPs by part. products [n][product]: (part, rows, inner, columns, times), the matrix products they are
-    the sum of, for the arithmetic under the pointer. chosen: the n to start with. context: how long a text the model
-    was made for, or None. ValueError when costs or products are not one for each length.
+    the sum of, for the arithmetic under the pointer. chosen, show ("shares" or "per token") and logits: the view to start
+    with. context: how long a text the model was made for, or None. ValueError when costs or products are not one for
+    each length.
     """
     if not len(costs) == len(products) == len(LENGTHS):
         raise ValueError(f"costs and products need one entry for each of the {len(LENGTHS)} lengths.")
-    shown = [part for part in PARTS if logits or part.key != "logits"]
+    there = [part for part in PARTS if costs[0][part.key]]
     first = products[0]
     header = {
-        "n": LENGTHS, "chosen": chosen, "per_token": per_token, "context": context, "context_label": context_label,
-        "attention": ATTENTION,
+        "n": LENGTHS, "chosen": chosen, "show": show, "logits": logits, "context": context,
+        "context_label": context_label, "attention": ATTENTION,
         "parts": [
             {"key": p.key, "label": p.label, "short": p.short, "role": p.role, "flops": [cost[p.key] for cost in costs]}
-            for p in shown
+            for p in there
         ],
         "product_parts": [product[0] for product in first],
         "often": [_often(product[0], product[4], layers, heads) for product in first],

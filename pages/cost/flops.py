@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 import torch
@@ -23,7 +25,7 @@ MODELS = {  # as the learner and the link call it -> as transformer.PRESETS does
     "Llama 3 8B": "llama-3-8b", "Llama 3 70B": "llama-3-70b", "Llama 3.2 1B": "llama-3.2-1b",
     "Mistral 7B": "mistral-7b", "Qwen2 0.5B": "qwen2-0.5b", "Qwen2 1.5B": "qwen2-1.5b", "Qwen2 7B": "qwen2-7b",
 }  # fmt: skip
-DEFAULT_N = 1536  # where SmolLM2's attention costs exactly what its FFN costs
+VIEW = {"n": 1536, "show": "shares", "logits": False}  # at 1 536 SmolLM2's attention costs exactly what its FFN does
 BLOCK = Config(d_model=512, n_heads=8, n_layers=1)  # the table's: plain heads, d_ff = 4d
 TABLE = tuple(2**k for k in range(7, 16))
 DEFAULT_TEXT = "The animal didn't cross the street because it was too tired"
@@ -105,9 +107,16 @@ def draw_block() -> None:
     })  # fmt: skip
 
 
-def moved() -> None:
-    """The learner dragged n."""
-    url.set_url_state("n", st.session_state["stack"]["n"], DEFAULT_N)
+def keep(part: str) -> None:
+    """The learner changed a part of the view in the component: into the link with it."""
+    url.set_url_state(part, st.session_state["stack"][part], VIEW[part])
+
+
+def flag(text: str) -> bool:
+    """``True`` or ``False`` as a link spells it."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false.")
+    return text.lower() == "true"
 
 
 def times_d(n: float, d: int) -> str:
@@ -226,14 +235,9 @@ def draw(code_place: DeltaGenerator) -> None:
     with controls:
         arch = st.selectbox("Whose cost", [*MODELS, OWN], key="arch", bind="query-params")
         config = own_config() if arch == OWN else PRESETS[MODELS[arch]]
-        per_token = st.segmented_control(
-            "Show", ["shares", "per token"], default="shares", key="show", bind="query-params", required=True,
-            help="Shares of the whole forward pass, or FLOPs divided by n.",
-        ) == "per token"  # fmt: skip
-        logits = st.toggle("With logits", key="logits", bind="query-params", disabled=config.head == "none",
-                           help="The last product, d × V for every token: 2ndV.") and config.head == "lm"  # fmt: skip
-
-    n = url.url_state("n", DEFAULT_N, int, lambda n: n in pictures.LENGTHS)
+    n = url.url_state("n", VIEW["n"], int, lambda n: n in pictures.LENGTHS)
+    show = url.url_state("show", VIEW["show"], str, lambda show: show in ("shares", "per token"))
+    logits = url.url_state("logits", VIEW["logits"], flag)
     title = "my own model" if arch == OWN else arch
     costs, products = costs_of(config)
     markers = markers_of(config)
@@ -242,11 +246,12 @@ def draw(code_place: DeltaGenerator) -> None:
         component.declare("flops")(
             key="stack",
             data=pictures.stack_data(
-                costs, products, chosen=n, layers=config.n_layers, heads=config.n_heads, logits=logits, markers=markers,
-                context=context, context_label=f"pale: beyond its {whole(config.max_len)} tokens", per_token=per_token,
+                costs, products, chosen=n, show=show, logits=logits, layers=config.n_layers, heads=config.n_heads,
+                markers=markers, context=context, context_label=f"pale: beyond its {whole(config.max_len)} tokens",
             ),
-            on_n_change=moved,
+            **{f"on_{part}_change": partial(keep, part) for part in VIEW},
         )  # fmt: skip
+    logits = logits and config.head == "lm"
     with controls:
         with_projections, alone = cost.crossover(config), cost.crossover(config, projections=False)
         st.markdown(

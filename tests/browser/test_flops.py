@@ -114,8 +114,25 @@ def test_the_arithmetic_under_the_pointer_is_that_of_the_library(open_page):
 
 
 def test_another_model_gives_another_picture(open_page):
-    page = open_page("flops?arch=Llama+2+7B&logits=true&n=8192")
+    page = open_page("flops?arch=Llama+2+7B&logits=True&n=8192")
     assert shares(page) == true_shares(PRESETS["llama-2-7b"], 8192, logits=True)
+
+
+def test_the_view_changes_at_once_and_follows_in_the_link(open_page):
+    page = open_page("flops")
+    button = page.get_by_role("button", name="with logits")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert shares(page) == true_shares(SMOLLM2, 1536, logits=True)
+    settle(page)
+    assert query(page)["logits"] == "True" and button.get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Show FLOPs per token").click()
+    settle(page)
+    assert query(page)["show"] == "per token"
+    again = open_page(page.url.split("/", 3)[3])
+    assert again.get_by_role("button", name="with logits").get_attribute("aria-pressed") == "true"
+    assert shares(again) == shares(page)
+    assert len([bar for bar in again.locator("[data-bar]").all()]) == 8
 
 
 def test_per_token_the_bar_grows_with_n(open_page):
@@ -134,7 +151,7 @@ def test_per_token_the_bar_grows_with_n(open_page):
 
 def test_what_is_downloaded_is_what_is_shown(open_page):
     page = open_page("flops?n=2048")
-    page.locator(".st-key-logits label").first.click()
+    page.get_by_role("button", name="with logits").click()
     settle(page)
     page.get_by_test_id("stPopoverButton").press("Enter")
     with page.expect_download() as setting:

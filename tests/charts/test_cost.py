@@ -17,7 +17,10 @@ MARKERS = [pictures.Marker(1536.0, "attention = FFN", "n = 1 536"), pictures.Mar
 
 
 def unpacked(**options):
-    data = pictures.stack_data(COSTS, PRODUCTS, chosen=1536, layers=30, heads=9, **({"logits": True} | options))
+    return unpack(pictures.stack_data(COSTS, PRODUCTS, chosen=1536, layers=30, heads=9, **options))
+
+
+def unpack(data):
     length = struct.unpack("<I", data[:4])[0]
     header = json.loads(data[4:4 + length])
     about = header["arrays"]["products"]
@@ -55,9 +58,17 @@ def test_it_says_in_words_how_often_a_product_is_done():
     assert header["often"][header["product_parts"].index("ffn")] == "twice (W₁ and W_g) in 30 layers"
 
 
-def test_without_logits_the_band_is_gone():
-    header, _ = unpacked(logits=False)
+def test_a_model_without_a_head_has_no_band_for_logits():
+    encoder = PRESETS["bert-base"]
+    costs = [cost.flops(encoder, n) for n in pictures.LENGTHS]
+    products = [[tuple(product) for product in cost.matmuls(encoder, n)] for n in pictures.LENGTHS]
+    header, _ = unpack(pictures.stack_data(costs, products, chosen=128, layers=12, heads=12, logits=True))
     assert "logits" not in [part["key"] for part in header["parts"]]
+
+
+def test_the_view_goes_with_it():
+    header, _ = unpacked(show="per token", logits=True)
+    assert (header["chosen"], header["show"], header["logits"]) == (1536, "per token", True)
 
 
 def test_attention_is_what_the_library_calls_attention():
@@ -68,7 +79,7 @@ def test_attention_is_what_the_library_calls_attention():
 
 def test_one_entry_for_each_length_or_a_sentence():
     with pytest.raises(ValueError, match="one entry for each of the 65 lengths"):
-        pictures.stack_data(COSTS[1:], PRODUCTS, chosen=1536, layers=30, heads=9, logits=True)
+        pictures.stack_data(COSTS[1:], PRODUCTS, chosen=1536, layers=30, heads=9)
 
 
 @pytest.mark.parametrize("logits", [True, False])
@@ -102,4 +113,4 @@ def test_the_largest_own_model_still_fits_the_message():
                   position="none")
     costs = [cost.flops(huge, n) for n in pictures.LENGTHS]
     products = [[tuple(product) for product in cost.matmuls(huge, n)] for n in pictures.LENGTHS]
-    assert pictures.stack_data(costs, products, chosen=128, layers=256, heads=256, logits=True)
+    assert pictures.stack_data(costs, products, chosen=128, layers=256, heads=256)

@@ -25,8 +25,8 @@ def drawn(page, i=0):
     return {part["key"]: part["flops"][i] for part in stack(page)["parts"]}
 
 
-def expected(config, n=128, logits=False):
-    return {part: flops for part, flops in cost.flops(config, n).items() if logits or part != "logits"}
+def expected(config, n=128):
+    return {part: flops for part, flops in cost.flops(config, n).items() if flops}
 
 
 def test_it_opens_on_smollm2_where_attention_meets_the_ffn(open_page):
@@ -49,12 +49,20 @@ def test_every_preset_can_be_chosen(open_page):
     assert sorted(shown) == sorted(sorted(expected(c, pictures.LENGTHS[40]).items()) for c in PRESETS.values())
 
 
-def test_logits_join_and_leave(open_page):
-    page = open_page(FILE)
-    page.toggle(key="logits").set_value(True).run()
-    assert drawn(page) == expected(PRESETS["smollm2-135m"], logits=True)
-    page.selectbox(key="arch").set_value("BERT base").run()
-    assert "logits" not in drawn(page) and page.toggle(key="logits").disabled
+def test_a_link_sets_the_view(open_page):
+    data = stack(open_page(FILE, show="per token", logits="True"))
+    assert (data["show"], data["logits"]) == ("per token", True)
+    page = open_page(FILE, show="upside down", logits="perhaps")
+    data = stack(page)
+    assert (data["show"], data["logits"]) == ("shares", False)
+    said = " ".join(warning.value for warning in page.warning)
+    assert len(page.warning) == 2 and "upside down" in said and "perhaps" in said
+
+
+def test_an_encoder_has_no_logits(open_page):
+    page = open_page(FILE, arch="BERT base", logits="True")
+    assert "logits" not in drawn(page)
+    assert not [latex for latex in page.latex if r"2nd\,V" in latex.value]
 
 
 def test_own_numbers_are_drawn_and_wrong_ones_keep_the_picture(open_page):
@@ -75,7 +83,7 @@ def test_the_tables_block_goes_into_the_picture(open_page):
     page = open_page(FILE)
     next(button for button in page.button if "Draw this block" in button.label).click().run()
     assert page.selectbox(key="arch").value == "My own numbers"
-    assert drawn(page) == expected(Config(d_model=512, n_heads=8, n_layers=1))
+    assert drawn(page) == expected(Config(d_model=512, n_heads=8, n_layers=1, vocab_size=32_000))
     assert [marker["n"] for marker in stack(page)["markers"]] == [1024, 2048]
 
 
@@ -126,14 +134,16 @@ def test_the_snippet_gives_the_pages_numbers(open_page, query):
         exec(snippet, space)
     data = stack(page)
     i = data["n"].index(data["chosen"])
-    assert space["parts"] == {part["key"]: part["flops"][i] for part in data["parts"]}
+    assert space["parts"] == {
+        part["key"]: part["flops"][i] for part in data["parts"] if data["logits"] or part["key"] != "logits"
+    }
     assert str(data["markers"][0]["n"]) in said.getvalue() and str(data["markers"][1]["n"]) in said.getvalue()
 
 
 def test_the_numbers_in_the_formula_are_those_of_the_bar(open_page):
     page = open_page(FILE, n="2048")
     page.toggle(key="numbers").set_value(True).run()
-    total = sum(expected(PRESETS["smollm2-135m"], 2048).values())
+    total = sum(flops for part, flops in cost.flops(PRESETS["smollm2-135m"], 2048).items() if part != "logits")
     assert any(f"{total:,}".replace(",", r"\,") in latex.value for latex in page.latex)
 
 

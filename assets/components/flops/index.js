@@ -1,6 +1,8 @@
 // Shares of the FLOPs against n, stacked; drag n, and the bar beside the areas takes the column of that n.
 // Data (charts/cost.py): n [..], parts [{key, label, short, role, flops: [..]}] from the ground up, products int32
-// [n, product, rows | inner | columns | times] with their parts and how often, markers, context, per_token, chosen.
+// [n, product, rows | inner | columns | times] with their parts and how often, markers, context; and the view that the
+// link asks for: chosen (n), show ("shares" or "per token"), logits. The learner changes the view here, at once; the
+// server hears of it afterwards, for the formula and the link.
 const SVG = "http://www.w3.org/2000/svg";
 const THIN = "\u202f";
 
@@ -18,7 +20,15 @@ class Stack {
     this.plot.setAttribute("aria-label", "Number of tokens n");
     this.svg = make("svg", { "aria-hidden": "true" });
     this.plot.append(this.svg);
-    root.append(this.head, this.plot);
+    this.buttons = {
+      shares: gf.button("shares", () => this.show("shares"), { label: "Show shares of all FLOPs", pressed: true }),
+      perToken: gf.button("per token", () => this.show("per token"), { label: "Show FLOPs per token", pressed: false }),
+      logits: gf.button("with logits", () => this.toggleLogits(), { pressed: false }),
+    };
+    const row = document.createElement("div");
+    row.className = "row";
+    row.append(...Object.values(this.buttons));
+    root.append(this.head, row, this.plot);
     this.tip = gf.tooltip(this.plot);
     this.hover = null;          // {i, part} under the pointer or reached by keys
     this.part = null;           // the part that ↑ and ↓ walk through
@@ -30,11 +40,37 @@ class Stack {
   update(component) {
     this.component = component;
     const data = gf.unpack(component.data);
-    // What the server says counts when it is new; otherwise the learner may have dragged on in the meantime.
-    if (!this.data || data.chosen !== this.data.chosen) this.i = data.n.indexOf(data.chosen);
+    // What the server says counts when it is new; otherwise the learner may have gone on in the meantime.
+    const old = this.data ?? {};
+    if (data.chosen !== old.chosen) this.i = data.n.indexOf(data.chosen);
+    if (data.show !== old.show) this.perToken = data.show === "per token";
+    if (data.logits !== old.logits) this.logits = data.logits;
     this.data = data;
-    this.totals = data.n.map((_, i) => data.parts.reduce((sum, part) => sum + part.flops[i], 0));
-    this.draw();
+    this.arrange();
+  }
+
+  arrange() {   // what the view makes of the data
+    const { parts, n } = this.data, hasLogits = parts.some((part) => part.key === "logits");
+    this.parts = parts.filter((part) => part.key !== "logits" || this.logits);
+    this.totals = n.map((_, i) => this.parts.reduce((sum, part) => sum + part.flops[i], 0));
+    this.part = null;
+    this.buttons.shares.setAttribute("aria-pressed", String(!this.perToken));
+    this.buttons.perToken.setAttribute("aria-pressed", String(this.perToken));
+    this.buttons.logits.setAttribute("aria-pressed", String(hasLogits && this.logits));
+    this.buttons.logits.disabled = !hasLogits;
+    this.look(null);
+  }
+
+  show(what) {
+    this.perToken = what === "per token";
+    this.arrange();
+    this.component.setStateValue("show", what);
+  }
+
+  toggleLogits() {
+    this.logits = !this.logits;
+    this.arrange();
+    this.component.setStateValue("logits", this.logits);
   }
 
   destroy() {
@@ -86,7 +122,7 @@ class Stack {
   }
 
   walk(by) {
-    const count = this.data.parts.length;
+    const count = this.parts.length;
     this.part = this.part === null ? (by > 0 ? 0 : count - 1) : (this.part + by + count) % count;
     this.relook();
   }
@@ -105,7 +141,7 @@ class Stack {
     const i = inBar ? this.i : nearest(this.data.n, 2 ** octave);
     const inside = inBar ? px <= barX + barW + 4 : px >= x0 && px <= x1;
     let part = null;
-    for (let p = 0; inside && p < this.data.parts.length; p++) {
+    for (let p = 0; inside && p < this.parts.length; p++) {
       const [low, high] = this.span(p, i);
       if (py <= y(low) && py > y(high)) part = p;
     }
@@ -123,7 +159,7 @@ class Stack {
   }
 
   arithmetic(i, p) {
-    const { parts, product_parts, often, n, arrays } = this.data, part = parts[p];
+    const { product_parts, often, n, arrays } = this.data, part = this.parts[p];
     const lines = [{ text: `${part.label} at n = ${grouped(n[i])}`, strong: true, colour: `var(--gf-${part.role})` }];
     product_parts.forEach((of, j) => {
       if (of !== part.key) return;
@@ -139,30 +175,30 @@ class Stack {
   // ---- drawing ----
 
   span(p, i) {   // where part p lies in the stack of column i: shares, or FLOPs per token
-    const { parts, per_token, n } = this.data;
+    const { parts, totals } = this;
     let low = 0;
     for (let q = 0; q < p; q++) low += parts[q].flops[i];
-    const whole = per_token ? n[i] : this.totals[i];
+    const whole = this.perToken ? this.data.n[i] : totals[i];
     return [low / whole, (low + parts[p].flops[i]) / whole];
   }
 
   draw() {
     if (!this.data || !this.plot.clientWidth) return;
-    const { n, parts, per_token } = this.data;
+    const { parts, data: { n } } = this;
     const width = this.plot.clientWidth, height = this.plot.clientHeight, wide = width >= 620;
     const labelW = wide ? 214 : 66, barW = wide ? 54 : 24, gap = wide ? 30 : 12;
     const x0 = wide ? 58 : 40, x1 = width - labelW - barW - gap, y0 = 48, y1 = height - 48;
-    const top = per_token ? Math.max(...n.map((tokens, i) => this.totals[i] / tokens)) : 1;
+    const top = this.perToken ? Math.max(...n.map((tokens, i) => this.totals[i] / tokens)) : 1;
     const x = (tokens) => x0 + (x1 - x0) * (Math.log2(tokens) - 7) / 8;
     const y = (value) => y1 - (y1 - y0) * value / top;
     this.geometry = { x0, x1, y0, y1, barX: x1 + gap, barW, x, y };
     const all = [];
     const put = (tag, attributes, text) => { const e = make(tag, attributes, text); all.push(e); return e; };
 
-    for (const tick of per_token ? nice(top) : [0, 0.25, 0.5, 0.75, 1]) {
+    for (const tick of this.perToken ? nice(top) : [0, 0.25, 0.5, 0.75, 1]) {
       put("line", { class: "grid", x1: x0, x2: x1, y1: y(tick), y2: y(tick) });
       put("text", { class: "number", x: x0 - 8, y: y(tick) + 4, "text-anchor": "end" },
-        per_token ? (tick ? si(tick) : "0") : `${100 * tick} %`);
+        this.perToken ? (tick ? si(tick) : "0") : `${100 * tick} %`);
     }
     parts.forEach((part, p) => {
       const spans = n.map((_, i) => this.span(p, i));
@@ -191,7 +227,7 @@ class Stack {
   }
 
   drawBandNames(put, wide) {
-    const { n, parts } = this.data, { x, x0, x1, y } = this.geometry;
+    const { parts, data: { n } } = this, { x, x0, x1, y } = this.geometry;
     parts.forEach((part, p) => {
       const thickness = (i) => { const [low, high] = this.span(p, i); return y(low) - y(high); };
       const text = wide ? part.label : part.short, room = 4 + text.length * (wide ? 3.9 : 3.6);
@@ -243,7 +279,7 @@ class Stack {
   }
 
   drawBar(put, wide, width) {
-    const { parts } = this.data, { barX, barW, y, y0, y1 } = this.geometry, i = this.i, total = this.totals[i];
+    const { parts, i } = this, { barX, barW, y, y0, y1 } = this.geometry, total = this.totals[i];
     const gapY = wide ? 22 : 16;
     const labels = parts.map((part, p) => {
       const [low, high] = this.span(p, i), dim = this.hover && this.hover.part !== p ? " dim" : "";
@@ -265,7 +301,7 @@ class Stack {
   }
 
   describe() {
-    const { n, parts, attention } = this.data, i = this.i, total = this.totals[i];
+    const { parts, i, data: { n, attention } } = this, total = this.totals[i];
     const sum = (test) => parts.filter(test).reduce((flops, part) => flops + part.flops[i], 0) / total;
     const shares = [["attention", percent(sum((part) => attention.includes(part.key)))],
       ["ffn", percent(sum((part) => part.key === "ffn"))]];
