@@ -4,6 +4,7 @@ const MS = 320, SETTLE = 350, SEEN = "glassformer-walkthrough-tour";
 class Walkthrough {
   constructor(root) {
     this.root = root;
+    root.picture = this;   // for the browser's console, and for tests
     this.trace = new Trace();
     root.classList.add("gw");
     const top = make(root, "div", "gw-top");
@@ -171,7 +172,8 @@ class Walkthrough {
   showOpen() {   // where the picture is wider than the screen, bring the open layer into it
     const open = this.L.opens.at(-1);
     if (this.stage.clientWidth + this.L.chips <= this.space() + 24) return;
-    const left = open ? open.card.x - this.L.chips - 16 : 0;
+    const map = this.view.big && open?.part("attention.A");   // with Q and K beside it where there is room
+    const left = map ? map.x - this.L.chips - Math.max(8, Math.min(90, this.space() - this.L.chips - map.w)) : open ? open.card.x - this.L.chips - 16 : 0;
     this.scroller.scrollTo({ left, behavior: gf.reducedMotion() ? "auto" : "smooth" });
   }
 

@@ -75,7 +75,8 @@ class Tour {
     const dots = make(nav, "span", "gw-dots");
     steps.forEach(({ title: name }, k) => {
       const link = make(dots, "a", k + 1 === step ? "on" : "");
-      const url = new URL(window.location.href);
+      const url = new URL(window.location.href);   // the step is the view: nothing else of it belongs in the link
+      for (const view of ["layer", "head", "token", "temperature", "show", "grown", "part"]) url.searchParams.delete(view);
       url.searchParams.set("tour", k + 1);
       link.href = url.href;
       link.textContent = String(k + 1);
