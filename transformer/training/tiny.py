@@ -76,8 +76,9 @@ def train(steps: int, seed: int, lr: float) -> tuple:
 def windows(ids: Tensor) -> Batch:
     """Draws [BATCH, LENGTH + 1] ids: passages of the text, some of which come twice in their window.
 
-    Repetition is what induction heads live on, and plays have too little of it for a model this small and this briefly
-    trained: in ``TWICE`` of the windows a passage of random length begins again, and fills the rest.
+    Repetition is what induction heads live on, and plays have little of it: in ``TWICE`` of the windows a passage of
+    random length begins again, and fills the rest. At this size and length of training it was not enough: the shipped
+    model has heads that read the previous token (layer 2, heads 2 and 3), and none for induction.
     """
 
     def draw(generator: torch.Generator) -> Tensor:
