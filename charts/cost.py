@@ -69,9 +69,9 @@ def stack_data(
     """One message for the component, at every length of LENGTHS.
 
     costs [n]: FLOPs by part. products [n][product]: (part, rows, inner, columns, times), the matrix products they are
-    the sum of, for the arithmetic under the pointer. chosen, show ("shares" or "per token") and logits: the view to start
-    with. context: how long a text the model was made for, or None. ValueError when costs or products are not one for
-    each length.
+    the sum of, for the arithmetic under the pointer. chosen, show ("shares" or "per token") and logits: the view to
+    start with. context: how long a text the model was made for, or None. ValueError when costs or products are not one
+    for each length.
     """
     if not len(costs) == len(products) == len(LENGTHS):
         raise ValueError(f"costs and products need one entry for each of the {len(LENGTHS)} lengths.")

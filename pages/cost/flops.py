@@ -301,9 +301,9 @@ with words:
         r"\ffn{FFN}, grows as n. Only \scores{QKᵀ} and \attention{AV} pair every token with every other: they grow as "
         r"n². Divide by n and the picture is a flat floor with one wedge on it: choose *per token*.",
         why=r"For a text shorter than a few thousand tokens a Transformer is mostly its \ffn{FFN}: a forward pass "
-        r"costs about 2 FLOPs per parameter and token. Grouped heads narrow the \key{K} and \value{V} bands and leave the "
-        r"n² products as they are: they save memory, not scores. What n² costs is what long context has to pay, and "
-        r"where windows, sparse patterns and linear attention save.",
+        r"costs about 2 FLOPs per parameter and token. Grouped heads narrow the \key{K} and \value{V} bands and leave "
+        r"the n² products as they are: they save memory, not scores. What n² costs is what long context has to pay, "
+        r"and where windows, sparse patterns and linear attention save.",
         catch=r"FLOPs are not seconds. Softmax, norms and RoPE hardly count here and still take time; generating with "
         r"a KV cache waits for memory, not for arithmetic. And these are the textbook's n × n scores: a causal mask "
         r"makes half of them useless, and a kernel that knows it skips them.",
