@@ -5,7 +5,7 @@
 export default (component) => gf.mount(component, (root, first) => {
   const feed = globalThis.glassformerLayers ??= new EventTarget();
   const app = { data: null, view: null, hover: null, matrix: null, shade: null, cut: 0.1, tall: 600, narrow: false, fresh: true };
-  let host = first, layers = new Map(), animation = null, reporting = 0;
+  let host = first, layers = new Map(), animation = null, reporting = 0, reported = 0;
 
   const make = (tag, className, text) => {
     const element = document.createElement(tag);
@@ -44,7 +44,7 @@ export default (component) => gf.mount(component, (root, first) => {
   stage.append(left, main, side);
   const picture = gf.canvas(main, { label: "", draw });
   picture.wrap.classList.add("am-picture");
-  const tip = gf.tooltip(picture.wrap);
+  const tip = gf.tooltip(root);   // over the whole width, so that it need not cover the map
   foot.append(legend, aim, cut, save);
   main.append(foot, strip);
   let place = null;
@@ -101,12 +101,12 @@ export default (component) => gf.mount(component, (root, first) => {
     if (app.view.measure !== before.measure || app.view.scope !== before.scope) tiles.refresh();
     render();
     say();
-    clearTimeout(reporting);
-    reporting = setTimeout(report, 140);
+    clearTimeout(reporting);   // a single step is told at once, a run of them when it ends
+    reporting = setTimeout(report, performance.now() - reported > 400 ? 0 : 140);
   }
 
   function report() {
-    reporting = 0;
+    reported = performance.now();
     host.setStateValue("view", state.report(app.view));
   }
 
@@ -323,8 +323,9 @@ export default (component) => gf.mount(component, (root, first) => {
   }
   function showTip(x, y, pair) {
     const both = pair && pair.q !== undefined && pair.k !== undefined;
-    if (both) tip.show(x, y, matrix.arithmetic(app, pair.q, pair.k));
-    else tip.hide();
+    if (!both) { tip.hide(); return; }
+    const here = picture.canvas.getBoundingClientRect(), all = root.getBoundingClientRect();
+    tip.show(x + here.left - all.left, y + here.top - all.top, matrix.arithmetic(app, pair.q, pair.k));
   }
   picture.canvas.addEventListener("pointermove", (event) => {
     if (event.pointerType === "touch") return;
@@ -396,7 +397,7 @@ export default (component) => gf.mount(component, (root, first) => {
     root.classList.toggle("am-narrow", app.narrow);
     root.classList.toggle("am-medium", !app.narrow && width < 980);
     if (app.data) {
-      const ideal = Math.max(190, Math.min(tiles.idealWidth(app.tall), width * 0.3));
+      const ideal = Math.max(190, Math.min(tiles.idealWidth(app.tall), width * 0.27));
       stage.style.setProperty("--mosaic", `${Math.ceil(ideal)}px`);
     }
     tiles.redraw();

@@ -4,7 +4,7 @@
    Where the room is wide and low (a phone), the layers are folded into several blocks side by side. */
 const mosaic = (app, root) => {
   const picture = document.createElement("canvas");   // every head at side × side pixels, in its tint
-  const GAP = 2, TOP = 18, LEFT = 24, BETWEEN = 14, LARGEST = 72;
+  const GAP = 2, TOP = 18, LEFT = 24, BETWEEN = 14, LARGEST = 60;
   let layout = null, hover = null, blend = 0, animation = null;
 
   const part = gf.canvas(root, { label: "", draw });
