@@ -18,6 +18,7 @@ Markdown; a role colours a word as `\\query{Q}`, in a formula as in prose.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import re
@@ -188,7 +189,7 @@ class Lesson:
                 with st.expander("Code: what computed this picture", icon=":material/code:"):
                     for function in functions:
                         st.caption(f"`{function.__module__}.{function.__qualname__}`")
-                        st.code(inspect.getsource(function), language="python")
+                        st.code(_source(function), language="python")
             if snippet:
                 with st.expander("In a notebook: the same numbers", icon=":material/terminal:"):
                     st.code(inspect.cleandoc(snippet), language="python")
@@ -260,6 +261,9 @@ PLOTLY_CONFIG = {
     "toImageButtonOptions": {"format": "svg", "filename": "glassformer", "scale": 1},
 }
 _ROLE_WORD = re.compile(r"\\(" + "|".join(theme.ROLES) + r")\{([^{}]*)\}")
+
+
+_source = functools.cache(inspect.getsource)  # it parses a file: not on every press of a key
 
 
 def _is_plotly(figure: object) -> bool:

@@ -7,6 +7,7 @@ tensors of one run as NumPy arrays: live where the chosen model is here, else re
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections import OrderedDict
@@ -124,7 +125,12 @@ def read(text: str, record: Iterable[str], name: str | None = None) -> Reading:
 
 def limit(name: str, record: Iterable[str]) -> int:
     """The most tokens the model may be given when this much of it is recorded: its context, or what memory allows."""
-    return min(MOST_TOKENS, transformer.cost.longest(_config(name), tuple(record), TRACE_BYTES))
+    return _limit(name, tuple(record))
+
+
+@functools.lru_cache
+def _limit(name: str, record: tuple[str, ...]) -> int:
+    return min(MOST_TOKENS, transformer.cost.longest(_config(name), record, TRACE_BYTES))
 
 
 def vocabulary(reading: Reading, ids: Iterable[int]) -> list[str]:
