@@ -26,8 +26,7 @@ LIKELIER = "?text=Water+boils+at+100+degrees&temperature=0.7&greedy=1&written=20
 
 lesson = Lesson("A3")
 lesson.header(
-    look_for="Drag the temperature: every bar grows or shrinks, yet no two ever change places. Then watch which piece of "
-    "the ruler the same roll of the die, $u$, falls on."
+    look_for="Drag the temperature: every bar moves, and no two ever change places."
 )
 asked = models.decoder()
 if asked != models.chosen():
@@ -148,7 +147,8 @@ lesson.prose(
     "bits, the eight that greedy takes 9.0.",
 )
 
-nucleus = [int(sampling.cuts(sampling.tempered(logits, T).sort(descending=True).values, top_p=0.9).kept) for T in (1.0, 2.0)]
+ranked = logits[torch.from_numpy(order)]  # heat keeps the order, so one sort serves every temperature
+nucleus = [int(sampling.cuts(sampling.tempered(ranked, T), top_p=0.9).kept) for T in (1.0, 2.0)]
 GROWTH = ("fewer than before", "as many, the order did not change", "up to ten times as many", "more than ten times as many")
 grown = nucleus[1] / nucleus[0]
 lesson.predict(

@@ -94,6 +94,9 @@ def test_the_picture_moves_while_a_slider_is_dragged_and_the_link_when_it_is_let
 
 
 def js_number(x, digits=3):
+    """gf.number."""
+    if x and (abs(x) < 1e-4 or abs(x) >= 1e5):
+        return re.sub(r"e([+-])0*", r"e\1", f"{x:.{digits - 2}e}")
     return f"{float(f'{x:.{digits}g}'):g}" if abs(x) < 100 else f"{x:.0f}"
 
 
@@ -130,6 +133,46 @@ def test_the_arithmetic_under_the_pointer_is_true(open_page, logits):
     assert "top-k: rank 5 > 3" in said
     page.mouse.move(box["x"] + 120, box["y"] + 26 + 15)
     assert float(re.search(r"q = ([\d.]+)", tooltip(page))[1]) == pytest.approx((p[0] / p[:3].sum()).item(), rel=6e-3)
+
+
+def svg_of(page):
+    with page.expect_download() as got:
+        page.get_by_role("button", name="Download the picture as SVG").click()
+    return got.value.path().read_text("utf-8").replace("−", "-")
+
+
+def test_each_stage_of_the_computation_shows_its_own_numbers(open_page, logits):
+    page = open_page("next-token?temperature=2&top_k=3")
+    values = logits[0][:10].double()
+    gap, p = values - values[0], sampling.tempered(logits[0], 2.0)[:10]
+    q = sampling.probabilities(logits[0], 2.0, 3)[:10]
+    seen = []
+    for stage, numbers in (("ℓ − max", gap), ("÷ T", gap / 2), ("exp", (gap / 2).exp()), ("÷ Σ", p), ("cut", q[:3]), ("draw", q[:3])):
+        page.get_by_role("button", name=f"Show the computation up to: {stage}", exact=True).click()
+        drawn = svg_of(page)
+        missing = [x for x in numbers.tolist() if f">{js_number(x)}<" not in drawn]
+        assert missing == [], stage
+        assert ("u = " in drawn) == (stage == "draw") and ("cumulative" in drawn) == (stage in ("÷ Σ", "cut", "draw"))
+        seen.append(drawn)
+    assert len(set(seen)) == 6
+
+
+def test_play_runs_to_the_end_and_can_be_stopped(open_page):
+    page = open_page("next-token")
+    whole = svg_of(page)
+    page.locator(f"{STAGE} canvas").focus()
+    page.keyboard.press("Space")
+    assert page.get_by_role("button", name="Show the computation up to: ℓ − max").get_attribute("aria-pressed") == "true"
+    assert svg_of(page) != whole
+    play = page.get_by_role("button", name="Play the computation stage by stage")
+    page.wait_for_function("play => play.textContent.includes('Play')", arg=play.element_handle(), timeout=15_000)
+    assert svg_of(page) == whole
+    play.click()
+    page.wait_for_timeout(1200)
+    play.click()
+    stopped = svg_of(page)
+    page.wait_for_timeout(1500)
+    assert svg_of(page) == stopped != whole
 
 
 def test_the_arrow_keys_read_the_bars_aloud(open_page, logits):

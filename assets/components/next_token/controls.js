@@ -3,6 +3,7 @@
    controls.panel({current, moved, settled, act}) -> {element, settings(), header(h, running)}
        moved() while a slider changes `current`, settled() when it is let go, act({do, …}) for everything else
    controls.facts()           -> {element, show(d, names)}   the read-outs over the picture
+   controls.stages(show)      -> {element, stage, whole(), destroy()}   show(stage) while it plays or a stage is picked
    controls.tape(act)         -> {element, show(header)}
    controls.compare()         -> {element, show(header)} */
 const controls = (() => {
@@ -81,6 +82,44 @@ const controls = (() => {
     return { element: box, show };
   }
 
+  /* The computation in stages: Play runs through them, a stage shows how far it got, the last is the whole picture. */
+  function stages(show) {
+    const box = element("div", "stages"), last = paint.STAGES.length - 1;
+    let now = last, running = null;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", "Stages of the computation");
+    const play = gf.button("▶ Play", () => (running ? stop() : start()), { label: "Play the computation stage by stage" });
+    const buttons = paint.STAGES.map((name, i) => gf.button(name, () => { stop(); to(i); },
+      { label: `Show the computation up to: ${name}`, pressed: i === last }));
+    box.append(play, ...buttons);
+    function to(stage) {
+      now = stage;
+      buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === Math.round(stage))));
+      show(stage);
+    }
+    function stop() {
+      if (running) { running.stop(); clearTimeout(running.pause); }
+      running = null;
+      play.textContent = "▶ Play";
+      to(Math.round(now));
+    }
+    function start() {
+      const run = running = { stop: () => {} };
+      play.textContent = "■ Stop";
+      to(0);
+      const next = () => {
+        if (running !== run) return;
+        if (now >= last) { stop(); return; }
+        const from = now, motion = gf.animate(650, (t) => { if (running === run) to(from + t); }, () => {
+          run.pause = setTimeout(next, 550);
+        });
+        run.stop = motion.stop;
+      };
+      run.pause = setTimeout(next, 900);
+    }
+    return { element: box, whole() { if (running) stop(); if (now !== last) to(last); }, get stage() { return now; }, destroy: () => running && stop() };
+  }
+
   function chip(token, share) {
     const made = gf.chip(token.piece), bar = element("span", "share");
     bar.style.setProperty("--share", share);
@@ -157,5 +196,5 @@ const controls = (() => {
     return { element: box, show };
   }
 
-  return { panel, facts, tape, compare };
+  return { panel, facts, stages, tape, compare };
 })();

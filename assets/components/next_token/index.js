@@ -14,11 +14,13 @@ export default (component) => gf.mount(component, (root, first) => {
     }
     if (action.do === "next") sent = performance.now();
     if (action.do !== "next") remaining = 0;
+    if (action.do !== "settings") stages.whole();
     report.setTriggerValue("act", { ...action, settings: { ...current } });
     panel.header(h, remaining > 0);
   };
   const panel = controls.panel({ current, moved: recompute, settled: () => act({ do: "settings" }), act });
   const tape = controls.tape(act), beside = controls.compare(), facts = controls.facts();
+  const stages = controls.stages(() => stage.redraw());
   const main = document.createElement("div"), said = document.createElement("div"), saves = document.createElement("div");
   main.className = "main";
   said.className = "gf-sr";
@@ -28,7 +30,7 @@ export default (component) => gf.mount(component, (root, first) => {
     gf.button("PNG", () => gf.savePng(stage.canvas, "next-token.png"), { label: "Download the picture as PNG" }),
     gf.button("CSV", saveCsv, { label: "Download all probabilities as CSV" }));
   root.append(main, panel.element);
-  main.append(tape.element, facts.element);
+  main.append(tape.element, facts.element, stages.element);
   const stage = gf.canvas(main, { label: "Next-token probabilities", draw });
   const tip = gf.tooltip(stage.wrap);
   main.append(beside.element, said);
@@ -46,7 +48,7 @@ export default (component) => gf.mount(component, (root, first) => {
     const top = h.names.slice(0, 3).map((name, r) => `${gf.chipText(name)} ${gf.number(sampling.share(d, r))}`);
     stage.canvas.setAttribute("aria-label", `Next-token probabilities by rank: ${top.join(", ")}; ${d.kept} of `
       + `${d.p.length} kept, entropy ${gf.number(d.entropy / Math.LN2)} bits. Arrow keys read the bars, Enter writes one, `
-      + "N writes the next token, Backspace takes it back.");
+      + "N writes the next token, Backspace takes it back, Space plays the computation.");
     stage.redraw();
   }
   let tintOf = sampling.colour(root);
@@ -58,7 +60,7 @@ export default (component) => gf.mount(component, (root, first) => {
     if (axis !== target) stage.redraw();
     plan = paint.layout(width);
     if (Math.abs(plan.height - height) > 1) { stage.canvas.style.height = `${plan.height}px`; return; }
-    paint.picture(plot.onCanvas(ctx), plan, { ...view, axis, hover });
+    paint.picture(plot.onCanvas(ctx), plan, { ...view, axis, hover, stage: stages.stage });
   }
 
   function show(next) {
@@ -149,12 +151,13 @@ export default (component) => gf.mount(component, (root, first) => {
   };
   gf.keys(stage.canvas, { ArrowDown: walk(1), ArrowUp: walk(-1), ArrowLeft: look(-1), ArrowRight: look(1),
     Enter: () => { if (hover >= 0) force(hover); }, Escape: () => { hover = -1; tip.hide(); stage.redraw(); },
+    " ": () => stages.element.firstChild.click(),
     n: () => { if (!remaining && h.can_write && (!h.ended || h.at < h.written.length)) act({ do: "next" }); },
     Backspace: () => { if (h.written.length && !remaining) act({ do: "undo" }); } });
 
   function saveSvg() {
     const svg = gf.svg(plan.width, plan.height, view.c.background);
-    paint.picture(plot.onSvg(svg), plan, { ...view, axis: paint.axisFor(d, plain), hover: -1 });
+    paint.picture(plot.onSvg(svg), plan, { ...view, axis: paint.axisFor(d, plain), hover: -1, stage: stages.stage });
     svg.save("next-token.svg");
   }
   function saveCsv() {
@@ -172,6 +175,6 @@ export default (component) => gf.mount(component, (root, first) => {
       tintOf = sampling.colour(root);
       show(gf.unpack(next.data));
     },
-    destroy() { clearTimeout(timer); stage.destroy(); },
+    destroy() { clearTimeout(timer); stages.destroy(); stage.destroy(); },
   };
 });

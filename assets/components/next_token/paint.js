@@ -4,7 +4,9 @@
    paint.layout(width)            -> where everything goes, and the height
    paint.picture(p, layout, view) -> p: plot.onCanvas or plot.onSvg; view: {d, plain, cumulative, plainCumulative, names,
                                      ranked, setting, axis, u, hit, written, hover, c, tint}
-   paint.axisFor(d, plain)        -> the bars' largest value, a round number */
+                                     stage: how far the computation is shown, 0 … 5, with fractions on the way
+   paint.axisFor(d, plain)        -> the bars' largest value, a round number
+   paint.STAGES                   -> the names of the stages */
 const paint = (() => {
   const HEAD = 26, FOOT = 26, RULER = 104, GAP = 18;
 
@@ -52,10 +54,32 @@ const paint = (() => {
     return ticks;
   }
 
+  const STAGES = ["ℓ − max", "÷ T", "exp", "÷ Σ", "cut", "draw"], ALL = STAGES.length - 1;
+
   function picture(p, l, v) {
     drawBars(p, l, v);
-    drawCurve(p, l.curve, v);
-    drawRuler(p, l, v);
+    if (v.stage > 2.5) drawCurve(p, l.curve, v);
+    if (v.stage > 4) drawRuler(p, l, v);
+  }
+
+  // One row's bar at one stage of the computation: from, to, its number, and where the number stands.
+  function barAt(b, v, r, stage) {
+    const { d } = v, room = b.to - b.from, gap = v.ranked[r] - v.ranked[0], at = (x) => b.from + room * Math.min(1, x);
+    if (stage <= 1) {   // how far below the best: what the softmax is made of
+      const T = v.setting.temperature || 1, last = v.ranked[Math.min(9, v.names.length - 1)] - v.ranked[0];
+      const value = stage ? gap / T : gap, reach = Math.max(-last, -last / T) || 1;
+      return { from: b.to - room * Math.min(1, -value / reach), to: b.to, value, text: b.to + 8 };
+    }
+    const value = stage === 2 ? d.p[r] * d.total : stage === 3 ? d.p[r] : d.p[r] / d.mass;
+    const to = at(stage === 2 ? value : value / v.axis);
+    return { from: b.from, to, value, text: (stage === 2 ? to : Math.max(to, at(v.plain.p[r] / v.axis))) + 7 };
+  }
+
+  function between(b, v, r) {
+    const whole = Math.min(ALL, Math.floor(v.stage)), t = v.stage - whole, a = barAt(b, v, r, whole);
+    if (!t) return a;
+    const z = barAt(b, v, r, whole + 1), mix = (x, y) => x + (y - x) * t;
+    return { from: mix(a.from, z.from), to: mix(a.to, z.to), text: mix(a.text, z.text), value: t < 0.5 ? a.value : z.value };
   }
 
   function drawBars(p, l, v) {
@@ -63,25 +87,30 @@ const paint = (() => {
     const at = (value) => b.from + (b.to - b.from) * Math.min(1, value / v.axis);
     p.text(b.token, HEAD - 10, "token", { fill: c.muted, size: 12 });
     p.text(b.logit, HEAD - 10, "logit ℓ", { fill: c.muted, size: 12, anchor: "end" });
-    const ticks = ticksOf(v.axis), every = Math.ceil(46 * ticks.length / (b.to - b.from));
+    const CAPTIONS = ["how far below the best", `divided by T = ${sampling.said(v.setting.temperature)}`, "e to that power"];
+    const ticks = v.stage > 2.5 ? ticksOf(v.axis) : [], every = Math.ceil(46 * ticks.length / (b.to - b.from));
     ticks.forEach((tick, i) => {
       p.line(line(at(tick), b.y - 3, at(tick), b.y + b.h), { stroke: c.line });
       if (i % every === 0) p.text(at(tick), HEAD - 10, gf.number(tick, 2), { fill: c.muted, size: 12, anchor: i ? "middle" : "start" });
     });
+    if (v.stage <= 2.5) p.text(b.to, HEAD - 10, CAPTIONS[Math.round(v.stage)], { fill: c.ink, size: 12, anchor: "end" });
+    const cut = v.stage >= 3.5;
     for (let r = 0; r < Math.min(l.rows, names.length); r++) {
-      const y = b.y + r * row, kept = r < d.kept, value = d.p[r] / d.mass, middle = y + row / 2 + 5;
+      const y = b.y + r * row, kept = !cut || r < d.kept, middle = y + row / 2 + 5, bar = between(b, v, r);
       if (r === v.hover) p.rect(0, y + 1, b.w, row - 2, { fill: c.panel, radius: 6 });
       const ink = kept ? c.ink : c.muted;
       p.text(18, middle - 1, String(r + 1), { fill: c.muted, size: 12, anchor: "end" });
       p.text(b.token, middle, clip(gf.chipText(names[r]), b.logit - b.token - 40, 15), { fill: ink, size: 15 });
       p.text(b.logit, middle - 1, v.ranked[r].toFixed(1).replace("-", "−"), { fill: c.muted, size: 12, anchor: "end" });
-      const bar = gf.mix(c.background, tint, r === v.hit || r === v.written ? 1 : 0.72);
-      p.rect(b.from, y + 5, at(value) - b.from, row - 10, { fill: kept ? bar : c.line, radius: 3 });
-      p.rect(b.from, y + 3.5, at(plain.p[r]) - b.from, row - 7, { stroke: gf.mix(c.background, c.muted, 0.55), radius: 3 });
-      const end = Math.max(at(value), at(plain.p[r])) + 7;
-      p.text(end, middle - 1, kept ? gf.number(value, 3) : sampling.reason(d, r), { fill: ink, size: kept ? 13 : 12 });
-      if (r === v.hit) p.area([[b.from - 9, y + row / 2 - 5], [b.from - 2, y + row / 2], [b.from - 9, y + row / 2 + 5]], { fill: tint });
+      const chosen = v.stage > 4.5 && r === v.hit, fill = gf.mix(c.background, tint, chosen || r === v.written ? 1 : 0.72);
+      p.rect(bar.from, y + 5, Math.max(0.5, bar.to - bar.from), row - 10, { fill: kept ? fill : c.line, radius: 3 });
+      if (v.stage > 2.5) {
+        p.rect(b.from, y + 3.5, at(plain.p[r]) - b.from, row - 7, { stroke: gf.mix(c.background, c.muted, 0.55), radius: 3 });
+      }
+      p.text(bar.text, middle - 1, kept ? gf.number(bar.value, 3) : sampling.reason(d, r), { fill: ink, size: kept ? 13 : 12 });
+      if (chosen) p.area([[b.from - 9, y + row / 2 - 5], [b.from - 2, y + row / 2], [b.from - 9, y + row / 2 + 5]], { fill: tint });
     }
+    if (!cut) return;
     const lines = [["top-k", d.cuts.top_k, v.setting.top_k], ["top-p", d.cuts.top_p, v.setting.top_p],
       ["min-p", d.cuts.min_p, v.setting.min_p]].filter(([, , on]) => on !== null);
     let labels = 0, last = -1;
@@ -187,11 +216,11 @@ const paint = (() => {
       p.text(g.x, top - 8, "T = 0: no die, always the largest logit", { fill: c.ink, size: 13 });
       return;
     }
-    const x = at(v.u), said = `u = ${v.u.toFixed(4)}`, left = x > g.x + g.w - 110;
+    const x = at(v.u * Math.min(1, v.stage - 4)), said = `u = ${v.u.toFixed(4)}`, left = x > g.x + g.w - 110;
     p.area([[x, top + 6], [x - 6, top - 5], [x + 6, top - 5]], { fill: c.ink });
     p.line(line(x, top - 3, x, top + h + 4), { stroke: v.hit < names.length ? c.ink : tint, lineWidth: 2 });
     p.text(left ? x - 10 : x + 10, top - 4, said, { fill: c.ink, size: 13, anchor: left ? "end" : "start" });
   }
 
-  return { layout, picture, axisFor };
+  return { layout, picture, axisFor, STAGES };
 })();
