@@ -220,7 +220,8 @@ class Lesson:
         if not self.shows("downloads") or self._actions is None:
             return
         stem = self.entry.url_path
-        with self._actions.popover("Download", icon=":material/download:", type="tertiary"):
+        menu = self._actions.popover("Download", icon=":material/download:", type="tertiary")
+        with menu.container(key="gf-files", gap=None):
             if figure is not None and not _is_plotly(figure):
                 def chart() -> alt.TopLevelMixin:
                     made = figure() if callable(figure) else figure
