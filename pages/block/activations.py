@@ -26,9 +26,9 @@ LATEX = {  # a line each, so that a phone has room
     "relu": (r"\operatorname{ReLU}(u) = \max(0, u)", r"\sigma'(u) = [u > 0]"),
     "gelu": (r"\operatorname{GELU}(u) = u\,\Phi(u)", r"\sigma'(u) = \Phi(u) + u\,\varphi(u)"),
     "gelu_tanh": (
-        r"\operatorname{GELU}_{\tanh}(u) = \tfrac12 u\,(1 + \tanh v)",
-        r"v = \sqrt{2/\pi}\,(u + 0.044715\,u^3)",
-        r"\sigma'(u) = \tfrac12 (1 + \tanh v) + \tfrac12 u\,(1 - \tanh^2 v)\,v'",
+        r"\operatorname{GELU}_{\tanh}(u) = \tfrac12 u\,(1 + t)",
+        r"v = \sqrt{2/\pi}\,(u + 0.044715\,u^3),\quad t = \tanh v",
+        r"\sigma'(u) = \tfrac12 (1 + t) + \tfrac12 u\,(1 - t^2)\,v'",
     ),
     "silu": (r"\operatorname{SiLU}(u) = u\,s(u),\quad s(u) = \frac{1}{1 + e^{-u}}", r"\sigma'(u) = s\,(1 + u\,(1 - s))"),
 }

@@ -104,6 +104,11 @@ if view == TURN:
     with controls:
         reach = st.select_slider("Positions up to", [64, 512, 4096], key="reach", bind="query-params")
     own = charts.Place(query, key)
+    subject = f"{reading.model} {reading.text} {query} {key}"
+    if st.session_state.setdefault("_rope_subject", subject) != subject:  # other words stand where their text has them
+        st.session_state["_rope_subject"] = subject
+        st.query_params.pop("m", None)
+        st.query_params.pop("n", None)
     m = url.url_state("m", own.m, int, lambda m: 0 <= m <= 4096)
     n = url.url_state("n", own.n, int, lambda n: 0 <= n <= 4096)
     pair = url.url_state("pair", 0, int, lambda i: 0 <= i < config.d_head // 2)
@@ -115,7 +120,7 @@ if view == TURN:
             data=charts.pair_message(
                 rope.pairs(Q[query], config.rope_layout).numpy(), rope.pairs(K[key], config.rope_layout).numpy(), theta.numpy(),
                 curve.numpy(), query=reading.pieces[query].strip() or "␣", key=reading.pieces[key].strip() or "␣", own=own,
-                place=charts.Place(max(m, n), n, pair), subject=f"{reading.model} {reading.text} {query} {key}",
+                place=charts.Place(max(m, n), n, pair), subject=subject,
                 d_head=config.d_head, scale=scale, label=f"A query and a key of {who}, turned by their positions.",
             ),
         )  # fmt: skip
@@ -214,17 +219,18 @@ FORMULAS = {  # a line each, so that a phone has room
         r"\theta_i = \text{base}^{-2i/d_k}",
     ),
     DISTANCE: (
-        r"(R_m\query{q})\cdot(R_n\key{k}) = \operatorname{Re}\sum_i h_i\,e^{i(m-n)\theta_i},\quad h_i = "
-        r"\query{\tilde q_i}\key{\tilde k_i^*}",
-        r"|\dots| \le \max_i|h_{i+1}-h_i| \sum_j |S_j|,\quad S_j = \sum_{i<j} e^{i(m-n)\theta_i}",
+        r"(R_m\query{q})\cdot(R_n\key{k}) = \operatorname{Re}\sum_i h_i\,e^{i(m-n)\theta_i}",
+        r"|\dots| \le \max_i|h_{i+1}-h_i| \sum_j |S_j|",
+        r"h_i = \query{\tilde q_i}\,\key{\tilde k_i^*},\quad S_j = \sum_{i<j} e^{i(m-n)\theta_i}",
     ),
     BESIDE: (
         r"PE_m\cdot PE_n = \sum_i\cos\,(m-n)\,\theta_i",
-        r"\bigl(W_Q(\residual{x}+PE_m)\bigr)\cdot\bigl(W_K(\residual{y}+PE_n)\bigr) \ne f(m-n)",
+        r"W_Q(\residual{x}+PE_m)\cdot W_K(\residual{y}+PE_n) \ne f(m-n)",
         r"(R_m W_Q\residual{x})\cdot(R_n W_K\residual{y}) = f(m-n)",
     ),
     LONGER: (
-        r"\text{linear: }\theta_i' = \theta_i/s \qquad \text{NTK: base}' = \text{base}\cdot s^{d_k/(d_k-2)}",
+        r"\text{linear: }\theta_i' = \theta_i/s",
+        r"\text{NTK-aware: base}' = \text{base}\cdot s^{d_k/(d_k-2)}",
         r"\text{YaRN, Llama 3: } \theta_i' = (1-\gamma_i)\,\theta_i + \gamma_i\,\theta_i/s",
         r"\gamma_i = 0 \text{ for fast pairs, } 1 \text{ for slow ones}",
     ),

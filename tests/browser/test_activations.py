@@ -1,0 +1,151 @@
+"""Activations in a real browser: the cursor reads the library's numbers, by pointer, by keyboard, by link, by thumb."""
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+import torch
+
+from tests.browser.rig import settle
+from tests.browser.test_every_page import axe_violations, errors_shown, sideways
+from transformer import recording
+from transformer.feedforward import ACTIVATIONS, derivative, let_through, share_below
+
+GATE = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors")["layers.5.ffn.gate"][0]
+CANVAS = ".st-key-curves canvas"
+
+
+def numbers(page) -> dict[str, list[float]]:
+    """The table: activation -> its cells."""
+    rows = page.locator(".st-key-curves tbody tr").all()
+    return {row.locator("th").inner_text(): [float(cell.inner_text().replace("−", "-").rstrip("%")) for cell in row.locator("td").all()]
+            for row in rows}  # fmt: skip
+
+
+def cursor(page) -> float:
+    return float(page.locator(CANVAS).get_attribute("aria-valuenow"))
+
+
+def query(page) -> dict[str, str]:
+    return {key: values[0] for key, values in parse_qs(urlparse(page.url).query).items()}
+
+
+def at_u(page, u: float) -> tuple[float, float]:
+    """The page's point over u in the first panel."""
+    box = page.locator(CANVAS).bounding_box()
+    left, right = (58, 104) if box["width"] >= 560 else (52, 14)
+    return box["x"] + left + (u + 3) / 6 * (box["width"] - left - right), box["y"] + 80
+
+
+def check(page, u: float) -> None:
+    at = torch.tensor(u, dtype=torch.float64)
+    for title, name in (("ReLU", "relu"), ("GELU", "gelu"), ("GELU (tanh)", "gelu_tanh"), ("SiLU", "silu")):
+        expected = [f(name, at).item() for f in (let_through, lambda name, at: ACTIVATIONS[name](at), derivative)]
+        assert numbers(page)[title][:3] == pytest.approx(expected, abs=1.1e-3)
+
+
+def test_it_opens_at_the_lowest_point_of_silu(open_page):
+    page = open_page("activations")
+    assert cursor(page) == pytest.approx(-1.28, abs=1e-6)
+    check(page, -1.28)
+    said = page.locator(".st-key-curves .sum").inner_text().replace("−", "-")
+    assert "SiLU(-1.28) = -1.28 × 0.218 = -0.278" in said
+    below = share_below(GATE, torch.tensor([-1.28])).item()
+    assert f"{100 * below:.1f}% of the real ones lie below" in said
+    assert numbers(page)["ReLU"][3] == pytest.approx(100 * (GATE <= 0).float().mean().item(), abs=0.06)
+
+
+def test_hover_previews_and_a_drag_stays(open_page):
+    page = open_page("activations")
+    page.mouse.move(*at_u(page, 1.0))
+    assert cursor(page) == pytest.approx(1.0, abs=0.02)
+    check(page, cursor(page))
+    page.mouse.move(5, 5)
+    assert cursor(page) == pytest.approx(-1.28, abs=1e-6)  # only a look
+    page.mouse.move(*at_u(page, 0.5))
+    page.mouse.down()
+    page.mouse.move(*at_u(page, 2.0), steps=5)
+    page.mouse.up()
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(450)
+    settle(page)
+    assert cursor(page) == pytest.approx(2.0, abs=0.02)
+    assert float(query(page)["u"]) == pytest.approx(cursor(page), abs=0.006)
+    again = open_page(page.url.split("/", 3)[3])
+    assert cursor(again) == pytest.approx(cursor(page), abs=0.006)
+
+
+def test_the_keyboard_steps_the_cursor(open_page):
+    page = open_page("activations")
+    page.locator(CANVAS).focus()
+    page.keyboard.press("ArrowRight")
+    assert cursor(page) == pytest.approx(-1.23, abs=1e-3)
+    page.keyboard.press("Shift+ArrowRight")
+    assert cursor(page) == pytest.approx(-0.73, abs=1e-3)
+    check(page, -0.73)
+    page.keyboard.press("Home")
+    assert cursor(page) == -3
+    page.keyboard.press("End")
+    assert cursor(page) == 3
+
+
+def test_a_thumb_moves_it(open_page):
+    page = open_page("activations", phone=True)
+    page.locator(CANVAS).scroll_into_view_if_needed()
+    page.touchscreen.tap(*at_u(page, -2.0))
+    page.wait_for_timeout(450)
+    settle(page)
+    assert cursor(page) == pytest.approx(-2.0, abs=0.03)
+    check(page, cursor(page))
+
+
+def test_another_activation_and_another_layer_change_the_picture(open_page):
+    page = open_page("activations")
+    picture = page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    page.locator(".st-key-layer input").focus()
+    page.keyboard.press("ArrowRight")
+    settle(page)
+    page.wait_for_timeout(300)
+    other = page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    assert other != picture and query(page)["layer"] == "6"
+    page.locator(".st-key-activation label", has_text=re.compile("^ReLU$")).click()
+    settle(page)
+    page.wait_for_timeout(300)
+    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != other
+    assert page.locator(".st-key-curves .sum").inner_text().startswith("ReLU(")
+    assert query(page)["activation"] == "ReLU"
+
+
+def test_a_cell_of_the_strips_says_its_product(open_page):
+    page = open_page("activations?view=Single+neurons")
+    chart = page.locator("[data-testid=stVegaLiteChart]").locator("svg, canvas").first
+    box = chart.bounding_box()
+    said = ""
+    for dx in range(200, int(box["width"]), 40):
+        page.mouse.move(box["x"] + dx, box["y"] + box["height"] * 0.5)
+        page.wait_for_timeout(120)
+        tip = page.locator("#vg-tooltip-element.visible")
+        if tip.count() and "=" in (said := tip.inner_text()):
+            break
+    product = re.search(r"(-?[\d.]+(?:e-\d+)?) × (-?[\d.]+(?:e-\d+)?) = (-?[\d.]+(?:e-\d+)?)", said.replace("−", "-"))
+    assert product, f"no arithmetic in {said!r}"
+    gate, up, a = map(float, product.groups())
+    assert gate * up == pytest.approx(a, rel=0.02, abs=1e-3)
+
+
+def test_the_picture_leaves_as_svg(open_page, tmp_path):
+    page = open_page("activations")
+    with page.expect_download() as download:
+        page.locator(".st-key-curves button[aria-label='Save this picture as SVG']").click()
+    file = tmp_path / "activations.svg"
+    download.value.save_as(file)
+    svg = file.read_text("utf-8")
+    assert svg.startswith("<svg") and "The function σ(u)" in svg and "stroke-dasharray" in svg
+
+
+@pytest.mark.parametrize("query", ["view=What+they+leave", "view=Single+neurons", "gap=true&activation=GELU+(tanh)", "model=minilm-l6"])
+def test_every_view_is_whole_on_a_phone(open_page, query):
+    page = open_page(f"activations?{query}", phone=True, dark=True)
+    assert not errors_shown(page) and page.seen.console == [] and sideways(page) <= 0
+    assert (found := axe_violations(page)) == [], "\n".join(found)

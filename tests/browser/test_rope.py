@@ -1,0 +1,199 @@
+"""Rotary position in a real browser: moved words turn the hands, the score keeps to the library's, a link brings it back."""
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+import torch
+
+from tests.browser.rig import settle
+from tests.browser.test_every_page import axe_violations, errors_shown, sideways
+from transformer import recording, rope
+
+PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors")
+Q = PRONOUN["layers.16.attention.Q_unrotated"][0, 0, 11]
+K = PRONOUN["layers.16.attention.K_unrotated"][0, 0, 10]
+THETA = rope.frequencies(64, 100_000.0)
+CANVAS = ".st-key-pair canvas"
+
+
+def score(distance: int) -> float:
+    return rope.scores_by_distance(Q, K, THETA, torch.tensor([float(distance)])).item() / 8
+
+
+def parts(distance: int) -> torch.Tensor:
+    return rope.pair_scores(Q, K, THETA, torch.tensor([float(distance)]))[0] / 8
+
+
+def said(page) -> str:
+    return page.locator(".st-key-pair .words").inner_text().replace("−", "-")
+
+
+def said_score(page) -> float:
+    return float(re.search(r"sum of 32 pairs = (-?[\d.]+)", said(page))[1])
+
+
+def picture(page) -> str:
+    return page.locator(CANVAS).evaluate("c => c.toDataURL()")
+
+
+def query(page) -> dict[str, str]:
+    return {key: values[0] for key, values in parse_qs(urlparse(page.url).query).items()}
+
+
+def press(page, *keys: str) -> None:
+    page.locator(CANVAS).focus()
+    for key in keys:
+        page.keyboard.press(key)
+    page.wait_for_timeout(450)
+    settle(page)
+
+
+def test_it_opens_with_the_models_own_score(open_page):
+    page = open_page("rope")
+    assert said_score(page) == pytest.approx(score(1), abs=1e-3)
+    assert said_score(page) == pytest.approx(PRONOUN["layers.16.attention.scores"][0, 0, 11, 10].item(), abs=6e-3)
+    assert "m·θ = 11 × 1 = 11.00 rad" in said(page)
+    assert f"adds {parts(1)[0]:.3f} to the score" in said(page)
+
+
+def test_both_words_moved_turn_every_hand_and_leave_the_score(open_page):
+    page = open_page("rope")
+    before, looked = said(page), picture(page)
+    press(page, *["Shift+ArrowRight"] * 5)
+    assert "m·θ = 16 × 1 = 16.00 rad" in said(page) and "n·θ = 15 × 1 = 15.00 rad" in said(page)
+    assert said_score(page) == pytest.approx(score(1), abs=1e-3)
+    assert before.split("S =")[1] == said(page).split("S =")[1]
+    assert picture(page) != looked
+    assert (query(page)["m"], query(page)["n"]) == ("16", "15")
+
+
+def test_one_word_moved_changes_the_score_as_the_library_says(open_page):
+    page = open_page("rope")
+    for distance in (2, 3, 4):
+        press(page, "ArrowRight")
+        assert said_score(page) == pytest.approx(score(distance), abs=1e-3)
+    press(page, *["ArrowLeft"] * 9)  # a query stops at its key
+    assert said_score(page) == pytest.approx(score(0), abs=1e-3)
+
+
+def test_a_link_brings_back_words_and_pair(open_page):
+    page = open_page("rope")
+    press(page, "ArrowDown", "ArrowDown", "ArrowRight", "Shift+ArrowRight")
+    assert query(page) == {"m": "13", "n": "11", "pair": "2"}
+    assert f"adds {parts(2)[2]:.3f} to the score" in said(page)
+    again = open_page(page.url.split("/", 3)[3])
+    assert said(again) == said(page)
+
+
+def test_the_tags_and_the_grip_can_be_dragged(open_page):
+    page = open_page("rope")
+    box = page.locator(CANVAS).bounding_box()
+    per = (box["width"] - 76) / 64  # the ruler: 64 positions between its margins
+    x, y = box["x"] + 58 + 11 * per, box["y"] + box["height"] - 112 + 13
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 20 * per, y, steps=5)
+    assert said_score(page) == pytest.approx(score(21), abs=1e-3)  # live, before it is let go
+    page.mouse.up()
+    page.wait_for_timeout(450)
+    settle(page)
+    assert query(page)["m"] == "31"
+    x, y = box["x"] + 58 + 20.5 * per, box["y"] + box["height"] - 12  # the grip stands between 31 and 10
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 8 * per, y, steps=8)
+    page.mouse.up()
+    page.wait_for_timeout(450)
+    settle(page)
+    assert (query(page)["m"], query(page)["n"]) == ("39", "18")
+    assert said_score(page) == pytest.approx(score(21), abs=1e-3)
+
+
+def test_hovering_a_dial_shows_its_arithmetic_and_a_click_chooses_it(open_page):
+    page = open_page("rope")
+    box = page.locator(CANVAS).bounding_box()
+    tip = page.locator(".st-key-pair .gf-tooltip.gf-on")
+    found = None
+    for y in range(40, 220, 12):
+        for x in range(int(box["width"] * 0.5), int(box["width"]), 16):
+            page.mouse.move(box["x"] + x, box["y"] + y)
+            if tip.count() and "pair 9:" in tip.inner_text():
+                found = box["x"] + x, box["y"] + y
+                break
+        if found:
+            break
+    assert found, "no dial answers the pointer"
+    text = tip.inner_text().replace("−", "-")
+    numbers = [float(v) for v in re.search(r"\((-?[\d.]+)·(-?[\d.]+) \+ (-?[\d.]+)·(-?[\d.]+)\) / √64 = (-?[\d.]+)", text).groups()]
+    assert (numbers[0] * numbers[1] + numbers[2] * numbers[3]) / 8 == pytest.approx(numbers[4], abs=5e-3)
+    assert numbers[4] == pytest.approx(parts(1)[9].item(), abs=1e-3)
+    page.mouse.click(*found)
+    page.wait_for_timeout(450)
+    settle(page)
+    assert query(page)["pair"] == "9"
+
+
+def test_walking_on_keeps_the_score_and_can_be_stopped(open_page):
+    page = open_page("rope")
+    page.emulate_media(reduced_motion="no-preference")
+    button = page.locator(".st-key-pair .bar button").first
+    button.click()
+    page.wait_for_timeout(700)
+    assert said_score(page) == pytest.approx(score(1), abs=1e-3)
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+    m, n = (int(re.search(pattern, said(page))[1]) for pattern in (r"m·θ = (\d+) ×", r"n·θ = (\d+) ×"))
+    assert m - n == 1 and n > 10
+    page.locator(".st-key-pair .bar button", has_text="Back to the text").click()
+    assert "m·θ = 11 ×" in said(page)
+
+
+def test_another_head_is_another_picture(open_page):
+    page = open_page("rope")
+    looked = picture(page)
+    page.locator(".st-key-base input").focus()
+    page.keyboard.press("ArrowRight")
+    settle(page)
+    page.wait_for_timeout(300)
+    assert picture(page) != looked
+    expected = rope.scores_by_distance(Q, K, rope.frequencies(64, 100.0), torch.tensor([1.0])).item() / 8
+    assert said_score(page) == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_curves_read_out_what_the_library_computed(open_page):
+    page = open_page("rope?view=Score+by+distance")
+    curves = page.locator(".st-key-curves canvas")
+    curves.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(450)
+    settle(page)
+    text = page.locator(".st-key-curves .sum").inner_text()
+    numbers = [float(x) for x in re.findall(r"-?\d+\.\d+", text.replace("−", "-"))]
+    assert "distance 5:" in text
+    assert numbers[2] == pytest.approx(rope.aligned_decay(THETA, torch.tensor([5.0])).item(), abs=1e-3)
+    assert numbers[3] == pytest.approx(rope.decay_envelope(THETA, torch.tensor([5.0])).item(), abs=1e-3)
+    assert query(page)["at"] == "5" and curves.get_attribute("aria-valuenow") == "5"
+    again = open_page(page.url.split("/", 3)[3])
+    assert again.locator(".st-key-curves .sum").inner_text() == text
+
+
+def test_the_picture_leaves_as_svg(open_page, tmp_path):
+    page = open_page("rope")
+    with page.expect_download() as download:
+        page.locator(".st-key-pair button[aria-label='Save this picture as SVG']").click()
+    file = tmp_path / "rope.svg"
+    download.value.save_as(file)
+    svg = file.read_text("utf-8")
+    assert svg.startswith("<svg") and svg.count("<polyline") > 60 and f"S = {score(1):.3f}" in svg.replace("−", "-")
+
+
+@pytest.mark.parametrize("view", ["Score by distance", "Beside sinusoids", "Longer texts"])
+def test_every_view_is_whole_on_a_phone(open_page, view):
+    page = open_page(f"rope?model=tiny&view={view.replace(' ', '+')}", phone=True, dark=True)
+    assert page.locator(".st-key-curves canvas").count() == 1
+    assert not errors_shown(page) and page.seen.console == [] and sideways(page) <= 0
+    assert (found := axe_violations(page)) == [], "\n".join(found)

@@ -1,0 +1,63 @@
+"""Curves: what goes to the browser is what was given, and a curve of another length is refused."""
+
+import numpy as np
+import pytest
+
+from charts import curves
+from charts.curves import Band, Bars, Line, Mark, Panel, Row
+from tests.charts.test_component import unpack
+
+X = np.linspace(-1, 1, 5)
+
+
+def message(**changes):
+    panel = Panel("p", (0, 2), [Line(X**2, "ffn", "square", dot=True), Band(X - 1, X + 1, "scores")], note="n", percent=True,
+                  marks=[Mark(0.5, "here", left=True)])  # fmt: skip
+    bars = Panel("h", (0.1, 1), [Bars(np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75]), "ffn", shade=0.5, lit=False)], log=True)
+    options = {"cursor": 0.5, "columns": ["value", "share%"], "rows": [Row("square", "ffn", [X**2, X**3])],
+               "sentence": "{x} {0%}", "values": [X**2]}  # fmt: skip
+    return unpack(curves.message("name", "label", X, "x axis", "x", [panel, bars], **(options | changes)))
+
+
+def test_every_array_comes_back():
+    header, arrays = message()
+    first, second = header["panels"]
+    np.testing.assert_allclose(arrays["x"], X)
+    np.testing.assert_allclose(arrays[first["series"][0]["y"]], X**2)
+    np.testing.assert_allclose(arrays[first["series"][1]["lo"]], X - 1)
+    np.testing.assert_allclose(arrays[first["series"][1]["hi"]], X + 1)
+    np.testing.assert_allclose(arrays[second["series"][0]["edges"]], [0, 0.5, 1])
+    np.testing.assert_allclose(arrays[second["series"][0]["y"]], [0.25, 0.75])
+    np.testing.assert_allclose(arrays[header["table"]["rows"][0]["cells"][1]], X**3, atol=1e-7)
+    np.testing.assert_allclose(arrays[header["sum"]["arrays"][0]], X**2)
+
+
+def test_the_look_goes_along():
+    header, _ = message(step=3, height=400)
+    first, second = header["panels"]
+    assert first["series"][0]["kind"] == "line" and first["series"][0]["dot"] and first["y"] == {
+        "lo": 0, "hi": 2, "log": False, "percent": True}  # fmt: skip
+    assert first["marks"] == [{"x": 0.5, "text": "here", "role": "muted", "left": True}]
+    assert second["y"]["log"] and second["series"][0]["shade"] == 0.5 and "shade" not in first["series"][0]
+    assert header["table"]["columns"] == ["value", "share"] and header["table"]["percent"] == [False, True]
+    assert (header["x"]["step"], header["height"], header["cursor"]) == (3, 400, 0.5)
+    assert header["x"]["integer"] is False and first["short"] == "p"
+
+
+def test_whole_numbers_are_noticed():
+    header, _ = unpack(curves.message("n", "l", np.arange(4.0), "x", "x", [], cursor=0))
+    assert header["x"]["integer"] is True
+
+
+@pytest.mark.parametrize("series", [Line(np.zeros(4), "ffn"), Band(np.zeros(5), np.zeros(6), "ffn"),
+                                    Bars(np.zeros(3), np.zeros(3), "ffn")])
+def test_a_curve_of_another_length_is_refused(series):
+    with pytest.raises(ValueError, match="values for"):
+        curves.message("n", "l", X, "x", "x", [Panel("p", (0, 1), [series])], cursor=0)
+
+
+def test_padded_holds_everything():
+    lo, hi = curves.padded(np.array([1.0, 2.0]), np.array([-1.0]))
+    assert lo < -1 and hi > 2
+    lo, hi = curves.padded(np.zeros(3))
+    assert lo < 0 < hi

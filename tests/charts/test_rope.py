@@ -1,0 +1,51 @@
+"""What the pictures of RoPE send: bands and means of what was given, one name where the curves are one."""
+
+import numpy as np
+
+from charts import rope
+from tests.charts.test_component import unpack
+
+R = np.arange(5.0)
+
+
+def test_the_pair_goes_out_as_it_is():
+    q, k, theta = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]]), np.array([1.0, 0.1])
+    header, arrays = unpack(rope.pair_message(
+        q, k, theta, R - 2, query="it", key="cat", own=rope.Place(4, 1), place=rope.Place(3, 3, 1), subject="s", d_head=4,
+        scale=0.5, label="l"))  # fmt: skip
+    np.testing.assert_array_equal(arrays["q"], q)
+    np.testing.assert_array_equal(arrays["k"], k)
+    np.testing.assert_array_equal(arrays["curve"], R - 2)
+    assert (header["m0"], header["n0"], header["m"], header["n"], header["pair"], header["reach"]) == (4, 1, 3, 3, 1, 4)
+    assert header["range"][0] < -2 and header["range"][1] > 2
+
+
+def test_a_spread_holds_ninety_percent():
+    scores = np.random.default_rng(0).standard_normal((1000, 5))
+    spread = rope.Spread.of(scores, "t", "s")
+    inside = (scores >= spread.low) & (scores <= spread.high)
+    assert abs(inside.mean() - 0.9) < 0.005
+    np.testing.assert_allclose(spread.mean, scores.mean(0))
+    assert len(spread.some) == 6 and all((one == scores).all(1).any() for one in spread.some)
+    assert len(rope.Spread.of(scores[:2], "t", "s").some) == 2
+
+
+def test_equal_curves_have_one_name_and_a_fan_has_one_each():
+    one, fan = np.tile(R, (2, 1)), np.stack((R, R + 3))
+    header, arrays = unpack(rope.fans_message(R, [0, 64], [rope.Fan(one, 1.0, "one", "o"), rope.Fan(fan, 0.2, "fan", "f")],
+                                              subject="x", cursor=1))  # fmt: skip
+    names = [[series["label"] for series in panel["series"]] for panel in header["panels"]]
+    assert names == [["", "all starts"], ["n = 0", "n = 64"]]
+    assert [panel["note"] for panel in header["panels"]] == ["the distance explains 100.0%", "the distance explains 20.0%"]
+    np.testing.assert_array_equal(arrays[header["panels"][1]["series"][1]["y"]], R + 3)
+    np.testing.assert_array_equal(arrays[header["table"]["rows"][1]["cells"][1]], R + 3)
+
+
+def test_the_chosen_scaling_lies_on_top():
+    waves = {name: (i + 1) * np.array([6.0, 60.0, 600.0]) for i, name in enumerate(rope.SCALINGS)}
+    kept = {name: np.ones(3) / (i + 1) for i, name in enumerate(rope.SCALINGS)}
+    header, arrays = unpack(rope.scalings_message(waves, kept, "ntk", 100, 4, cursor=2))
+    last = header["panels"][0]["series"][-1]
+    assert last["role"] == "attention"
+    np.testing.assert_array_equal(arrays[last["y"]], waves["ntk"])
+    assert [row["name"] for row in header["table"]["rows"] if row["strong"]] == ["NTK-aware"]

@@ -1,0 +1,186 @@
+"""Activations: the curves are the library's, the neurons are the trace's, and the snippet gives the same numbers."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import transformer
+from tests.charts.test_component import unpack
+from transformer import recording
+from transformer.feedforward import ACTIVATIONS, census, derivative, histogram, let_through, share_below
+
+PAGE = "pages/block/activations.py"
+CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors")
+GATE = CAPITAL["layers.5.ffn.gate"][0]
+
+
+def sent(app) -> tuple[dict, dict[str, np.ndarray]]:
+    (message,) = [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name == "glassformer_curves"]
+    return unpack(message)
+
+
+def rows(app) -> dict[str, list[np.ndarray]]:
+    """The table under the curves: activation -> its columns."""
+    header, arrays = sent(app)
+    return {row["name"]: [arrays[cell] for cell in row["cells"]] for row in header["table"]["rows"]}
+
+
+def shown(app, view: str):
+    app.button_group(key="view").set_value(view).run()
+    assert not app.exception
+    return app
+
+
+def test_it_opens_on_curves_over_real_neurons(open_page):
+    app = open_page(PAGE)
+    assert not app.exception and not app.warning and not app.error
+    header, arrays = sent(app)
+    u = torch.from_numpy(arrays["x"].copy()).double()
+    titles = {"ReLU": "relu", "GELU": "gelu", "GELU (tanh)": "gelu_tanh", "SiLU": "silu"}
+    for title, columns in rows(app).items():
+        name = titles[title]
+        np.testing.assert_allclose(columns[0], let_through(name, u).numpy(), atol=2e-7 + (0.5 if name == "relu" else 0))
+        np.testing.assert_allclose(columns[1], ACTIVATIONS[name](u).numpy(), atol=1e-6)
+        counted = census(name, GATE)
+        assert columns[3][0] == pytest.approx(counted.zero) and columns[4][0] == pytest.approx(counted.asleep)
+        away = np.abs(arrays["x"]) > 1e-3  # ReLU's corner
+        np.testing.assert_allclose(columns[2][away], derivative(name, u).numpy()[away], atol=1e-6)
+    bars = header["panels"][-1]["series"][0]
+    edges, share = histogram(GATE, -3.0, 3.0, 96)
+    np.testing.assert_allclose(arrays[bars["edges"]], edges.numpy(), atol=1e-6)
+    np.testing.assert_array_equal(arrays[bars["y"]], share.numpy())
+    below = arrays[header["sum"]["arrays"][3]]
+    np.testing.assert_allclose(below, share_below(GATE, torch.linspace(-3, 3, 601)).numpy(), atol=2 / GATE.numel())
+    assert f"{(GATE < 0).float().mean():.0%} below 0" == header["panels"][-1]["marks"][0]["text"]
+    assert header["cursor"] == -1.28 and len(header["panels"]) == 3
+
+
+def test_the_models_own_activation_stands_out_until_another_is_chosen(open_page):
+    app = open_page(PAGE)
+    assert [row["name"] for row in sent(app)[0]["table"]["rows"] if row["strong"]] == ["SiLU"]
+    app.radio(key="activation").set_value("ReLU").run()
+    header, _ = sent(app)
+    assert [row["name"] for row in header["table"]["rows"] if row["strong"]] == ["ReLU"]
+    assert header["sum"]["text"].startswith("ReLU(")
+
+
+def test_another_layer_gives_other_neurons(open_page):
+    app = open_page(PAGE, layer="28")
+    header, arrays = sent(app)
+    _, share = histogram(CAPITAL["layers.28.ffn.gate"][0], -3.0, 3.0, 96)
+    np.testing.assert_array_equal(arrays[header["panels"][-1]["series"][0]["y"]], share.numpy())
+    assert "lie outside this axis" in header["panels"][-1]["note"]
+
+
+def test_the_gap_between_the_two_gelus_is_magnified(open_page):
+    app = open_page(PAGE, gap="true")
+    header, arrays = sent(app)
+    assert len(header["panels"]) == 4
+    gap = arrays[header["panels"][2]["series"][0]["y"]]
+    assert 0.4 < np.abs(gap).max() < 0.5  # thousandths
+    u = torch.from_numpy(arrays["x"].copy()).double()
+    expected = torch.nn.functional.gelu(u) - torch.nn.functional.gelu(u, approximate="tanh")
+    np.testing.assert_allclose(gap, expected.numpy() * 1000, atol=1e-3)
+
+
+def test_the_axis_reaches_as_far_as_asked(open_page):
+    app = open_page(PAGE)
+    app.select_slider(key="reach").set_value(16).run()
+    header, arrays = sent(app)
+    assert (header["x"]["lo"], header["x"]["hi"]) == (-16, 16)
+    assert np.allclose(np.diff(arrays["x"]), 0.04, atol=1e-5)
+
+
+def test_what_each_activation_leaves(open_page):
+    app = shown(open_page(PAGE), "What they leave")
+    header, arrays = sent(app)
+    assert [panel["title"] for panel in header["panels"]] == ["ReLU", "GELU", "GELU (tanh)", "SiLU"]
+    for panel, (name, sigma) in zip(header["panels"], ACTIVATIONS.items(), strict=True):
+        counted = census(name, GATE)
+        assert panel["note"] == f"{counted.zero:.2%} exactly 0, {counted.negative:.2%} negative"
+        edges = arrays[panel["series"][0]["edges"]]
+        a = sigma(GATE).numpy()
+        expected = np.histogram(a[a != 0], bins=edges.astype(np.float64))[0] / a.size
+        np.testing.assert_allclose(arrays[panel["series"][0]["y"]], expected, atol=2 / a.size)
+        assert (len(panel["series"]) == 2) == (counted.zero > 0)
+    relu = header["panels"][0]["series"][1]
+    assert arrays[relu["y"]][0] == pytest.approx((GATE <= 0).float().mean().item())
+
+
+def cells(app) -> dict[tuple[str, str], float]:
+    """(row, word) -> the number printed in the strips."""
+    (chart,) = app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")
+    import pyarrow as pa
+
+    (data,) = [d.data.data for d in chart.proto.datasets] or [chart.proto.data.data]
+    table = pa.ipc.open_stream(data).read_pandas()
+    return {(row["row"], row["token"]): row["value"] for _, row in table.iterrows()}
+
+
+def test_single_neurons_are_the_traces(open_page):
+    app = shown(open_page(PAGE), "Single neurons")
+    found = cells(app)
+    post = CAPITAL["layers.5.ffn.post"][0]
+    loud = post[4].abs().topk(5).indices.tolist()
+    assert {int(row.split()[0]) for row, _ in found} == set(loud)
+    for neuron in loud:
+        for i, word in enumerate(["0 The", "1 capital", "2 of", "3 France", "4 is"]):
+            gate, up = ACTIVATIONS["silu"](GATE[i, neuron]).item(), CAPITAL["layers.5.ffn.pre"][0, i, neuron].item()
+            assert found[f"{neuron}  SiLU(g)", word] == pytest.approx(gate, rel=1e-5)
+            assert found[f"{neuron}  u", word] == pytest.approx(up, rel=1e-5)
+            assert found[f"{neuron}  a", word] == pytest.approx(gate * up, rel=1e-4)
+    app.selectbox(key="word").set_value("3 France").run()
+    assert {int(row.split()[0]) for row, _ in cells(app)} == set(post[3].abs().topk(5).indices.tolist())
+
+
+@pytest.mark.parametrize("query", [{"u": "99"}, {"u": "x"}, {"reach": "5"}, {"activation": "tanh"}, {"layer": "30"}])
+def test_what_a_link_cannot_mean_is_one_sentence_and_the_page_stands(open_page, query):
+    app = open_page(PAGE, **query)
+    assert not app.exception
+    assert len(app.warning) == 1 and next(iter(query)) in app.warning[0].value
+    assert len(rows(app)) == 4
+
+
+@pytest.mark.parametrize("text", ["a", "é", "🙂 ok", "x = 1\n\ty", "אבג"])
+def test_short_and_strange_texts_have_every_view(open_page, text):
+    app = open_page(PAGE, model="tiny")
+    app.text_input(key="text").set_value(text).run()
+    for view in ("What they leave", "Single neurons", "The curves"):
+        shown(app, view)
+
+
+def test_a_text_it_cannot_take_is_one_sentence_over_the_last_picture(open_page):
+    app = open_page(PAGE)
+    app.text_input(key="text").set_value("word " * 9000).run()
+    assert not app.exception
+    assert ["too long" in box.value for box in app.warning] == [True]
+    assert len(rows(app)) == 4
+
+
+def test_the_numbers_in_the_formula_are_the_librarys(open_page):
+    app = open_page(PAGE, u="0.5", activation="GELU")
+    app.toggle(key="numbers").set_value(True).run()
+    said = [float(x) for x in re.findall(r"-?\d+\.\d+", app.latex[1].value)]
+    half = torch.tensor(0.5, dtype=torch.float64)
+    assert said[2] == pytest.approx(let_through("gelu", half).item(), abs=1e-4)
+    assert said[3] == pytest.approx(ACTIVATIONS["gelu"](half).item(), abs=1e-4)
+    assert said[-1] == pytest.approx(derivative("gelu", half).item(), abs=1e-4)
+
+
+def test_the_snippet_gives_the_pages_numbers(open_page, monkeypatch, capsys):
+    app = open_page(PAGE, model="tiny")
+    (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
+    monkeypatch.undo()
+    names: dict = {}
+    exec(snippet, names)
+    layer = int(re.search(r"layers\.(\d+)", snippet)[1])
+    counted = {row: cells for row, cells in rows(app).items()}
+    relu = census("relu", names["u"])
+    assert counted["ReLU"][3][0] == pytest.approx(relu.zero, abs=1e-6)
+    assert f"zero={relu.zero}" in capsys.readouterr().out
+    model, tokenizer = transformer.load("tiny")
+    name = f"layers.{layer}.ffn.gate"
+    assert torch.equal(names["u"], model.run(tokenizer.encode("The capital of France is"), record=name).trace[name][0])
