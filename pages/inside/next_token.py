@@ -6,7 +6,7 @@ import streamlit as st
 import torch
 
 from charts import next_token
-from pages.shared import models, writing
+from pages.shared import held, models, writing
 from pages.shared.lesson import Lesson
 from transformer import sampling
 from transformer.generate import generate
@@ -64,17 +64,11 @@ def acted() -> None:
     action = st.session_state["next_token"].get("act")
     if isinstance(action, dict):
         after = writing.act(writing.from_url(vocab), action, prompt, writer)
-        st.session_state["_settings_of_browser"] = after.settings
+        held.reported("next_token", after.settings)
         writing.to_url(after)
 
 
-# The browser holds the sliders. Only settings that came from elsewhere (a link, the back button) are pressed on it.
-shown, epoch = st.session_state.get("_settings_shown", (None, 0))
-if state.settings != st.session_state.get("_settings_of_browser"):
-    shown, epoch = state.settings, epoch + 1
-    st.session_state["_settings_of_browser"] = state.settings
-st.session_state["_settings_shown"] = (shown, epoch)
-
+shown, epoch = held.to_send("next_token", state.settings)
 why_not = ""
 if not live:
     why_not = (

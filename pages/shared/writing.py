@@ -141,9 +141,10 @@ def act(state: State, action: Mapping[str, object], prompt: tuple[int, ...], wri
 
 
 def tokens(writer: Writer, prompt: tuple[int, ...], written: Sequence[tuple[int, bool]]) -> list[Token]:
-    """The facts of each written token."""
+    """The facts of each written token; its piece as it reads in its place, where it may complete a character."""
     ids = tuple(token for token, _ in written)
-    return [writer.token(prompt, ids[: t + 1], forced) for t, (_, forced) in enumerate(written)]
+    pieces = writer.tokenizer.pieces(list(prompt + ids))[len(prompt) :]
+    return [replace(writer.token(prompt, ids[: t + 1], forced), piece=pieces[t]) for t, (_, forced) in enumerate(written)]
 
 
 def from_url(vocab_size: int) -> State:

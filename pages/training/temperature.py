@@ -6,7 +6,7 @@ import torch
 
 from charts import temperature
 from charts.next_token import by_rank
-from pages.shared import models, url
+from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
 from transformer import sampling
 
@@ -59,17 +59,12 @@ def acted() -> None:
     value, where = action.get("temperature"), action.get("position")
     if isinstance(value, int | float) and 0.05 <= value <= 100:
         url.set_url_state("temperature", f"{value:g}", f"{DEFAULT:g}")
-        st.session_state["_temperature_of_browser"] = float(f"{value:g}")
+        held.reported("temperature_stage", float(f"{value:g}"))
     if action.get("do") == "look" and isinstance(where, int) and 0 <= where <= last:
         url.set_url_state("position", where, last)
 
 
-# The browser holds the slider; only a temperature that came from elsewhere (a link, the back button) is pressed on it.
-shown, epoch = st.session_state.get("_temperature_shown", (None, 0))
-if st.session_state.get("_temperature_of_browser") != T:
-    shown, epoch = T, epoch + 1
-    st.session_state["_temperature_of_browser"] = T
-st.session_state["_temperature_shown"] = (shown, epoch)
+shown, epoch = held.to_send("temperature_stage", T)
 
 with st.container(key="gf-stage"):
     temperature.mount(

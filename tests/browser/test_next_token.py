@@ -245,6 +245,24 @@ def test_a_click_on_a_bar_writes_that_token_and_a_click_on_a_step_looks_back(ope
     assert query(page)["written"] == f"{int(order[0])}f" and "step" not in query(page)
 
 
+def test_going_to_another_lesson_and_back_finds_the_setting(open_page):
+    page = open_page("next-token")
+    drag(page, "temperature", 0.1)
+    page.mouse.up()
+    settle(page)
+    held, before = query(page), picture(page)
+    page.get_by_role("link", name="Softmax temperature").click()
+    page.locator(".st-key-temperature_stage canvas").wait_for()
+    settle(page)
+    page.go_back()
+    page.locator(".st-key-next_token canvas").wait_for()
+    settle(page)
+    if query(page) == held:  # the link came back with the page
+        assert picture(page) == before
+    else:
+        assert query(page) == {} and slider(page, "temperature").get_attribute("aria-valuetext") == "1"
+
+
 def test_greedy_stands_beside_it_and_the_link_restores_the_text(open_page, tiny):
     model, tokenizer = tiny
     page = open_page(f"{TINY}&temperature=1.5")

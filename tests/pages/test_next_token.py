@@ -80,7 +80,7 @@ def test_moving_a_slider_sends_no_logits(open_page):
     """The browser holds the setting; the page's message stays the same byte for byte, and is not sent again."""
     page = of_tiny(open_page, text="To be")
     (before,) = [c.proto.bytes for c in page.get("bidi_component") if "next_token" in c.proto.component_name]
-    page.session_state["_settings_of_browser"] = Settings(0.5, 40)
+    page.session_state["_held_next_token"] = Settings(0.5, 40)
     page.query_params["temperature"], page.query_params["top_k"] = "0.5", "40"
     page.run()
     (after,) = [c.proto.bytes for c in page.get("bidi_component") if "next_token" in c.proto.component_name]

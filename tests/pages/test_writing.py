@@ -60,6 +60,13 @@ def test_facts_are_those_of_the_models_own_distribution(model, writer, prompt):
         assert token.bits == pytest.approx(sampling.entropy(p).item() / math.log(2), rel=1e-5)
 
 
+def test_bytes_that_complete_a_character_read_as_its_parts(model, writer, prompt):
+    parts = model[1].encode("語")
+    assert len(parts) > 1
+    written = tokens(writer, prompt, [(i, True) for i in parts])
+    assert [token.piece for token in written] == model[1].pieces(parts) and "語" in written[0].piece
+
+
 def test_forcing_a_token_drops_what_stood_behind_it(writer, prompt):
     state = after(State(), writer, prompt, *[sent("next")] * 5, sent("look", at=2), sent("force", token=77))
     assert state.ids[2:] == (77,) and state.written[2] == (77, True) and state.at == 3

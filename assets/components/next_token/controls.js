@@ -73,7 +73,7 @@ const controls = (() => {
       box.appendChild(pair);
     }
     function show(d, names) {
-      values["most probable"].textContent = `${gf.chipText(names[0])} ${gf.number(sampling.share(d, 0))}`;
+      values["most probable"].textContent = `${paint.clip(gf.chipText(names[0]), 110, 15)} ${gf.number(sampling.share(d, 0))}`;
       const spike = d.temperature === 0, choices = Math.exp(d.entropy);
       values.kept.textContent = spike ? "1" : d.kept === d.p.length ? "all" : filters.count(d.kept);
       values.entropy.replaceChildren(`${gf.number(d.entropy / Math.LN2)} bits`, element("small", "", `${gf.number(d.entropy)} nats`));

@@ -6,6 +6,7 @@
                                      ranked, setting, axis, u, hit, written, hover, c, tint}
                                      stage: how far the computation is shown, 0 … 5, with fractions on the way
    paint.axisFor(d, plain)        -> the bars' largest value, a round number
+   paint.clip(text, width, size)  -> text that fits, by whole characters
    paint.STAGES                   -> the names of the stages */
 const paint = (() => {
   const HEAD = 26, FOOT = 26, RULER = 104, GAP = 18;
@@ -120,7 +121,7 @@ const paint = (() => {
       labels = left === last ? labels + 1 : 0;
       last = left;
       if (!labels) p.line(line(0, y, b.w, y), { stroke: c.ink, lineWidth: 1.25, dash: DASH });
-      p.rect(b.w - text.length * 7.2 - 10, y - 9 - 19 * labels, text.length * 7.2 + 8, 18, { fill: c.background, radius: 4 });
+      p.rect(b.w - text.length * 7.2 - 12, y - 9 - 19 * labels, text.length * 7.2 + 14, 18, { fill: c.background, radius: 4 });
       p.text(b.w - 6, y + 4 - 19 * labels, text, { fill: c.ink, size: 12, anchor: "end" });
     }
     if (v.setting.min_p) {
@@ -222,5 +223,5 @@ const paint = (() => {
     p.text(left ? x - 10 : x + 10, top - 4, said, { fill: c.ink, size: 13, anchor: left ? "end" : "start" });
   }
 
-  return { layout, picture, axisFor, STAGES };
+  return { layout, picture, axisFor, clip, STAGES };
 })();

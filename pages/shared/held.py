@@ -1,0 +1,30 @@
+"""Values that the browser holds, such as what a slider inside a component stands at.
+
+A component's message should not change because its own slider moved: the same bytes are not sent again. So the message
+says what the page last pressed on the browser, with a number that grows when it presses anew: on a fresh component, and
+when the value came from elsewhere (a link, the back button).
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import streamlit as st
+
+T = TypeVar("T")
+
+
+def reported(component: str, value: object) -> None:
+    """The component said that it stands at this value; for its on_…_change callback."""
+    st.session_state[f"_held_{component}"] = value
+
+
+def to_send(component: str, value: T) -> tuple[T, int]:
+    """(what the message says, its epoch), where the page wants the component with this key to stand at `value`."""
+    pressed, epoch = st.session_state.get(f"_pressed_{component}", (None, 0))
+    fresh = component not in st.session_state
+    if fresh or st.session_state.get(f"_held_{component}") != value:
+        pressed, epoch = value, epoch + 1
+        reported(component, value)
+    st.session_state[f"_pressed_{component}"] = pressed, epoch
+    return pressed, epoch
