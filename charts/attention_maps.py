@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 THUMBNAIL_BYTES = 1_300_000  # all heads in small, twice (weights, and weights × ‖value‖)
 EXACT_TOKENS = 96            # up to here a layer's maps go out in float32; beyond, float16 keeps three digits
-PARTS = tuple(f"attention_maps/{name}.js" for name in ("surface", "state", "matrix", "mosaic", "heatmap", "lines", "details"))
+PARTS = tuple(
+    f"attention_maps/{name}.js"
+    for name in ("surface", "state", "matrix", "mosaic", "heatmap", "lines", "details", "controls")
+)
 
 
 def maps() -> ComponentRenderer:

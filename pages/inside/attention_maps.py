@@ -35,7 +35,7 @@ WORDS: dict[str, tuple[str, str, str, str, str]] = {
                   "Where a token came up before, {score} of its weight goes to what followed it then: A B … A → B.",
                   "what followed this token before", "no token of this text repeats"),
     "duplicate": ("duplicate token", "weight on other places where the same token stands, where a token repeats",
-                  "Where a token came up before, {score} of its weight goes to that earlier copy.",
+                  "Where a token stands more than once, {score} of its weight goes to its twin.",
                   "the same token elsewhere", "no token of this text repeats"),
     "self": ("itself", "weight on the token itself", "On this text {score} of its weight stays on the token itself.",
              "the token itself", "needs two tokens"),
@@ -49,7 +49,7 @@ STATE_WORDS = {
     "none": "No pattern of the six reaches its mark on this text; what it reads may depend on meaning, or on several keys at once.",
     "average": "The mean over the layer's heads: what most of them agree on; a head that does one thing well drowns in it.",
     "rollout": "Averaged heads and the residual stream, multiplied up from layer 0: how much of each input token could have "
-               "arrived here.",
+               "arrived here. A sink swallows it.",
 }  # fmt: skip
 
 FORMULAS = {
@@ -143,7 +143,7 @@ def known(reading: Reading) -> dict | None:
     """The head and the pair that say the most about a text that was looked through beforehand."""
     for default in DEFAULTS.values():
         if (default.model, default.text) == (reading.model, reading.text):
-            return {"layer": default.layer, "head": default.head, "pin": f"{default.query}-{default.key}"}
+            return {"layer": default.layer, "head": default.head, "pin": f"{default.query}-{default.key}", "tells": default.tells}
     return None
 
 
@@ -167,7 +167,7 @@ def telling(A: torch.Tensor, measured: dict, labels: torch.Tensor, targets: dict
     if wanted.any():
         q, k = divmod(int(torch.where(wanted, weight, -1.0).argmax()), len(weight))
         pin = f"{q}-{k}"
-    return {"layer": layer, "head": head, "pin": pin}
+    return {"layer": layer, "head": head, "pin": pin, "tells": ""}
 
 
 def view_of(reading: Reading, start: Mapping) -> dict:

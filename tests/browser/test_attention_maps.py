@@ -119,8 +119,11 @@ def test_it_opens_on_the_recorded_induction_head(open_tab):
                           "scope": "head", "pin": {"q": DEFAULT.query, "k": DEFAULT.key}}  # fmt: skip
     score = float(analysis.pattern_scores(tensor("A"), REPEAT.ids, torch.ones(13, 13).tril() > 0)["induction"][DEFAULT.head])
     assert page.locator(".am-label").text_content() == f"induction {score:.2f}"
-    assert f"{score:.0%}".replace("%", " %") in page.locator(".am-sentence").text_content()
+    assert page.locator(".am-sentence").text_content() == DEFAULT.tells
     assert query(page) == {}
+    page.get_by_role("button", name="next head").click()
+    score = float(analysis.pattern_scores(tensor("A"), REPEAT.ids, torch.ones(13, 13).tril() > 0)["induction"][DEFAULT.head + 1])
+    assert f"{score:.0%}".replace("%", " %") in page.locator(".am-sentence").text_content()
 
 
 def test_the_map_is_painted_with_the_weights(open_tab):

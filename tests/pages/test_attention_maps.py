@@ -42,7 +42,8 @@ def test_it_opens_on_the_head_that_tells_the_most(open_page):
     assert not app.exception and not app.warning and not app.error
     header, _ = sent(app, "attention_maps")
     assert header["tokens"] == list(REPEAT.pieces) and header["causal"]
-    assert header["start"] == {"layer": DEFAULT.layer, "head": DEFAULT.head, "pin": f"{DEFAULT.query}-{DEFAULT.key}"}
+    assert header["start"] == {"layer": DEFAULT.layer, "head": DEFAULT.head, "pin": f"{DEFAULT.query}-{DEFAULT.key}",
+                               "tells": DEFAULT.tells}
     assert sent(app, "attention_layer")[0]["layer"] == DEFAULT.layer
 
 
@@ -105,7 +106,8 @@ def test_a_text_of_this_page_is_shown_at_its_own_head(open_page):
     assert "layer" not in app.query_params and "head" not in app.query_params
     start = sent(app, "attention_maps")[0]["start"]
     pronoun = recording.DEFAULTS["smollm2-135m-pronoun"]
-    assert start == {"layer": pronoun.layer, "head": pronoun.head, "pin": f"{pronoun.query}-{pronoun.key}"}
+    assert start == {"layer": pronoun.layer, "head": pronoun.head, "pin": f"{pronoun.query}-{pronoun.key}",
+                     "tells": pronoun.tells}
 
 
 @pytest.mark.parametrize("text, said", [("", "nothing to read"), ("word " * 9000, "too long")])

@@ -7,46 +7,20 @@ export default (component) => gf.mount(component, (root, first) => {
   const app = { data: null, view: null, hover: null, matrix: null, shade: null, cut: 0.1, tall: 600, narrow: false, fresh: true };
   let host = first, layers = new Map(), animation = null, reporting = 0, reported = 0;
 
-  const make = (tag, className, text) => {
-    const element = document.createElement(tag);
-    element.className = className;
-    if (text) element.textContent = text;
-    return element;
-  };
   root.classList.add("am");
-  const chips = group("Heads by measured pattern"), stage = make("div", "am-stage");
-  chips.classList.add("am-chips");
-  const left = make("div", "am-left"), main = make("div", "am-main"), side = make("div", "am-side");
-  const said = make("div", "gf-sr");
+  const [stage, left, main, side, said] = ["am-stage", "am-left", "am-main", "am-side", "gf-sr"].map((className) => {
+    const element = document.createElement("div");
+    element.className = className;
+    return element;
+  });
   said.setAttribute("role", "status");
-  const top = make("div", "am-top"), stepper = make("div", "am-steppers"), label = make("span", "am-label");
-  const strip = make("div", "am-strip"), sentence = make("p", "am-sentence");
-  const toggles = make("div", "am-toggles"), foot = make("div", "am-foot");
-  const segments = {
-    scope: segment("scope", "What the map shows", [["head", "one head"], ["average", "layer average"], ["rollout", "rollout"]]),
-    measure: segment("measure", "What a cell is", [["weights", "weights"], ["values", "weights × ‖value‖"]]),
-    form: segment("form", "How it is drawn (M)", [["map", "map"], ["lines", "lines"]]),
-  };
-  const cut = make("label", "am-cut"), slider = document.createElement("input"), cutValue = make("span", "am-value");
-  Object.assign(slider, { type: "range", min: 0, max: 0.5, step: 0.01, value: app.cut });
-  cut.append("fade below ", slider, cutValue);
-  slider.addEventListener("input", () => { app.cut = Number(slider.value); cutValue.textContent = gf.number(app.cut); picture.redraw(); });
-  cutValue.textContent = gf.number(app.cut);
-  toggles.append(segments.scope.root, segments.measure.root, segments.form.root);
-  const steps = ["layer", "head"].map((name) => step(name));
-  stepper.append(...steps.map((s) => s.root), label);
-  top.append(stepper, toggles);
-  const save = make("div", "am-save");
-  save.append("save", gf.button("SVG", saveSvg), gf.button("PNG", () => gf.savePng(picture.canvas, `${fileName()}.png`)),
-    gf.button("CSV", saveCsv));
-  const legend = make("div", "am-legend"), aim = make("div", "am-aim");
-  root.append(chips, top, sentence, stage, said);
   stage.append(left, main, side);
+  const around = controls(app, { svg: saveSvg, png: () => gf.savePng(picture.canvas, `${fileName()}.png`), csv: saveCsv });
+  root.append(around.chips, around.top, around.sentence, stage, said);
   const picture = gf.canvas(main, { label: "", draw });
   picture.wrap.classList.add("am-picture");
+  main.append(around.foot, around.strip);
   const tip = gf.tooltip(root);   // over the whole width, so that it need not cover the map
-  foot.append(legend, aim, cut, save);
-  main.append(foot, strip);
   let place = null;
 
   Object.assign(app, {
@@ -60,37 +34,9 @@ export default (component) => gf.mount(component, (root, first) => {
       const pattern = asked >= 0 ? asked : own;
       return pattern >= 0 && app.data.patterns[pattern].aims ? pattern : -1;
     },
-    set, point,
+    set, point, redraw: () => picture.redraw(),
   });
   const tiles = mosaic(app, left), panel = details(app, side);
-
-  function group(name) {
-    const element = make("div", "am-group");
-    element.setAttribute("role", "group");
-    element.setAttribute("aria-label", name);
-    return element;
-  }
-
-  function segment(name, about, options) {
-    const element = group(about), buttons = new Map();
-    element.classList.add("am-segment");
-    for (const [value, text] of options) {
-      buttons.set(value, gf.button(text, () => set({ [name]: value }), { pressed: false }));
-      element.append(buttons.get(value));
-    }
-    return { root: element, buttons };
-  }
-
-  function step(name) {
-    const element = make("div", "am-step"), value = make("span", "am-step-value");
-    const move = (by) => {
-      const count = app.data[`${name}s`];
-      set({ [name]: (app.view[name] + by + count) % count });
-    };
-    element.append(gf.button("‹", () => move(-1), { label: `previous ${name}` }), value,
-      gf.button("›", () => move(1), { label: `next ${name}` }));
-    return { root: element, name, value };
-  }
 
   // ---- what changes -------------------------------------------------------------------------------------------------
   function set(changes) {
@@ -158,10 +104,11 @@ export default (component) => gf.mount(component, (root, first) => {
     }
     app.colours = { ...c, patterns: data.patterns.map((p) => resolve(`--am-${p.id}`)), none: resolve("--am-none") };
     app.fresh = true;
-    if (changed) drawChips();
-    chips.hidden = data.hide.includes("filters");
-    toggles.hidden = data.hide.includes("views");
-    side.hidden = data.hide.includes("details");
+    if (changed) {
+      around.reset();
+      side.hidden = data.hide.includes("details");
+      arrange(root.clientWidth);
+    }
     tiles.refresh();
     render();
     app.fresh = false;
@@ -208,60 +155,9 @@ export default (component) => gf.mount(component, (root, first) => {
     });
   }
 
-  function drawChips() {
-    const { patterns, arrays } = app.data, count = (i) => arrays.labels.filter((x) => x === i).length;
-    const all = chip(null, "all", arrays.labels.length, "");
-    chips.replaceChildren(all, ...patterns.map((p, i) => {
-      const measured = arrays.scores.subarray(i * arrays.labels.length, (i + 1) * arrays.labels.length);
-      const possible = measured.some((x) => !Number.isNaN(x));
-      const element = chip(p.id, p.name, possible ? count(i) : "–", possible ? p.about : p.missing);
-      element.disabled = !count(i);
-      return element;
-    }));
-  }
-
-  function chip(id, name, count, about) {
-    const element = gf.button("", () => set({ pattern: app.view.pattern === id ? null : id }), { pressed: false });
-    const dot = make("i", "am-dot");
-    if (id) { dot.style.setProperty("--dot", `var(--am-${id})`); element.append(dot); }
-    element.append(name, make("span", "am-count", String(count)));
-    element.dataset.pattern = id ?? "";
-    element.title = about;
-    return element;
-  }
-
   function write() {
-    const { data, view } = app, index = view.layer * data.heads + view.head, own = data.arrays.labels[index];
-    for (const element of chips.children) element.setAttribute("aria-pressed", String((element.dataset.pattern || null) === view.pattern));
-    for (const [name, { buttons }] of Object.entries(segments)) {
-      for (const [value, button] of buttons) button.setAttribute("aria-pressed", String(view[name] === value));
-    }
-    segments.measure.buttons.get("values").disabled = view.scope === "rollout";
-    for (const { root: element, name, value } of steps) {
-      value.textContent = app.narrow ? `${name[0].toUpperCase()}${view[name]}` : `${name} ${view[name]}`;
-      element.hidden = name === "head" && view.scope !== "head";
-    }
-    const one = view.scope === "head", pattern = one && own >= 0 ? data.patterns[own] : null;
-    label.textContent = pattern ? `${pattern.short} ${app.scoreOf(own, view.layer, view.head).toFixed(2)}` : one ? "no pattern" : "";
-    label.hidden = !one;
-    label.style.setProperty("--dot", pattern ? `var(--am-${pattern.id})` : "var(--am-none)");
-    strip.hidden = !one;
-    sentence.textContent = pattern ? pattern.sentence.replace("{score}", percent(app.scoreOf(own, view.layer, view.head)))
-      : one ? (data.n > 1 ? data.words.none : data.words.alone) : data.words[view.scope];
-    strip.replaceChildren(...data.patterns.map((p, i) => {
-      const cell = make("div", "am-score"), meter = make("span", "am-bar"), length = make("i"), score = app.scoreOf(i, view.layer, view.head);
-      cell.classList.toggle("am-own", i === own);
-      cell.title = Number.isNaN(score) ? p.missing : p.about;
-      length.style.width = `${Number.isNaN(score) ? 0 : 100 * score}%`;
-      length.style.background = `var(--am-${p.id})`;
-      meter.style.setProperty("--at", `${100 * p.threshold}%`);
-      meter.append(length);
-      cell.append(make("span", "am-name", p.short), meter, make("span", "am-value", Number.isNaN(score) ? "–" : score.toFixed(2)));
-      return cell;
-    }));
-    cut.hidden = view.form !== "lines";
-    drawLegend();
-    const summary = describe();
+    const { data, view } = app, summary = describe();
+    around.write();
     picture.canvas.setAttribute("aria-label", `${summary} Arrow keys move the pinned pair, M changes map and lines, Escape lets go.`);
     tiles.canvas.setAttribute("aria-label", `${data.layers} layers by ${data.heads} heads in small. ${summary} Arrow keys choose.`);
     root.classList.toggle("am-values", app.role() === "value");
@@ -269,11 +165,9 @@ export default (component) => gf.mount(component, (root, first) => {
     root.dataset.exact = String(Boolean(app.matrix?.exact));
   }
 
-  const percent = (share) => `${Math.round(100 * share)} %`;
-
   function describe() {
     const { data, view, matrix: now } = app, { pin } = view;
-    const what = view.scope === "head" ? `Layer ${view.layer}, head ${view.head}, ${label.textContent}.`
+    const what = view.scope === "head" ? `Layer ${view.layer}, head ${view.head}, ${around.label()}.`
       : view.scope === "average" ? `Average over the heads of layer ${view.layer}.` : `Rollout up to layer ${view.layer}.`;
     return pin && now ? `${what} ${app.shown[pin.q]} reads ${app.shown[pin.k]}: ${gf.number(now.values[pin.q * data.n + pin.k])}.` : what;
   }
@@ -282,28 +176,6 @@ export default (component) => gf.mount(component, (root, first) => {
   function say() {
     clearTimeout(speaking);
     speaking = setTimeout(() => { said.textContent = describe(); }, 400);
-  }
-
-  function drawLegend() {
-    const { view, matrix: now } = app, most = now ? now.most : 1, stops = [];
-    for (let i = 0; i <= 10; i++) stops.push(app.scale(i / 10));
-    const ramp = make("span", "am-ramp"), ticks = make("span", "am-ticks");
-    ramp.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
-    for (const share of [0, 0.05, 0.25, 0.5, 1]) {
-      const tick = make("span", "", gf.number(share * most, 2));
-      tick.style.left = `${100 * Math.sqrt(share)}%`;
-      ticks.append(tick);
-    }
-    const scale = make("span", "am-scale");
-    scale.append(ramp, ticks);
-    const name = view.measure === "values" ? "A · ‖v‖" : view.scope === "rollout" ? "share R" : "weight A";
-    legend.replaceChildren(make("span", "am-muted", name), scale);
-    const aimed = app.aimed();
-    aim.hidden = aimed < 0 || view.form !== "map";
-    if (aim.hidden) return;
-    const box = make("i");
-    box.style.borderColor = `var(--am-${app.data.patterns[aimed].id})`;
-    aim.replaceChildren(box, app.data.patterns[aimed].aims);
   }
 
   const drawn = () => (app.view.form === "map" ? heatmap : lines);
@@ -390,24 +262,25 @@ export default (component) => gf.mount(component, (root, first) => {
     gf.saveText(`${rows.join("\n")}\n`, `${fileName()}.csv`, "text/csv");
   }
 
-  const observer = new ResizeObserver(([entry]) => {
-    const width = entry.contentRect.width, narrow = width < 700;
+  function arrange(width) {
+    const narrow = width < 700;
     if (app.data && narrow !== app.narrow) requestAnimationFrame(render);
     app.narrow = narrow;
-    root.classList.toggle("am-narrow", app.narrow);
-    root.classList.toggle("am-medium", !app.narrow && width < 980);
+    root.classList.toggle("am-narrow", narrow);
+    root.classList.toggle("am-medium", !narrow && width < 980);
     if (app.data) {
       const ideal = Math.max(190, Math.min(tiles.idealWidth(app.tall), width * 0.27));
       stage.style.setProperty("--mosaic", `${Math.ceil(ideal)}px`);
     }
     tiles.redraw();
     picture.redraw();
-  });
+  }
+  const observer = new ResizeObserver(([entry]) => arrange(entry.contentRect.width));
   observer.observe(root);
   // Few layers leave room under the mosaic: the measured scores go there, else under the map.
   const underTiles = new ResizeObserver(() => {
     const home = !app.narrow && tiles.canvas.clientHeight < 400 ? left : main;
-    if (strip.parentElement !== home) home.append(strip);
+    if (around.strip.parentElement !== home) home.append(around.strip);
   });
   underTiles.observe(tiles.canvas);
 

@@ -104,16 +104,18 @@ const mosaic = (app, root) => {
       }
     }
     if (hover) ring(ctx, hover.layer, hover.head, 1.5, c.muted);
-    const whole = view.scope !== "head", first = view.scope === "rollout" ? 0 : view.layer;
-    for (let l = first; l <= view.layer; l++) {
-      for (let h = whole ? 0 : view.head; h <= (whole ? heads - 1 : view.head); h++) ring(ctx, l, h, whole ? 1 : 2.5, c.ink);
+    if (view.scope === "head") { ring(ctx, view.layer, view.head, 2.5, c.ink); return; }
+    const first = view.scope === "rollout" ? 0 : view.layer;   // a map over heads, or over layers too: one ring around all
+    for (let b = Math.floor(first / layout.rows); b <= Math.floor(view.layer / layout.rows); b++) {
+      const from = Math.max(first, b * layout.rows), to = Math.min(view.layer, (b + 1) * layout.rows - 1);
+      ring(ctx, from, 0, 2.5, c.ink, heads, to - from + 1);
     }
   }
 
-  function ring(ctx, l, h, lineWidth, colour) {
-    const { x, y } = layout.place(l, h), size = layout.tile - GAP, half = lineWidth / 2;
+  function ring(ctx, l, h, lineWidth, colour, across = 1, down = 1) {
+    const { x, y } = layout.place(l, h), { tile } = layout, half = lineWidth / 2;
     ctx.beginPath();
-    ctx.roundRect(x - half, y - half, size + lineWidth, size + lineWidth, 2);
+    ctx.roundRect(x - half, y - half, across * tile - GAP + lineWidth, down * tile - GAP + lineWidth, 2);
     ctx.strokeStyle = colour;
     ctx.lineWidth = lineWidth;
     ctx.stroke();

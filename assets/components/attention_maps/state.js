@@ -20,6 +20,7 @@ const state = (() => {
     for (const [name, options] of Object.entries(CHOICES)) {
       view[name] = options.includes(url.get(name)) ? url.get(name) : options[0];
     }
+    if (view.scope === "rollout") view.measure = CHOICES.measure[0];   // it knows no values
     return view;
   }
 
