@@ -67,7 +67,7 @@ def steps(config) -> list[str]:
 
 
 def stages(config, n: int, code: Mapping[str, Code]) -> dict[str, dict]:
-    """For each stage that can be opened: its tensor's name, symbol, axes with sizes, formula, meaning, role, code line."""
+    """For each stage that can be opened: its tensor's name, symbol, axes, sizes, formula, meaning, role, code line."""
     known = {key.removeprefix("layers.*."): key for key in names.GLOSSARY}
     found = {}
     for stage in steps(config):
@@ -93,7 +93,8 @@ def stages(config, n: int, code: Mapping[str, Code]) -> dict[str, dict]:
         }
     if config.head == "lm":
         found["probabilities"] = {
-            "name": "probabilities", "symbol": "p", "role": "output", "axes": [["token", n], ["vocab", config.vocab_size]],
+            "name": "probabilities", "symbol": "p", "role": "output",
+            "axes": [["token", n], ["vocab", config.vocab_size]],
             "formula": r"p = \operatorname{softmax}(\ell / T)",
             "meaning": "each row's odds for the token that follows it; T is the temperature",
         }
@@ -140,6 +141,7 @@ def payload(
     sized |= {name: sized[name][sent] for name in layered}
     header = {
         "key": key, "title": title, "label": label, "kind": config.kind, "norm_place": config.norm_place,
+        "position": config.position,
         "n_layers": config.n_layers, "n_heads": config.n_heads, "n_kv_heads": config.n_kv_heads,
         "d_model": config.d_model, "d_head": config.d_head, "d_ff": config.d_ff, "vocab_size": config.vocab_size,
         "scale": scale, "tokens": [[i, piece] for i, piece in tokens], "layers": sent, "view": dict(view),

@@ -1,7 +1,7 @@
 """A whole run in one picture: vectors pooled to a few cells, the length of every write, the odds of the next token.
 
-Pure functions of recorded tensors, for one text (the batch's first). Pooling keeps a picture of thirty layers at about a
-megabyte; what is not pooled (scores, weights, queries, keys, lengths, probabilities) is what the model computed.
+Pure functions of recorded tensors, for one text (the batch's first). Pooling keeps a picture of thirty layers at about
+a megabyte; what is not pooled (scores, weights, queries, keys, lengths, probabilities) is what the model computed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ def pool(x: Tensor, cells: int) -> Tensor:
 def odds(logits: Tensor, temperatures: Sequence[float], k: int) -> tuple[Tensor, Tensor, Tensor]:
     """p = softmax(ℓ / T) over the whole vocabulary, of the k largest logits; T = 0 puts everything on the largest.
 
-    logits [token, vocab] -> ids [token, k], logits [token, k], probabilities [temperature, token, k]; the likeliest first.
+    logits [token, vocab] -> ids [token, k], logits [token, k], probabilities [temperature, token, k]; likeliest first.
     Raises ValueError for a temperature below 0 or k outside the vocabulary.
     """
     if not 1 <= k <= logits.shape[-1]:

@@ -17,12 +17,13 @@ EXAMPLES = {
     "who is “it”?": recording.PRONOUN,
     "a name again": recording.REPEAT,
 }
-PARTS = ("trace", "layout", "pen", "paint", "inside", "words", "formula", "detail", "play", "tour", "controls")
+PARTS = ("trace", "layout", "pen", "paint", "inside", "words", "formula", "detail", "play", "tour", "controls",
+         "walkthrough", "guide", "pointer", "leave")
 
 lesson = Lesson("A1")
 lesson.header(
-    look_for="Each row is one token on its way from left to right. When SmolLM2 reads this page's own sentence, one head of "
-    "layer 23 carries “France” into the last row, and out at the right comes “Paris”."
+    look_for="Each row is a token on its way to the right: in layer 23 of SmolLM2 one head carries “France” into the "
+    "last row, and “Paris” comes out."
 )
 text = lesson.text(TEXT, EXAMPLES)
 reading = lesson.read(text, record=overview.RECORD)
@@ -47,7 +48,7 @@ def append() -> None:
 now = walk.view_of_url(reading)
 if "walkthrough" not in st.session_state:  # the component is not on the page yet: this is the view that it starts with
     st.session_state["_walkthrough_view"] = now
-# Later the browser holds the view. The message stays as it is, so that it is sent once; only the telling place may move.
+# Later the browser holds the view. The message stays as it is, so that it is sent once; only the telling place moves.
 view = st.session_state["_walkthrough_view"] | {"home": now["home"]}
 here = now["home"]["layer"] if now["layer"] is None else now["layer"]
 with st.container(key="gf-stage"), st.container(key="gf-picture"):
@@ -77,7 +78,8 @@ def numbers() -> str:
     if not decoder:
         return said
     at_one = arrays["odds.probabilities"][walk.TEMPERATURES.index(1.0), row, 0]
-    return said + rf"\qquad \output{{\ell_{{\max}}}} = {arrays['odds.logits'][row, 0]:.4g}\qquad \output{{p}} = {at_one:.3g}"
+    logit = arrays["odds.logits"][row, 0]
+    return said + rf"\qquad \output{{\ell_{{\max}}}} = {logit:.4g}\qquad \output{{p}} = {at_one:.3g}"
 
 
 att, ffn = r"\attention{\operatorname{Att}}", r"\ffn{\operatorname{FFN}}"
@@ -102,23 +104,22 @@ lesson.formula(
     numbers=numbers,
 )
 
+ending = (
+    f"After {config.n_layers} layers the last norm and one multiplication with the vocabulary's vectors turn each row into "
+    "odds for the token that follows it."
+    if decoder
+    else f"After {config.n_layers} layers each row is a vector of its token in this context; their mean stands for the sentence."
+)
 lesson.prose(
-    what="Every token becomes a vector of {d} numbers, the \\residual{{residual stream}}, and keeps it to the end. A layer reads "
-    "the stream, works out something to add, and adds it, twice: \\attention{{attention}} fetches from other rows, the "
-    "\\ffn{{FFN}} transforms each row alone. Nothing is replaced, and no row ever changes place. {end}".format(
-        d=config.d_model,
-        end="After {L} layers the last norm and one multiplication with the vocabulary's vectors turn each row into odds for "
-        "the token that follows it.".format(L=config.n_layers)
-        if decoder
-        else f"After {config.n_layers} layers each row is a vector of its token in this context; their mean stands for the sentence.",
-    ),
-    why="Only attention moves information between rows, so whatever the last row knows about the text, some head carried there; "
-    "look for the thick green curve. The FFNs hold two thirds of a classic layer's weights, and three "
-    "quarters here. And because every write is a plain addition, each one can be measured, traced and switched off on its own, "
-    "which is what the other lessons do.",
-    catch="A tall bar is a long vector, not an important one. In SmolLM2 the longest writes of all go into the **first** token, "
-    "hundreds of times the usual length; later layers take them out again. They make that token a resting place for heads that "
-    "have nothing to fetch, and they say nothing about its meaning.",
+    what=f"Every token becomes a vector of {config.d_model} numbers, the \\residual{{residual stream}}, and keeps it to the "
+    "end. A layer reads the stream, works out something to add, and adds it, twice: \\attention{attention} fetches from "
+    "other rows, the \\ffn{FFN} transforms each row alone. Nothing is replaced, and no row ever changes place. " + ending,
+    why="Only attention moves information between rows, so whatever the last row knows about the text, some head carried "
+    "there; look for the thick green curve. The FFNs hold most of a layer's weights. And because every write is a plain "
+    "addition, each one can be measured, traced and switched off on its own, which is what the other lessons do.",
+    catch="A tall bar is a long vector, not an important one. In SmolLM2 the longest writes of all go into the "
+    "**first** token, hundreds of times the usual length; later layers take them out again. They make that token a "
+    "resting place for heads that have nothing to fetch, and they say nothing about its meaning.",
 )
 
 writes = np.stack([length["attention.out"], length["ffn.out"]])  # [sublayer, layer, token]
@@ -130,8 +131,8 @@ typical = float(np.median(writes))
 
 def reveal() -> None:
     st.markdown(
-        f"The {('attention', 'FFN')[kind]} of layer {deep} writes a vector of length {writes.max():.4g} into row {longest}. "
-        f"The middle one of all {writes.size} writes has {typical:.3g}."
+        f"The {('attention', 'FFN')[kind]} of layer {deep} writes a vector of length {writes.max():.4g} into row "
+        f"{longest}. The middle one of all {writes.size} writes has {typical:.3g}."
     )
     st.dataframe(
         pd.DataFrame({"row": range(n), "token": reading.pieces, "longest write": writes.max((0, 1)).round(1),
@@ -141,8 +142,8 @@ def reveal() -> None:
 
 
 lesson.predict(
-    f"{2 * config.n_layers} times something is added to every row: by attention and by the FFN of each layer. Into whose row goes "
-    "the longest single vector?",
+    f"{2 * config.n_layers} times something is added to every row: by attention and by the FFN of each layer. Into "
+    "whose row goes the longest single vector?",
     WHERE, answer, reveal,
 )
 
@@ -165,33 +166,39 @@ for share, token in zip(*p.topk(5)):
 """ if decoder else """
 vectors = run.output[0]  # [token, model]
 """
-lesson.code([block.Block.forward, attention.Attention.forward, attention.Attention.read, feedforward.FeedForward.forward,
-             Model._read, overview.overview], snippet)
+lesson.code(
+    [block.Block.forward, attention.Attention.forward, attention.Attention.read, feedforward.FeedForward.forward,
+     Model._read, overview.overview],
+    snippet,
+)  # fmt: skip
 
 lesson.interview([
     ("What is the residual stream, and why does it matter?",
-     "One vector a token that runs from the embedding to the head. Each sublayer reads it and adds to it, so the final vector is "
-     "the embedding plus the sum of all writes (exactly so with pre-norm). That gives gradients a straight path, lets layers pass "
-     "information past those that do not need it, and makes single contributions measurable."),
+     "One vector a token that runs from the embedding to the head. Each sublayer reads it and adds to it, so the "
+     "final vector is the embedding plus the sum of all writes (exactly so with pre-norm). That gives gradients a "
+     "straight path, lets layers pass information past those that do not need it, and makes single contributions "
+     "measurable."),
     ("Where do tokens exchange information?",
-     "Only in attention: row i of $\\attention{A}$ weighs the values of the keys it may see. Norms, FFN and head work on each "
-     "position alone, with the same weights everywhere; without attention a Transformer would be a bag of separate tokens."),
+     "Only in attention: row i of $\\attention{A}$ weighs the values of the keys it may see. Norms, FFN and head work "
+     "on each position alone, with the same weights everywhere; without attention a Transformer would be a bag of "
+     "separate tokens."),
     ("A prompt of n tokens gives n rows of logits. Why are all of them right, and which one do you use?",
-     "The causal mask keeps row i from seeing anything after i, so each row is a prediction of token i + 1 from what stands "
-     "before. In training all n rows are scored at once; to go on writing only the last row is used, and its keys and values "
-     "join the cache."),
+     "The causal mask keeps row i from seeing anything after i, so each row is a prediction of token i + 1 from what "
+     "stands before. In training all n rows are scored at once; to go on writing only the last row is used, and its "
+     "keys and values join the cache."),
 ])  # fmt: skip
 
 lesson.sources([
     "Vaswani et al. 2017, *Attention Is All You Need*, [arXiv:1706.03762](https://arxiv.org/abs/1706.03762)",
-    "Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits*: the residual stream as a channel that layers write to, "
-    "[transformer-circuits.pub](https://transformer-circuits.pub/2021/framework/index.html)",
+    "Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits*: the residual stream as a channel that "
+    "layers write to, [transformer-circuits.pub](https://transformer-circuits.pub/2021/framework/index.html)",
     "Xiong et al. 2020, *On Layer Normalization in the Transformer Architecture*: pre-norm and post-norm, "
     "[arXiv:2002.04745](https://arxiv.org/abs/2002.04745)",
-    "Sun et al. 2024, *Massive Activations in Large Language Models*, [arXiv:2402.17762](https://arxiv.org/abs/2402.17762); "
-    "Xiao et al. 2023, *Efficient Streaming Language Models with Attention Sinks*, [arXiv:2309.17453](https://arxiv.org/abs/2309.17453)",
-    "SmolLM2-135M: Allal et al. 2025, [arXiv:2502.02737](https://arxiv.org/abs/2502.02737), weights Apache-2.0; MiniLM: Wang et al. 2020, "
-    "[arXiv:2002.10957](https://arxiv.org/abs/2002.10957), weights Apache-2.0",
+    "Sun et al. 2024, *Massive Activations in Large Language Models*, "
+    "[arXiv:2402.17762](https://arxiv.org/abs/2402.17762); Xiao et al. 2023, *Efficient Streaming Language Models "
+    "with Attention Sinks*, [arXiv:2309.17453](https://arxiv.org/abs/2309.17453)",
+    "SmolLM2-135M: Allal et al. 2025, [arXiv:2502.02737](https://arxiv.org/abs/2502.02737), weights Apache-2.0; "
+    "MiniLM: Wang et al. 2020, [arXiv:2002.10957](https://arxiv.org/abs/2002.10957), weights Apache-2.0",
 ])  # fmt: skip
 
 
@@ -205,5 +212,5 @@ def table() -> pd.DataFrame:
     })  # fmt: skip
 
 
-lesson.downloads(table=table, config={"model": reading.model, "text": reading.text, "layer": here, "head": head, "token": row}
-                 | {"config": config.to_dict()})
+here_now = {"model": reading.model, "text": reading.text, "layer": here, "head": head, "token": row}
+lesson.downloads(table=table, config=here_now | {"config": config.to_dict()})

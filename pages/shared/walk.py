@@ -1,4 +1,4 @@
-"""What the walkthrough shows of a reading: its message to the browser, its code lines, the view that a link asks for."""
+"""What the walkthrough shows of a reading: its message to the browser, its code lines, the view a link asks for."""
 
 import inspect
 import json
@@ -11,7 +11,19 @@ import torch
 from charts import walkthrough as charts
 from pages.shared import models, url
 from pages.shared.models import Reading
-from transformer import Config, attention, block, embedding, feedforward, overview, recording, sampling, scores, stack, tokenizers
+from transformer import (
+    Config,
+    attention,
+    block,
+    embedding,
+    feedforward,
+    overview,
+    recording,
+    sampling,
+    scores,
+    stack,
+    tokenizers,
+)
 from transformer.models import Model
 from transformer.tokenizers import Tokenizer
 
@@ -103,7 +115,7 @@ def _message(key: Key, view: str, next_token: str, only: tuple[int, ...] | None,
 
 
 def home(reading: Reading) -> dict[str, int | None]:
-    """Where to look first: the telling head of this model on this text, else of this model, else the middle layer's first.
+    """Where to look first: the telling head of this model on this text, else of this model, else in the middle layer.
 
     token None is the last row.
     """

@@ -51,8 +51,8 @@ def at(page, expression):
     """Where a place of the picture stands on the page: `L` is the layout, `o` the open layer; world coordinates."""
     page.locator(CANVAS).scroll_into_view_if_needed()
     x, y = ask(page, f"((L, o) => {expression})(p.L, p.L.opens[0])")
-    box = page.locator(CANVAS).bounding_box()
-    return box["x"] + x - ask(page, "p.L.chips"), box["y"] + y
+    box, chips, zoom = page.locator(CANVAS).bounding_box(), ask(page, "p.L.chips"), ask(page, "p.sizing.zoom")
+    return box["x"] + (x - chips) * zoom, box["y"] + y * zoom
 
 
 def cell(page, i, j):
@@ -106,7 +106,8 @@ def test_hover_shows_the_arithmetic_of_the_cell(open_page):
     k = CAPITAL[f"layers.{HOME.layer}.attention.K"][0, HOME.head // 3, j]
     largest = int((q * k).abs().argmax())
     assert number(float(q[largest])) in said and number(float(k[largest])) in said
-    assert ask(page, "[p.state(p.L).queryRow, p.state(p.L).keyRow]") == [i, j], "the query's row and the key's column are lit"
+    lit = ask(page, "[p.state(p.L).queryRow, p.state(p.L).keyRow]")
+    assert lit == [i, j], "the query's row and the key's column are lit"
     page.mouse.move(*cell(page, 1, 3))
     page.wait_for_timeout(100)
     said = page.locator(".gf-tooltip").inner_text()
@@ -141,7 +142,8 @@ def test_a_click_opens_a_layer_in_place_and_escape_goes_back(open_page):
     narrow = ask(page, "p.L.opens[0].part('attention.A').w")
     page.mouse.click(*thumb)
     page.wait_for_timeout(100)
-    assert ask(page, "[p.view.head, p.view.big]") == [7, True] and ask(page, "p.L.opens[0].part('attention.A').w") > 2 * narrow
+    assert ask(page, "[p.view.head, p.view.big]") == [7, True]
+    assert ask(page, "p.L.opens[0].part('attention.A').w") > 2 * narrow
     press(page, "Escape")
     assert ask(page, "[p.view.layer, p.view.big]") == [11, False]
     press(page, "Escape")

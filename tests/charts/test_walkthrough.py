@@ -13,7 +13,8 @@ IDS = [3, 1, 4, 1, 5, 9, 2]
 PRE = Config(vocab_size=50, d_model=24, n_layers=3, n_heads=4, n_kv_heads=2, d_ff=40, gated=True, activation="silu")
 POST = Config(kind="encoder", vocab_size=50, d_model=24, n_layers=2, n_heads=3, norm="layer", norm_place="post",
               position="learned", max_len=16, n_segments=2, embed_norm=True)
-BARE = Config(vocab_size=50, d_model=8, n_layers=1, n_heads=1, norm="none", position="none", score="dot", attention="window", window=2)
+BARE = Config(vocab_size=50, d_model=8, n_layers=1, n_heads=1, norm="none", position="none", score="dot",
+              attention="window", window=2)
 CONFIGS = {"pre-norm, grouped": PRE, "post-norm encoder": POST, "bare": BARE}
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
@@ -25,9 +26,9 @@ def made(config, only=None):
     arrays = {name: tensor.numpy() for name, tensor in overview.overview(trace, config, TEMPERATURES, 6).items()}
     rows = [[(i, f"t{i}") for i in row] for row in arrays.get("odds.ids", np.zeros((0, 0), int)).tolist()]
     message = walkthrough.payload(
-        key="k", title="T", label="live", config=config, tokens=[(i, f" {i}") for i in IDS], arrays=arrays, candidates=rows,
-        temperatures=TEMPERATURES, scale=scores.scale(config), code={"embed": walkthrough.Code("here", "x = 1")}, view={"layer": 0},
-        next_token="", only=only,
+        key="k", title="T", label="live", config=config, tokens=[(i, f" {i}") for i in IDS], arrays=arrays,
+        candidates=rows, temperatures=TEMPERATURES, scale=scores.scale(config),
+        code={"embed": walkthrough.Code("here", "x = 1")}, view={"layer": 0}, next_token="", only=only,
     )  # fmt: skip
     return trace, *unpack(message)
 
@@ -36,8 +37,8 @@ def made(config, only=None):
 def test_scores_and_weights_are_the_trace(config):
     trace, header, arrays = made(config)
     for i in range(config.n_layers):
-        np.testing.assert_array_equal(arrays["layer.attention.A"][i], trace[f"layers.{i}.attention.A"][0].numpy())
-        np.testing.assert_array_equal(arrays["layer.attention.scores"][i], trace[f"layers.{i}.attention.scores"][0].numpy())
+        for name in ("attention.A", "attention.scores"):
+            np.testing.assert_array_equal(arrays[f"layer.{name}"][i], trace[f"layers.{i}.{name}"][0].numpy())
 
 
 @every_config
@@ -65,7 +66,8 @@ def test_lengths_are_the_writes_and_the_stream(config):
         for i in range(config.n_layers):
             expected = np.linalg.norm(trace[f"layers.{i}.{name}"][0].numpy(), axis=-1)
             np.testing.assert_allclose(arrays[f"length.{name}"][i], expected, rtol=1e-5)
-    np.testing.assert_allclose(arrays["length.embed"], np.linalg.norm(trace["layers.0.resid_pre"][0].numpy(), axis=-1), rtol=1e-5)
+    expected = np.linalg.norm(trace["layers.0.resid_pre"][0].numpy(), axis=-1)
+    np.testing.assert_allclose(arrays["length.embed"], expected, rtol=1e-5)
 
 
 @every_config
@@ -90,8 +92,8 @@ def test_odds_are_the_softmax_at_every_temperature(config):
         return
     ids = np.array([[i for i, _ in row] for row in header["candidates"]])
     for t, T in enumerate(header["temperatures"]):
-        p = sampling.probabilities(trace["logits"][0], T).numpy()
-        np.testing.assert_allclose(arrays["odds.probabilities"][t], np.take_along_axis(p, ids, -1), rtol=1e-4, atol=1e-7)
+        p = np.take_along_axis(sampling.probabilities(trace["logits"][0], T).numpy(), ids, -1)
+        np.testing.assert_allclose(arrays["odds.probabilities"][t], p, rtol=1e-4, atol=1e-7)
     order = arrays["odds.probabilities"][1:]
     assert (np.diff(order, axis=-1) <= 0).all(), "the order never changes with the temperature"
 

@@ -21,8 +21,8 @@ HOME = recording.DEFAULTS["smollm2-135m-capital"]
 
 
 def sent(app) -> tuple[dict, dict[str, np.ndarray]]:
-    (message,) = [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name == "glassformer_walkthrough"]
-    return unpack(message)
+    (found,) = [e for e in app.get("bidi_component") if e.proto.component_name == "glassformer_walkthrough"]
+    return unpack(found.proto.bytes)
 
 
 def test_it_opens_on_the_recorded_run_and_its_telling_head(open_page):
@@ -30,7 +30,7 @@ def test_it_opens_on_the_recorded_run_and_its_telling_head(open_page):
     assert not app.exception and not app.warning and not app.error
     header, arrays = sent(app)
     assert [piece for _, piece in header["tokens"]] == list(CAPITAL.pieces) and header["label"] == "recorded"
-    assert (header["view"]["layer"], header["view"]["head"], header["view"]["token"]) == (HOME.layer, HOME.head, HOME.query)
+    assert [header["view"][name] for name in ("layer", "head", "token")] == [HOME.layer, HOME.head, HOME.query]
     assert arrays["layer.attention.A"][HOME.layer, HOME.head, HOME.query, HOME.key] > 0.85
     assert header["candidates"][-1][0][1] == " Paris"
     assert "recorded run" in header["next_token"], "why the text cannot grow"
@@ -55,29 +55,34 @@ def test_own_text_is_read_by_what_is_here(open_page):
     ids = tokenizer.encode("To be, or not to be")
     assert [i for i, _ in header["tokens"]] == ids
     trace = model.run(ids, record=("*.A",)).trace
-    for i in range(model.config.n_layers):
-        np.testing.assert_allclose(arrays["layer.attention.A"][i], trace[f"layers.{i}.attention.A"][0].numpy(), atol=1e-6)
+    A = np.stack([trace[f"layers.{i}.attention.A"][0].numpy() for i in range(model.config.n_layers)])
+    np.testing.assert_allclose(arrays["layer.attention.A"], A, atol=1e-6)
 
 
 def test_an_empty_text_gets_one_sentence_and_the_picture_stays(open_page):
     app = open_page(PAGE)
     before = sent(app)[0]["tokens"]
     app.text_input(key="text").set_value("   ").run()
-    assert not app.exception and [w.value for w in app.warning] == ["There is nothing to read yet: type a word or a sentence."]
+    assert not app.exception
+    assert [w.value for w in app.warning] == ["There is nothing to read yet: type a word or a sentence."]
     assert sent(app)[0]["tokens"] == before
 
 
 def test_a_link_opens_the_view_it_names(open_page):
-    header, _ = sent(open_page(PAGE, layer="3", head="2", token="1", temperature="0.5", show="scores", grown="1", part="attention.Q"))
+    link = {"layer": "3", "head": "2", "token": "1", "temperature": "0.5", "show": "scores", "grown": "1"}
+    header, _ = sent(open_page(PAGE, **link, part="attention.Q"))
     view = header["view"] | {"home": None}
-    assert view == {"layer": 3, "head": 2, "token": 1, "temperature": 0.5, "map": "scores", "big": True, "part": "attention.Q",
-                    "tour": None, "home": None, "untouched": False}
+    assert view == {"layer": 3, "head": 2, "token": 1, "temperature": 0.5, "map": "scores", "big": True,
+                    "part": "attention.Q", "tour": None, "home": None, "untouched": False}
     assert sent(open_page(PAGE, layer="none"))[0]["view"]["layer"] is None
     assert sent(open_page(PAGE, tour="4"))[0]["view"]["tour"] == 4
 
 
-@pytest.mark.parametrize(("name", "value"), [("layer", "30"), ("layer", "x"), ("head", "9"), ("token", "-1"), ("temperature", "nan"),
-                                             ("show", "<b>"), ("grown", "2"), ("part", "nothing"), ("tour", "8")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("layer", "30"), ("layer", "x"), ("head", "9"), ("token", "-1"), ("temperature", "nan"), ("show", "<b>"),
+     ("grown", "2"), ("part", "nothing"), ("tour", "8")],
+)
 def test_a_link_that_cannot_be_is_one_sentence(open_page, name, value):
     app = open_page(PAGE, **{name: value})
     assert not app.exception and len(app.warning) == 1 and name in app.warning[0].value

@@ -1,8 +1,6 @@
 // Everything that is pressed: the toolbar, the temperature under the odds, the next token, and the legend.
 class Controls {
-  constructor(root, stage, act) {
-    this.act = act;
-    const bar = make(root, "div", "gw-tools");
+  constructor(root, bar, stage, act) {
     bar.setAttribute("role", "toolbar");
     bar.setAttribute("aria-label", "Walkthrough");
     const group = (...buttons) => { const g = make(bar, "span", "gw-group"); g.append(...buttons); return g; };
@@ -36,7 +34,7 @@ class Controls {
     this.legend = make(root, "div", "gw-legend");
   }
 
-  show(trace, view, playing, L) {
+  show(trace, view, playing, L, zoom) {
     const open = view.layer !== null;
     this.play.textContent = playing ? "❚❚ Pause" : "▶ Play";
     this.layer.textContent = open ? `Layer ${view.layer}` : "No layer";
@@ -47,7 +45,7 @@ class Controls {
     this.grow.setAttribute("aria-pressed", String(view.big));
     this.odds.hidden = trace.headless;
     if (trace.headless) return;
-    Object.assign(this.odds.style, { left: `${L.end.x - L.chips}px`, top: `${L.bottom + 22}px`, width: `${L.end.w}px` });
+    Object.assign(this.odds.style, { left: `${(L.end.x - L.chips) * zoom}px`, top: `${(L.bottom + 22) * zoom}px`, width: `${L.end.w * zoom}px` });
     const T = trace.temperatures[view.temperature], [, piece] = trace.candidates[view.token][view.pick], last = view.token === trace.n - 1;
     this.slider.max = trace.temperatures.length - 1;
     this.slider.value = view.temperature;

@@ -1,8 +1,11 @@
 // Seven steps for a first visit. Each sets the view, lights a part of the picture, and speaks in this run's numbers.
 function tourSteps(trace, home) {
-  const last = trace.n - 1, { layer, head } = home, has = layer !== null && trace.has(layer);
-  const row = trace.quoted(last), [top, weight] = has ? trace.reads(layer, head, last).find(([key]) => key > 0 || trace.n === 1) || trace.reads(layer, head, last)[0] : [0, 0];
-  const at = { layer, head, token: last, big: false, map: "weights", part: null };
+  const last = trace.n - 1, { layer, head, token } = home, row = trace.quoted(token);
+  const reads = trace.has(layer) ? trace.reads(layer, head, token) : [[0, 0]];
+  const [top, weight] = reads.find(([key]) => key > 0) || reads[0];   // the first token is where heads rest
+  const at = { layer, head, token, big: false, map: "weights", part: null };
+  const placed = ["learned", "sinusoidal"].includes(trace.position) ? ", and its place adds another" : "";
+  const adds = trace.norm_place === "post" ? "Each adds to the stream and normalises the sum" : "Each only adds to the stream";
   const parts = (ids) => (L) => L.opens.flatMap((o) => o.parts.filter((p) => ids.includes(p.id)).map((p) => ({ x: p.x - 5, w: p.w + 10, y: 0, h: L.bottom + 34 })));
   const big = largestWrite(trace);
   const steps = [
@@ -10,7 +13,7 @@ function tourSteps(trace, home) {
       text: `The text is cut into ${trace.n} tokens, one row each. The model never sees letters, only numbers: ${trace.quoted(0)} is ${trace.tokens[0][0]}.`,
       boxes: (L) => [{ x: 0, y: 0, w: L.chips, h: L.height }] },
     { title: "Embedding", view: { ...at, token: 0 },
-      text: `Each number picks its own learned vector of ${trace.d_model} values (blue below zero, rust above). From here to the right edge a row is one such vector, on its way: the residual stream.`,
+      text: `Each number picks its own learned vector of ${trace.d_model} values (blue below zero, rust above)${placed}. From here to the right edge a row is one such vector, on its way: the residual stream.`,
       boxes: (L) => [{ x: 0, y: 0, w: L.embed.x + L.embed.w + 6, h: L.height }] },
     { title: "One head", view: at,
       text: `Layer ${layer}, head ${head}. Every row asks with its query Q; every token answers with its key K. Here ${row} reads ${trace.quoted(top)} with weight ${weight.toFixed(2)}, and the values V of what was read flow into z.`,
@@ -21,14 +24,14 @@ function tourSteps(trace, home) {
         text: "These are the scores before the softmax. The hatched half is the future: it gets −∞, which the softmax turns into a weight of exactly 0. What is left of each row becomes weights that sum to 1.",
         boxes: parts(["attention.A"]) },
     { title: "What the FFN adds", view: at,
-      text: `Then each row passes ${trace.d_ff} neurons on its own, without looking at the others. Into ${row} this FFN writes a vector of length ${num(trace.length("ffn.out", layer, last))}; attention wrote ${num(trace.length("attention.out", layer, last))}.`,
+      text: `Then each row passes ${trace.d_ff} neurons on its own, without looking at the others. Into ${row} this FFN writes a vector of length ${num(trace.length("ffn.out", layer, token))}; attention wrote ${num(trace.length("attention.out", layer, token))}.`,
       boxes: parts(["norm_2", "ffn.post", "ffn.out", "resid_post"]) },
     { title: "The stream", view: { ...at, layer: null },
-      text: `All ${trace.n_layers} layers at once. Each only adds to the stream: attention’s write upward, the FFN’s downward; tall bars are long vectors. The largest of all is ${big.name} in layer ${big.layer}, into ${trace.quoted(big.row)}: length ${num(big.length)}.`,
+      text: `All ${trace.n_layers} layers at once. ${adds}: attention’s write upward, the FFN’s downward; tall bars are long vectors. The largest of all is ${big.name} in layer ${big.layer}, into ${trace.quoted(big.row)}: length ${num(big.length)}.`,
       boxes: (L) => [{ x: L.stackX - 4, y: 0, w: L.stackEnd - L.stackX + 8, h: L.height }] },
     trace.headless
       ? { title: "The vectors", view: { ...at, layer: null }, text: `An encoder ends here: each token has become a vector of ${trace.d_model} numbers that knows its context. Their mean is the sentence’s vector. There is no next token to choose.`, boxes: (L) => [{ x: L.end.x - 6, y: 0, w: L.end.w + 12, h: L.height }] }
-      : { title: "The choice", view: { ...at, layer: null }, temperature: true, odds: true,
+      : { title: "The choice", view: { ...at, layer: null, token: last }, temperature: true, odds: true,
         text: `The last row’s vector is compared with all ${spaced(trace.vocab_size)} entries of the vocabulary. ‘${trace.candidates[last][0][1].trim()}’ gets ${percent(trace.probabilities(nearest(trace.temperatures, 1), last)[0])}. Drag the temperature: low sharpens, high flattens, the order never changes.`,
         boxes: (L) => [{ x: L.end.x - 20, y: 0, w: L.end.w + 34, h: L.height }] },
   ];
