@@ -15,7 +15,7 @@ PARTS = ("plot.js", "sampling.js", "filters.js", "sampling.css", "next_token/pai
 
 @dataclass(frozen=True)
 class Token:
-    """One token that was written: its share of the model's own distribution (T = 1, nothing cut), and how open it was."""
+    """One token that was written: its share of the model's own distribution (T = 1, nothing cut), how open that was."""
 
     id: int
     piece: str

@@ -18,13 +18,15 @@ def mount(**options) -> object:
     return component.declare("temperature", *PARTS)(**options)
 
 
-def message(logits: np.ndarray, order: np.ndarray, names: Sequence[str], pieces: Sequence[str], position: int, *,
-            temperatures: np.ndarray, entropy: np.ndarray, largest: np.ndarray, temperature: float, epoch: int) -> bytes:
+def message(
+    logits: np.ndarray, order: np.ndarray, names: Sequence[str], pieces: Sequence[str], position: int, *,
+    temperatures: np.ndarray, entropy: np.ndarray, largest: np.ndarray, temperature: float, epoch: int,
+) -> bytes:  # fmt: skip
     """All that the component needs of one position.
 
     logits [vocab] go along whole, sorted; order are the ids by rank, names the pieces of the first of them. pieces are
-    the text's, and position says behind which of them the next token stands. entropy (in bits) and largest are the sweep
-    over temperatures. temperature is taken up when epoch differs from the last one.
+    the text's, and position says behind which of them the next token stands. entropy (in bits) and largest are the
+    sweep over temperatures. temperature is taken up when epoch differs from the last one.
     """
     header = {
         "names": list(names), "ids": order[: len(names)].tolist(), "pieces": list(pieces), "position": position,

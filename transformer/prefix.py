@@ -1,4 +1,4 @@
-"""Prefix caching: texts that share a beginning share the keys and values of it, so a step on, back or aside is cheap."""
+"""Prefix caching: texts that share a beginning share its keys and values, so a step on, back or aside is cheap."""
 
 import threading
 from collections import OrderedDict
@@ -38,7 +38,7 @@ class PrefixCache:
     def logits(self, prompt: Sequence[int], written: Sequence[int] = ()) -> Tensor:
         """ℓ of the token that follows prompt + written, [vocab]; shared, so not to be changed in place.
 
-        Raises ValueError as ``Model.run`` does: no token, an id outside the vocabulary, a text longer than the positions.
+        Raises ValueError as ``Model.run`` does: no token, an id outside the vocabulary, a text beyond the positions.
         """
         prompt, written = tuple(prompt), tuple(written)
         self.model.batch(list(prompt + written) if prompt else [])  # refuse bad ids before anything is read

@@ -22,8 +22,8 @@ def probabilities(
     (Nguyen et al. 2024, arXiv:2407.01082). The filters apply in that order, after the temperature; the most probable
     entry always stays; of equal entries the one with the lower index ranks first.
 
-    logits [..., vocab] -> [..., vocab], rows sum to 1; in float64 (but on mps, which has none), so that neither where a cut
-    falls nor what a die hits hangs on rounding.
+    logits [..., vocab] -> [..., vocab], rows sum to 1; in float64 (but on mps, which has none), so that neither where a
+    cut falls nor what a die hits hangs on rounding.
     Raises ValueError for a temperature below 0, top_k below 1, top_p outside (0, 1] or min_p outside [0, 1].
     """
     check(temperature, top_k, top_p, min_p)
@@ -103,7 +103,7 @@ def dice(seed: int, n: int) -> Tensor:
 
 
 def draw(p: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """One index a row, each with its probability: a CPU generator rolls u, ``pick`` finds it.   p [..., vocab] -> [...]."""
+    """One index a row, each with its probability: a CPU generator rolls u, ``pick`` finds it. [..., vocab] -> [...]."""
     return pick(p, torch.rand(p.shape[:-1], generator=generator, dtype=torch.float64))
 
 

@@ -66,7 +66,7 @@ class Writer:
         return self.prefixes.logits(prompt, written)
 
     def draw(self, prompt: tuple[int, ...], written: tuple[int, ...], settings: Settings, seed: int) -> int:
-        """The token that step len(written) of this seed draws; `transformer.generate(seed=…, exact=True)` draws the same."""
+        """The token that step len(written) of this seed draws, as `transformer.generate(seed=…, exact=True)` does."""
         q = sampling.probabilities(self.logits(prompt, written), **asdict(settings))
         return int(sampling.pick(q, roll(seed, len(written))))
 
@@ -144,7 +144,8 @@ def tokens(writer: Writer, prompt: tuple[int, ...], written: Sequence[tuple[int,
     """The facts of each written token; its piece as it reads in its place, where it may complete a character."""
     ids = tuple(token for token, _ in written)
     pieces = writer.tokenizer.pieces(list(prompt + ids))[len(prompt) :]
-    return [replace(writer.token(prompt, ids[: t + 1], forced), piece=pieces[t]) for t, (_, forced) in enumerate(written)]
+    facts = [writer.token(prompt, ids[: t + 1], forced) for t, (_, forced) in enumerate(written)]
+    return [replace(token, piece=piece) for token, piece in zip(facts, pieces, strict=True)]
 
 
 def from_url(vocab_size: int) -> State:
@@ -155,7 +156,8 @@ def from_url(vocab_size: int) -> State:
         url.url_state("top_p", None, float, lambda p: 0 < p <= 1, "top-p off"),
         url.url_state("min_p", None, float, lambda p: 0 <= p <= 1, "min-p off"),
     )
-    written = url.url_state("written", (), parse_written, lambda w: all(token < vocab_size for token, _ in w), "nothing written")
+    known = lambda written: all(token < vocab_size for token, _ in written)  # noqa: E731
+    written = url.url_state("written", (), parse_written, known, "nothing written")
     at = url.url_state("step", len(written), int, lambda t: 0 <= t <= len(written), "the last step")
     return State(written, settings, url.url_state("seed", SEED, int, lambda s: 0 <= s <= LAST_SEED), at,
                  url.url_state("greedy", 0, int, lambda g: g in (0, 1)) == 1)
@@ -163,11 +165,9 @@ def from_url(vocab_size: int) -> State:
 
 def to_url(state: State) -> None:
     """Keep the state in the URL, defaults left out."""
-    for name, value in asdict(state.settings).items():
-        if value is None:
-            st.query_params.pop(name, None)
-        else:
-            url.set_url_state(name, f"{value:g}" if name == "temperature" else value, "1" if name == "temperature" else None)
+    url.set_url_state("temperature", f"{state.settings.temperature:g}", "1")
+    for name in ("top_k", "top_p", "min_p"):
+        url.set_url_state(name, getattr(state.settings, name), None)
     url.set_url_state("written", ".".join(f"{token}{'f' * forced}" for token, forced in state.written), "")
     url.set_url_state("step", state.at, len(state.written))
     url.set_url_state("seed", state.seed, SEED)
@@ -175,7 +175,7 @@ def to_url(state: State) -> None:
 
 
 def parse_written(raw: str) -> tuple[tuple[int, bool], ...]:
-    """"12.7f.3" -> ((12, False), (7, True), (3, False)): f marks what the learner chose. ValueError on anything else."""
+    """"12.7f.3" -> ((12, False), (7, True), (3, False)): f marks what the learner chose. Else ValueError."""
     if not re.fullmatch(r"[0-9]{1,7}f?(\.[0-9]{1,7}f?)*", raw) or raw.count(".") >= MOST:
         raise ValueError("not a list of tokens")
     return tuple((int(part.rstrip("f")), part.endswith("f")) for part in raw.split("."))

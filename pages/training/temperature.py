@@ -17,7 +17,8 @@ TEMPERATURES = np.geomspace(0.05, 100, 67)
 
 lesson = Lesson("F2")
 lesson.header(
-    look_for="Drag $T$, on the slider or in a curve: cold, one token takes all; hot, all become alike; always in the same order."
+    look_for="Drag $T$, on the slider or in a curve: cold, one token takes all; hot, all become alike; always in the "
+    "same order."
 )
 asked = models.decoder()
 if asked != models.chosen():
@@ -39,6 +40,7 @@ T = url.url_state("temperature", DEFAULT, float, lambda T: 0.05 <= T <= 100)
 
 logits = torch.tensor(reading["logits"][0, position])  # [vocab]
 order = by_rank(logits.numpy())
+names = models.vocabulary(reading, order[: temperature.NAMED].tolist())
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -70,7 +72,7 @@ with st.container(key="gf-stage"):
     temperature.mount(
         key="temperature_stage",
         data=temperature.message(
-            logits.numpy(), order, models.vocabulary(reading, order[: temperature.NAMED].tolist()), reading.pieces, position,
+            logits.numpy(), order, names, reading.pieces, position,
             temperatures=TEMPERATURES, entropy=entropy / np.log(2), largest=largest, temperature=shown, epoch=epoch,
         ),
         on_act_change=acted,
@@ -83,7 +85,8 @@ first, tenth = (p[i].item() for i in (order[0], order[9]))
 
 def numbers() -> str:
     return (
-        rf"p_1 = \frac{{e^{{\output{{{ranked[0]:.2f}}} / {T:g}}}}}{{\sum_j e^{{\output{{\ell_j}} / {T:g}}}}} = {first:.4g}"
+        rf"p_1 = \frac{{e^{{\output{{{ranked[0]:.2f}}} / {T:g}}}}}{{\sum_j e^{{\output{{\ell_j}} / {T:g}}}}} = "
+        rf"{first:.4g}"
         rf"\qquad \frac{{p_1}}{{p_{{10}}}} = e^{{(\output{{{ranked[0]:.2f}}} - \output{{{ranked[9]:.2f}}}) / {T:g}}}"
         rf" = {first / tenth:.4g}\qquad H = {sampling.entropy(p).item() / np.log(2):.3f}\text{{ bits}}"
     )
@@ -97,15 +100,20 @@ lesson.formula(
     numbers=numbers,
 )
 lesson.prose(
-    what="The softmax makes shares out of **differences** of logits, and $T$ is the unit they are measured in: with $T = 2$ every "
+    what="The softmax makes shares out of **differences** of logits, and $T$ is the unit they are measured in: with "
+    "$T = 2$ every "
     "difference counts half. On a logarithmic scale that is all that happens. The curve of probability by rank is one "
-    "and the same shape at every temperature, $\\log p_i = \\ell_i / T - \\log Z$, pulled flat by heat and steep by cold; "
+    "and the same shape at every temperature, $\\log p_i = \\ell_i / T - \\log Z$, pulled flat by heat and steep by "
+    "cold; "
     "only $Z$ moves it so that the shares still add up to 1.",
-    why="Sampling turns this one knob to trade safety for variety. Training uses it too: a model taught by another one's softened "
+    why="Sampling turns this one knob to trade safety for variety. Training uses it too: a model taught by another "
+    "one's softened "
     "shares learns which wrong answers are nearly right, the part that a hard label hides. (There the gradients shrink "
     "as $1/T^2$, so the loss is multiplied by $T^2$. The lesson that trains such a student is not built yet.)",
-    catch="Doubling $T$ does not halve the probabilities: it takes the **square root of their ratios**. And $T = 1$ is not neutral, "
-    "it is the scale the model was trained at; one whose logits are all doubled behaves at $T = 2$ as this one at $T = 1$.",
+    catch="Doubling $T$ does not halve the probabilities: it takes the **square root of their ratios**. And $T = 1$ "
+    "is not neutral, "
+    "it is the scale the model was trained at; one whose logits are all doubled behaves at $T = 2$ as this one at $T "
+    "= 1$.",
 )
 OPTIONS = ("it is halved", "it becomes its square root", "it stays", "it is squared")
 ratio = sampling.tempered(logits, 1.0)[order[0]].item() / sampling.tempered(logits, 1.0)[order[9]].item()
@@ -114,7 +122,8 @@ lesson.predict(
     f"At $T = 1$ the first token is {ratio:.3g} times as probable as the tenth. What becomes of this ratio at $T = 2$?",
     OPTIONS,
     OPTIONS[1],
-    f"$\\sqrt{{{ratio:.3g}}} = {ratio**0.5:.3g}$, and the page finds {(hot[order[0]] / hot[order[9]]).item():.3g}: the exponent of "
+    f"$\\sqrt{{{ratio:.3g}}} = {ratio**0.5:.3g}$, and the page finds {(hot[order[0]] / hot[order[9]]).item():.3g}: "
+    f"the exponent of "
     "$e^{(\\ell_1 - \\ell_{10}) / T}$ is halved, so the ratio is raised to the power ½.",
 )
 lesson.code(
@@ -130,23 +139,29 @@ logits = model.run(ids, record="logits").trace["logits"][0, {position}]      # [
 for T in {[T, *temperature.FIXED]}:
     p = sampling.tempered(logits, T)
     top = p.argsort(descending=True)[:3].tolist()
-    print(T, round(sampling.entropy(p).item() / math.log(2), 3), "bits", [(tokenizer.pieces([i])[0], round(p[i].item(), 4)) for i in top])
+    top = [(tokenizer.pieces([i])[0], round(p[i].item(), 4)) for i in top]
+    print(T, round(sampling.entropy(p).item() / math.log(2), 3), "bits", top)
 """,
 )
 lesson.interview([
     ("Why can temperature never change the most probable token?",
-     "$\\ell \\mapsto \\ell / T$ keeps the order for every $T > 0$, and the softmax keeps the order of what it is given. Accuracy of the "
+     "$\\ell \\mapsto \\ell / T$ keeps the order for every $T > 0$, and the softmax keeps the order of what it is "
+     "given. Accuracy of the "
      "first choice is the same at every temperature; calibration is not."),
     ("What are the limits of softmax(ℓ/T) for T → 0 and T → ∞?",
-     "All on the largest logit (shared where several are equal), and the uniform distribution, with entropy 0 and $\\log |V|$. In "
+     "All on the largest logit (shared where several are equal), and the uniform distribution, with entropy 0 and "
+     "$\\log |V|$. In "
      "between the entropy never falls: $dH/dT = \\operatorname{Var}_p(\\ell)/T^3 \\ge 0$."),
     ("A classifier is right often, but far too sure. Which one number would you fit, and on what?",
-     "A temperature, on held-out data, by minimising the cross-entropy of softmax(ℓ/T): temperature scaling. No prediction "
+     "A temperature, on held-out data, by minimising the cross-entropy of softmax(ℓ/T): temperature scaling. No "
+     "prediction "
      "changes, only how sure it says it is."),
 ])  # fmt: skip
 lesson.sources([
-    "Hinton, Vinyals, Dean 2015, *Distilling the Knowledge in a Neural Network*, [arXiv:1503.02531](https://arxiv.org/abs/1503.02531)",
-    "Guo et al. 2017, *On Calibration of Modern Neural Networks* (temperature scaling), [arXiv:1706.04599](https://arxiv.org/abs/1706.04599)",
+    "Hinton, Vinyals, Dean 2015, *Distilling the Knowledge in a Neural Network*, "
+    "[arXiv:1503.02531](https://arxiv.org/abs/1503.02531)",
+    "Guo et al. 2017, *On Calibration of Modern Neural Networks* (temperature scaling), "
+    "[arXiv:1706.04599](https://arxiv.org/abs/1706.04599)",
     "Ackley, Hinton, Sejnowski 1985, *A Learning Algorithm for Boltzmann Machines*, Cognitive Science 9",
 ])  # fmt: skip
 lesson.downloads(

@@ -1,4 +1,4 @@
-"""Softmax temperature in a real browser: T is dragged on the slider and in the curve, stepped, shared; numbers are true."""
+"""Softmax temperature in a real browser: T is dragged on slider and curve, stepped, shared; the numbers are true."""
 
 import math
 import re
@@ -37,7 +37,8 @@ def query(page):
 
 def assert_facts(page, values, T):
     p = sampling.tempered(values, T)
-    assert float(fact(page, "entropy").split(" ")[0]) == pytest.approx(sampling.entropy(p).item() / math.log(2), rel=6e-3)
+    bits = sampling.entropy(p).item() / math.log(2)
+    assert float(fact(page, "entropy").split(" ")[0]) == pytest.approx(bits, rel=6e-3)
     assert float(re.match(r"[\d.e-]+", fact(page, "largest"))[0].rstrip("e")) == pytest.approx(p[0].item(), rel=6e-3)
     assert float(re.match(r"[\d.]+", fact(page, "first"))[0]) == pytest.approx((p[0] / p[1]).item(), rel=6e-3)
 

@@ -25,7 +25,8 @@ def sent(at=1, **changes):
     order = next_token.by_rank(LOGITS)
     token = Token(3, "d", 0.4, 1, 1.9, True)
     given = dict(u=0.25, seed=9, settings={"temperature": 1.0, "top_k": None, "top_p": None, "min_p": None}, epoch=2)
-    return unpack(next_token.message(LOGITS, order, ["b", "d", "a"], Tape(["x", "y"], [token], at), Limits(), **given | changes))
+    tape = Tape(["x", "y"], [token], at)
+    return unpack(next_token.message(LOGITS, order, ["b", "d", "a"], tape, Limits(), **given | changes))
 
 
 def test_all_logits_go_along_in_the_order_of_their_rank():
@@ -44,21 +45,26 @@ def test_the_tape_and_the_die_are_those_of_the_page():
     assert header["prompt"] == ["x", "y"] and header["at"] == 1 and header["u"] == 0.25 and header["seed"] == 9
     assert header["written"] == [{"id": 3, "piece": "d", "p": 0.4, "rank": 1, "bits": 1.9, "forced": True}]
     assert header["greedy"] is None and header["can_write"] is True
-    assert header["settings"] == {"temperature": 1.0, "top_k": None, "top_p": None, "min_p": None} and header["epoch"] == 2
+    assert header["settings"] == {"temperature": 1.0, "top_k": None, "top_p": None, "min_p": None}
+    assert header["epoch"] == 2
 
 
 def test_a_token_that_is_no_text_stays_data():
     header, _ = sent()
     order = next_token.by_rank(LOGITS)
     odd = '<img src=x onerror="alert(1)">\n'
-    message = next_token.message(LOGITS, order, [odd], Tape([odd], [], 0), Limits(False, odd), u=0.0, seed=0, settings={}, epoch=0)
+    message = next_token.message(
+        LOGITS, order, [odd], Tape([odd], [], 0), Limits(False, odd), u=0.0, seed=0, settings={}, epoch=0
+    )
     assert unpack(message)[0]["names"] == [odd] and unpack(message)[0]["prompt"] == [odd]
 
 
 def test_the_temperature_message_holds_logits_and_sweep():
     order, T = next_token.by_rank(LOGITS), np.array([0.5, 1.0, 2.0])
-    header, arrays = unpack(temperature.message(LOGITS, order, ["b", "d"], ["x"], 0, temperatures=T, entropy=T * 2, largest=T / 4,
-                                                temperature=0.5, epoch=1))  # fmt: skip
+    message = temperature.message(
+        LOGITS, order, ["b", "d"], ["x"], 0, temperatures=T, entropy=T * 2, largest=T / 4, temperature=0.5, epoch=1
+    )
+    header, arrays = unpack(message)
     assert arrays["ranked"].tolist() == LOGITS[order].tolist() and header["ids"] == [1, 3]
     np.testing.assert_allclose(arrays["temperatures"], T)
     np.testing.assert_allclose(arrays["entropy"], 2 * T)

@@ -1,4 +1,4 @@
-"""Softmax temperature: the picture is the model's, bad input gets one sentence, the snippet gives the page's numbers."""
+"""Softmax temperature: the picture is the model's, bad input gets a sentence, the snippet gives the page's numbers."""
 
 import contextlib
 import io
@@ -57,7 +57,9 @@ def test_another_text_is_looked_at_from_its_end(open_page):
     assert header["position"] == len(header["pieces"]) - 1
 
 
-@pytest.mark.parametrize("key, value", [("temperature", "0"), ("temperature", "x"), ("position", "99"), ("position", "-1")])
+@pytest.mark.parametrize(
+    "key, value", [("temperature", "0"), ("temperature", "x"), ("position", "99"), ("position", "-1")]
+)
 def test_a_link_that_means_nothing_gets_one_sentence_and_the_picture(open_page, key, value):
     page = open_page(FILE, **{key: value})
     assert len(page.warning) == 1 and not page.exception

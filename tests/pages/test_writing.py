@@ -142,8 +142,8 @@ def test_the_url_holds_it_all(monkeypatch):
     to_url(State())
     assert query == {}
     to_url(State(((12, False), (7, True)), Settings(0.7, 40, 0.9, 0.05), seed=3, at=1, greedy=True))
-    assert query == {"temperature": "0.7", "top_k": "40", "top_p": "0.9", "min_p": "0.05", "written": "12.7f", "step": "1",
-                     "seed": "3", "greedy": "1"}  # fmt: skip
+    assert query == {"temperature": "0.7", "top_k": "40", "top_p": "0.9", "min_p": "0.05", "written": "12.7f",
+                     "step": "1", "seed": "3", "greedy": "1"}  # fmt: skip
     assert parse_written(query["written"]) == ((12, False), (7, True))
 
 

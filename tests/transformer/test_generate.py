@@ -76,7 +76,9 @@ def test_probability_is_that_of_the_distribution_drawn_from():
         assert step.probability == q[step.token] > 0
 
 
-@pytest.mark.parametrize("setting", [{"temperature": 0}, {}, {"temperature": 1.7, "top_p": 0.8}, {"top_k": 7, "min_p": 0.05}])
+@pytest.mark.parametrize(
+    "setting", [{"temperature": 0}, {}, {"temperature": 1.7, "top_p": 0.8}, {"top_k": 7, "min_p": 0.05}]
+)
 def test_separate_steps_write_what_one_call_writes(setting):
     """As the page does it: each step only knows the ids so far, the settings, the seed and its own number."""
     model, written = decoder(), []
@@ -97,7 +99,8 @@ def test_prefix_logits_are_the_generators_bit_for_bit_whichever_way_one_came():
         assert torch.equal(walked.logits(PROMPT, written[:t]), steps[t].logits)
     # another token in the middle must not disturb what was written after the first choice
     other = [*written[:4], (written[4] + 1) % 120]
-    torch.testing.assert_close(walked.logits(PROMPT, other), model.run(PROMPT + other).output[0, -1], rtol=1e-5, atol=1e-5)
+    anew = model.run(PROMPT + other).output[0, -1]
+    torch.testing.assert_close(walked.logits(PROMPT, other), anew, rtol=1e-5, atol=1e-5)
     assert torch.equal(walked.logits(PROMPT, written[:11]), steps[11].logits)
 
 
@@ -158,3 +161,19 @@ def test_prefix_refuses_what_the_model_cannot_read():
         prefixes.logits(PROMPT, [5000])
     with pytest.raises(ValueError, match="positions"):
         prefixes.logits([1] * 64, [2])
+
+
+def test_a_drawn_text_can_be_likelier_than_the_greedy_one(smollm2):
+    """What the lesson on the next token says of SmolLM2, and the link that it gives."""
+    model, tokenizer = smollm2
+    prompt = tokenizer.encode("Water boils at 100 degrees")
+    settings = {"temperature": 0}, {"temperature": 0.7, "seed": 9}
+    texts, bits = [], []
+    for setting in settings:
+        steps = list(transformer.generate(model, prompt, max_new_tokens=8, exact=True, **setting))
+        texts.append([step.token for step in steps])
+        bits.append(-sum(sampling.tempered(step.logits, 1.0)[step.token].log2().item() for step in steps))
+    assert tokenizer.decode(texts[0]) == " Celsius, which is approximately 21"
+    assert tokenizer.decode(texts[1]) == " Celsius (212 degrees Fahrenheit)"
+    assert texts[1] == [20590, 365, 34, 33, 34, 5027, 21391, 25]
+    assert [f"{b:.1f}" for b in bits] == ["9.0", "6.7"]

@@ -73,10 +73,12 @@ const controls = (() => {
       box.appendChild(pair);
     }
     function show(d, names) {
-      values["most probable"].textContent = `${paint.clip(gf.chipText(names[0]), 110, 15)} ${gf.number(sampling.share(d, 0))}`;
+      const best = paint.clip(gf.chipText(names[0]), 110, 15);
+      values["most probable"].textContent = `${best} ${gf.number(sampling.share(d, 0))}`;
       const spike = d.temperature === 0, choices = Math.exp(d.entropy);
       values.kept.textContent = spike ? "1" : d.kept === d.p.length ? "all" : filters.count(d.kept);
-      values.entropy.replaceChildren(`${gf.number(d.entropy / Math.LN2)} bits`, element("small", "", `${gf.number(d.entropy)} nats`));
+      const nats = element("small", "", `${gf.number(d.entropy)} nats`);
+      values.entropy.replaceChildren(`${gf.number(d.entropy / Math.LN2)} bits`, nats);
       values["as open as"].textContent = choices < 1.005 ? "one choice" : `${gf.number(choices)} equal choices`;
     }
     return { element: box, show };
@@ -117,7 +119,12 @@ const controls = (() => {
       };
       run.pause = setTimeout(next, 900);
     }
-    return { element: box, whole() { if (running) stop(); if (now !== last) to(last); }, get stage() { return now; }, destroy: () => running && stop() };
+    const destroy = () => running && stop();
+    const whole = () => {
+      destroy();
+      if (now !== last) to(last);
+    };
+    return { element: box, whole, destroy, get stage() { return now; } };
   }
 
   function chip(token, share) {

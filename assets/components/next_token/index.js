@@ -1,5 +1,5 @@
 /* One step of writing: the distribution over the next token, what each filter does to it, and the draw.
-   data: charts/next_token.message. Reports "act": {do, settings, …}; the page keeps the state and sends the next step. */
+   data: charts/next_token.message. Reports "act": {do, settings, …}; the page keeps the state and sends the next step */
 export default (component) => gf.mount(component, (root, first) => {
   let report = first, h = null, d = null, plain = null, view = null, plan = null;
   let hover = -1, axis = 0, epoch = null, remaining = 0, sent = 0, timer = 0, seen = null;
@@ -21,11 +21,8 @@ export default (component) => gf.mount(component, (root, first) => {
   const panel = controls.panel({ current, moved: recompute, settled: () => act({ do: "settings" }), act });
   const tape = controls.tape(act), beside = controls.compare(), facts = controls.facts();
   const stages = controls.stages(() => stage.redraw());
-  const main = document.createElement("div"), said = document.createElement("div"), saves = document.createElement("div");
-  main.className = "main";
-  said.className = "gf-sr";
+  const main = filters.element("div", "main"), said = filters.element("div", "gf-sr"), saves = filters.element("div", "saves");
   said.setAttribute("role", "status");
-  saves.className = "saves";
   saves.append(gf.button("SVG", saveSvg, { label: "Download the picture as SVG" }),
     gf.button("PNG", () => gf.savePng(stage.canvas, "next-token.png"), { label: "Download the picture as PNG" }),
     gf.button("CSV", saveCsv, { label: "Download all probabilities as CSV" }));
@@ -56,7 +53,8 @@ export default (component) => gf.mount(component, (root, first) => {
   function draw(ctx, width, height) {
     if (!view) return;
     const target = paint.axisFor(d, plain);
-    axis = !axis || gf.reducedMotion() || Math.abs(Math.log(axis / target)) < 0.02 ? target : axis * (target / axis) ** 0.35;
+    const there = !axis || gf.reducedMotion() || Math.abs(Math.log(axis / target)) < 0.02;
+    axis = there ? target : axis * (target / axis) ** 0.35;   // a new scale glides in, so that the bars can be followed
     if (axis !== target) stage.redraw();
     plan = paint.layout(width);
     if (Math.abs(plan.height - height) > 1) { stage.canvas.style.height = `${plan.height}px`; return; }
@@ -67,8 +65,9 @@ export default (component) => gf.mount(component, (root, first) => {
     h = next;
     plain = sampling.distribution(h.arrays.ranked, filters.OFF);
     let sum = 0;
+    const token = h.written[h.at] ?? null;
     view = { plain, plainCumulative: plain.p.map((p) => (sum += p)), names: h.names, ranked: h.arrays.ranked, u: h.u,
-      c: gf.colours(root), written: h.at < h.written.length ? h.written[h.at].rank : -1, token: h.written[h.at] ?? null };
+      c: gf.colours(root), token, written: token ? token.rank : -1 };
     if (h.epoch !== epoch) { Object.assign(current, h.settings); epoch = h.epoch; }
     hover = -1;
     tip.hide();
@@ -98,7 +97,8 @@ export default (component) => gf.mount(component, (root, first) => {
     for (let i = 0; i < r; i++) before += d.p[i];
     if (!why && d.kept < l.length) lines.push(`÷ ${n(d.mass)}, what is kept  →  q = ${n(sampling.share(d, r))}`);
     if (why === "top-k") lines.push(`top-k: rank ${r + 1} > ${current.top_k}`);
-    if (why === "top-p") lines.push(`top-p: those above hold ${n(before / view.cumulative[d.cuts.top_k - 1])} ≥ ${current.top_p}`);
+    const left = view.cumulative[d.cuts.top_k - 1];   // top-p counts shares of what top-k left
+    if (why === "top-p") lines.push(`top-p: those above hold ${n(before / left)} ≥ ${current.top_p}`);
     if (why === "min-p") lines.push(`min-p: ${n(d.p[r])} < ${current.min_p} × ${n(d.p[0])}`);
     if (h.can_write) lines.push({ text: "click: write this one", colour: view.c.muted });
     return lines;
@@ -130,10 +130,11 @@ export default (component) => gf.mount(component, (root, first) => {
         { text: `at T = 1: ${gf.number(view.plainCumulative[rank - 1], 4)}`, colour: view.c.muted }]);
     } else if (y >= plan.ruler.y + 44 && y <= plan.ruler.y + 76) {
       const on = sampling.pick(d, Math.min(1 - 1e-12, Math.max(0, (x - plan.ruler.x) / plan.ruler.w)));
+      const name = on < h.names.length ? gf.chipText(h.names[on]) : `rank ${filters.count(on + 1)}`;
       let from = 0;
       for (let i = 0; i < on; i++) from += d.p[i] / d.mass;
-      tip.show(x, y, [{ text: on < h.names.length ? gf.chipText(h.names[on]) : `rank ${filters.count(on + 1)}`, strong: true },
-        `from ${gf.number(from, 4)} to ${gf.number(from + sampling.share(d, on), 4)}`, `q = ${gf.number(sampling.share(d, on))}`]);
+      const q = sampling.share(d, on);
+      tip.show(x, y, [{ text: name, strong: true }, `from ${gf.number(from, 4)} to ${gf.number(from + q, 4)}`, `q = ${gf.number(q)}`]);
     } else tip.hide();
   });
   stage.canvas.addEventListener("pointerleave", () => { hover = -1; tip.hide(); stage.redraw(); });
@@ -163,8 +164,8 @@ export default (component) => gf.mount(component, (root, first) => {
   function saveCsv() {
     const rows = ["rank,token,id,logit,p,q,cut_by"];
     for (let r = 0; r < h.names.length; r++) {
-      rows.push([r + 1, `"${h.names[r].replaceAll('"', '""')}"`, h.ids[r], h.arrays.ranked[r], d.p[r], sampling.share(d, r),
-        sampling.reason(d, r) ?? ""].join(","));
+      const name = `"${h.names[r].replaceAll('"', '""')}"`, why = sampling.reason(d, r) ?? "";
+      rows.push([r + 1, name, h.ids[r], h.arrays.ranked[r], d.p[r], sampling.share(d, r), why].join(","));
     }
     gf.saveText(rows.join("\n"), "next-token.csv", "text/csv");
   }

@@ -88,11 +88,13 @@ const paint = (() => {
     const at = (value) => b.from + (b.to - b.from) * Math.min(1, value / v.axis);
     p.text(b.token, HEAD - 10, "token", { fill: c.muted, size: 12 });
     p.text(b.logit, HEAD - 10, "logit ℓ", { fill: c.muted, size: 12, anchor: "end" });
-    const CAPTIONS = ["how far below the best", `divided by T = ${sampling.said(v.setting.temperature)}`, "e to that power"];
+    const { temperature } = v.setting;
+    const CAPTIONS = ["how far below the best", `divided by T = ${sampling.said(temperature)}`, "e to that power"];
     const ticks = v.stage > 2.5 ? ticksOf(v.axis) : [], every = Math.ceil(46 * ticks.length / (b.to - b.from));
     ticks.forEach((tick, i) => {
       p.line(line(at(tick), b.y - 3, at(tick), b.y + b.h), { stroke: c.line });
-      if (i % every === 0) p.text(at(tick), HEAD - 10, gf.number(tick, 2), { fill: c.muted, size: 12, anchor: i ? "middle" : "start" });
+      const anchor = i ? "middle" : "start";
+      if (i % every === 0) p.text(at(tick), HEAD - 10, gf.number(tick, 2), { fill: c.muted, size: 12, anchor });
     });
     if (v.stage <= 2.5) p.text(b.to, HEAD - 10, CAPTIONS[Math.round(v.stage)], { fill: c.ink, size: 12, anchor: "end" });
     const cut = v.stage >= 3.5;
@@ -106,10 +108,13 @@ const paint = (() => {
       const chosen = v.stage > 4.5 && r === v.hit, fill = gf.mix(c.background, tint, chosen || r === v.written ? 1 : 0.72);
       p.rect(bar.from, y + 5, Math.max(0.5, bar.to - bar.from), row - 10, { fill: kept ? fill : c.line, radius: 3 });
       if (v.stage > 2.5) {
-        p.rect(b.from, y + 3.5, at(plain.p[r]) - b.from, row - 7, { stroke: gf.mix(c.background, c.muted, 0.55), radius: 3 });
+        const outline = gf.mix(c.background, c.muted, 0.55);   // T = 1, nothing cut
+        p.rect(b.from, y + 3.5, at(plain.p[r]) - b.from, row - 7, { stroke: outline, radius: 3 });
       }
-      p.text(bar.text, middle - 1, kept ? gf.number(bar.value, 3) : sampling.reason(d, r), { fill: ink, size: kept ? 13 : 12 });
-      if (chosen) p.area([[b.from - 9, y + row / 2 - 5], [b.from - 2, y + row / 2], [b.from - 9, y + row / 2 + 5]], { fill: tint });
+      const said = kept ? gf.number(bar.value, 3) : sampling.reason(d, r);
+      p.text(bar.text, middle - 1, said, { fill: ink, size: kept ? 13 : 12 });
+      const x = b.from - 9, centre = y + row / 2;
+      if (chosen) p.area([[x, centre - 5], [x + 7, centre], [x, centre + 5]], { fill: tint });
     }
     if (!cut) return;
     const lines = [["top-k", d.cuts.top_k, v.setting.top_k], ["top-p", d.cuts.top_p, v.setting.top_p],
@@ -121,7 +126,8 @@ const paint = (() => {
       labels = left === last ? labels + 1 : 0;
       last = left;
       if (!labels) p.line(line(0, y, b.w, y), { stroke: c.ink, lineWidth: 1.25, dash: DASH });
-      p.rect(b.w - text.length * 7.2 - 12, y - 9 - 19 * labels, text.length * 7.2 + 14, 18, { fill: c.background, radius: 4 });
+      const w = text.length * 7.2 + 14;
+      p.rect(b.w - w + 2, y - 9 - 19 * labels, w, 18, { fill: c.background, radius: 4 });
       p.text(b.w - 6, y + 4 - 19 * labels, text, { fill: c.ink, size: 12, anchor: "end" });
     }
     if (v.setting.min_p) {
@@ -183,7 +189,8 @@ const paint = (() => {
     const stay = `${count(d.kept)} of ${count(n)} stay`, inside = right - g.x > stay.length * 7.4 + 16;
     const fits = inside || g.x + g.w - right > stay.length * 7.4 + 12;
     if (d.kept < n && fits) {
-      p.text(inside ? right - 8 : right + 8, g.y + g.h - 10, stay, { fill: c.ink, size: 12, anchor: inside ? "end" : "start" });
+      const anchor = inside ? "end" : "start";
+      p.text(inside ? right - 8 : right + 8, g.y + g.h - 10, stay, { fill: c.ink, size: 12, anchor });
     }
   }
 

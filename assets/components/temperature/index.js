@@ -31,7 +31,8 @@ export default (component) => gf.mount(component, (root, first) => {
     const tintOf = sampling.colour(root), T = current.temperature;
     const at = (T) => sampling.distribution(h.arrays.ranked, { ...filters.OFF, temperature: T });
     const columns = [{ T, d: at(T), tint: tintOf(T), live: true }, ...fixed.map((f) => ({ ...f, tint: tintOf(f.T) }))];
-    view = { columns, names: h.names, c: gf.colours(root), axis: Math.max(...columns.map(({ d }) => d.p[0])), sweep: h.arrays };
+    const axis = Math.max(...columns.map(({ d }) => d.p[0]));
+    view = { columns, names: h.names, c: gf.colours(root), axis, sweep: h.arrays };
     const d = columns[0].d, n = gf.number, [l0, l1] = h.arrays.ranked;
     facts.replaceChildren(...[
       ["entropy", `${n(d.entropy / Math.LN2)} bits`, `${n(d.entropy)} nats`],
@@ -71,7 +72,8 @@ export default (component) => gf.mount(component, (root, first) => {
     return lines;
   }
   const rest = () => { hover = null; tip.hide(); stage.redraw(); };
-  const near = (g, { offsetX: x, offsetY: y }) => x >= g.x - 12 && x <= g.x + g.w + 12 && y >= g.y - 12 && y <= g.y + g.h + 12;
+  const near = (g, { offsetX: x, offsetY: y }) =>
+    x >= g.x - 12 && x <= g.x + g.w + 12 && y >= g.y - 12 && y <= g.y + g.h + 12;
   const inSweep = (event) => plan && [plan.entropy, plan.largest].find((g) => near(g, event));
   function dragTo(event) {
     const T = painter.scales(plan, view).T(dragging).invert(event.offsetX), steps = ladder.steps;
@@ -86,7 +88,8 @@ export default (component) => gf.mount(component, (root, first) => {
     if (dragging) { dragTo(event); return; }
     if (!plan) return;
     const b = plan.bars, rank = Math.floor((event.offsetY - b.y) / b.row), column = columnAt(event.offsetX);
-    stage.canvas.style.cursor = inSweep(event) ? "ew-resize" : column >= 0 && event.offsetY < b.y + b.h ? "pointer" : "default";
+    const onBars = column >= 0 && event.offsetY < b.y + b.h;
+    stage.canvas.style.cursor = inSweep(event) ? "ew-resize" : onBars ? "pointer" : "default";
     if (rank >= 0 && rank < Math.min(b.rows, h.names.length) && column >= 0) point(rank, column);
     else if (hover) rest();
   });
@@ -146,7 +149,8 @@ export default (component) => gf.mount(component, (root, first) => {
     update(next) {
       report = next;
       h = gf.unpack(next.data);
-      fixed = h.fixed.map((T) => ({ T, d: sampling.distribution(h.arrays.ranked, { ...filters.OFF, temperature: T }), live: false }));
+      const at = (temperature) => sampling.distribution(h.arrays.ranked, { ...filters.OFF, temperature });
+      fixed = h.fixed.map((T) => ({ T, d: at(T), live: false }));
       if (h.epoch !== epoch) { current.temperature = h.temperature; epoch = h.epoch; }
       slider.show();
       hover = null;

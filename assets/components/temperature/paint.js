@@ -40,14 +40,16 @@ const painter = (() => {
     const { c } = v, room = b.each - (b.values ? 54 : 2);
     for (let r = 0; r < Math.min(b.rows, v.names.length); r++) {
       const y = b.y + r * b.row;
-      if (v.hover && v.hover.rank === r) p.rect(0, y + 1, b.x(v.columns.length - 1) + b.each, b.row - 2, { fill: c.panel, radius: 6 });
+      const right = b.x(v.columns.length - 1) + b.each;
+      if (v.hover && v.hover.rank === r) p.rect(0, y + 1, right, b.row - 2, { fill: c.panel, radius: 6 });
       p.text(b.label, y + b.row / 2 + 5, clip(gf.chipText(v.names[r]), b.label - 4, b.values ? 15 : 14),
         { fill: c.ink, size: b.values ? 15 : 14, anchor: "end" });
     }
     v.columns.forEach(({ T, d, tint, live }, i) => {
       const x = b.x(i), bits = `${gf.number(d.entropy / Math.LN2)} bits`;
       if (live) p.rect(x - 6, b.y - 52, b.each + 10, b.h + 58, { stroke: tint, radius: 8 });
-      p.text(x, b.y - 31, b.values ? `T = ${sampling.said(T)}` : sampling.said(T), { fill: tint, size: live ? 18 : 16, weight: 600 });
+      const head = `${b.values ? "T = " : ""}${sampling.said(T)}`;
+      p.text(x, b.y - 31, head, { fill: tint, size: live ? 18 : 16, weight: 600 });
       p.text(x, b.y - 12, b.values ? bits : gf.number(d.entropy / Math.LN2, 2), { fill: c.muted, size: 12 });
       for (let r = 0; r < Math.min(b.rows, v.names.length); r++) {
         const y = b.y + r * b.row, w = room * Math.min(1, d.p[r] / v.axis);
@@ -89,7 +91,8 @@ const painter = (() => {
         p.text(g.x - 8, y(tick) + 4, String(tick), { fill: c.muted, size: 12, anchor: "end" });
       }
       for (const tick of [0.1, 1, 10, 100]) {
-        p.text(T(tick), g.y + g.h + 18, `${tick === 1 ? "T = " : ""}${tick}`, { fill: c.muted, size: 12, anchor: tick === 100 ? "end" : "middle" });
+        const anchor = tick === 100 ? "end" : "middle", label = `${tick === 1 ? "T = " : ""}${tick}`;
+        p.text(T(tick), g.y + g.h + 18, label, { fill: c.muted, size: 12, anchor });
       }
       p.line(Array.from(sweep.temperatures, (t, i) => [T(t), y(values[i])]), { stroke: c.ink, lineWidth: 2 });
       for (const column of v.columns.slice(1)) p.circle(T(column.T), y(at(column.d)), 4, { fill: column.tint });
