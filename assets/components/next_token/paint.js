@@ -122,7 +122,7 @@ const paint = (() => {
     let labels = 0, last = -1;
     for (const [name, left, on] of lines) {
       if (left > Math.min(l.rows, names.length) || left === v.ranked.length) continue;
-      const y = b.y + left * row, text = `${name} ${on}: ${left} stay`;
+      const y = b.y + left * row, text = `${name} ${on}: ${left} ${left === 1 ? "stays" : "stay"}`;
       labels = left === last ? labels + 1 : 0;
       last = left;
       if (!labels) p.line(line(0, y, b.w, y), { stroke: c.ink, lineWidth: 1.25, dash: DASH });
@@ -186,7 +186,7 @@ const paint = (() => {
       p.rect(flip ? x - w - 3 : x + 3, y - 12, w, 16, { fill: c.background, radius: 3 });
       p.text(flip ? x - 6 : x + 6, y, text, { fill: c.ink, size: 12, anchor: flip ? "end" : "start" });
     }
-    const stay = `${count(d.kept)} of ${count(n)} stay`, inside = right - g.x > stay.length * 7.4 + 16;
+    const stay = `${count(d.kept)} of ${count(n)} ${d.kept === 1 ? "stays" : "stay"}`, inside = right - g.x > stay.length * 7.4 + 16;
     const fits = inside || g.x + g.w - right > stay.length * 7.4 + 12;
     if (d.kept < n && fits) {
       const anchor = inside ? "end" : "start";
