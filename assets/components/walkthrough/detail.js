@@ -72,7 +72,7 @@ class Detail {
     svg.setAttribute("aria-hidden", "true");
     values.forEach((v, i) => draw("rect", { x: i + 0.12, width: 0.76, y: v > 0 ? 1 - v / most : 1, height: Math.max(0.01, Math.abs(v) / most), class: v > 0 ? "plus" : "minus" }));
     box.append(svg);
-    make(box, "span", "gw-note").textContent = `${trace.quoted(token)}: ${note}; largest ±${gf.number(most)}`;
+    make(box, "span", "gw-note").textContent = `${trace.quoted(token)}: ${note}; largest size ${gf.number(most)}`;
   }
 }
 

@@ -209,7 +209,7 @@ class Painter {
     this.title(pen, box.x, 18, "next token", { anchor: "start" });
     this.letter(pen, box.x + 6, L.top - 14, "p", "output");
     if (box.w > 120) this.title(pen, box.x + 14, L.top - 14, ` after ${this.fit(trace.quoted(row), box.w - 70, 13)}`, { size: 13, anchor: "start" });
-    const tight = box.w < 140, label = tight ? box.w - 44 : clamp(box.w * 0.46, 62, 116);   // tight: the bar lies behind the word
+    const tight = box.w < 180, label = tight ? box.w - 50 : clamp(box.w * 0.46, 62, 116);   // tight: the bar lies behind the word
     const left = tight ? box.x : box.x + label, room = tight ? box.w : box.w - label - 6;
     const next = trace.tokens[row + 1]?.[0];
     let rest = 1;
@@ -220,14 +220,14 @@ class Painter {
         { stroke: this.faded("output", 0.08 + 0.7 * p[rank] * show), width: 1 + 5 * p[rank] * show });
       if (picked) pen.rect(box.x - 2, y + 2, box.w + 4, h - 4, { fill: this.faded("muted", 0.12), stroke: c.ink, radius: 6 });
       const long = Math.max(1, room * p[rank] * show), within = !tight && long > room - 48, strong = rank === 0 || picked;
-      pen.rect(left, y + h * 0.2, long, h * 0.6, { fill: tight ? this.faded("output", 0.2) : strong ? c.output : this.faded("output", 0.62), radius: 2 });
+      pen.rect(left, y + h * 0.2, long, h * 0.6, { fill: tight ? this.faded("output", strong ? 0.26 : 0.16) : strong ? c.output : this.faded("output", 0.62), radius: 2 });
       const size = clamp(h * 0.45, 11, box.w < 180 ? 14 : 16), text = gf.chipText(piece), lead = text.startsWith("·");
       if (lead) pen.text(box.x + 4, mid + 5, "·", { fill: c.muted, size, family: this.mono });
       pen.text(box.x + 4 + size * 0.6, mid + 5, this.fit(lead ? text.slice(1) : text, label - 14, size),
         { fill: c.ink, size, family: this.mono, weight: rank === 0 || id === next ? 600 : 400 });
       const at = tight ? box.x + box.w - 2 : within ? left + long - 6 : left + long + 5;
       pen.text(at, mid + 5, percent(p[rank] * show),
-        { fill: within ? c.background : c.muted, size: tight ? 12 : 13, family: this.mono, anchor: tight || within ? "end" : "start" });
+        { fill: within ? c.background : c.muted, size: box.w < 140 ? 12 : 13, family: this.mono, anchor: tight || within ? "end" : "start" });
     }
     const y = bars.at(-1).y + bars.at(-1).h;
     if (y + 16 <= L.bottom + 4) {

@@ -141,7 +141,8 @@ class Walkthrough {
   space() { return this.scroller.clientWidth || this.root.clientWidth || 900; }
   fit() {
     const { trace } = this, compact = this.space() < 620, longest = Math.max(...trace.tokens.map(([, piece]) => piece.length));
-    const most = [110, 100, 80, 64][trace.n - 1] ?? 56, rowH = clamp(Math.floor((compact ? 320 : 400) / trace.n), 13, most);
+    const most = [110, 100, 80, 64][trace.n - 1] ?? 56, body = compact ? 320 : clamp(0.4 * window.innerHeight, 260, 460);
+    const rowH = clamp(Math.floor(body / trace.n), 13, most);
     const size = clamp(rowH * 0.5, 10, compact ? 13 : 15);
     this.sizing = { rowH, compact, zoom: clamp(this.space() / 1130, 1, 1.4),
       chips: clamp(Math.ceil((longest + 0.6) * size * 0.6) + 22, 60, compact ? 78 : 150) };
