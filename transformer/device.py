@@ -27,3 +27,8 @@ def half_precision(device: torch.device) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return None
+
+
+def widest_float(device: torch.device) -> torch.dtype:
+    """The most precise floating type there: float64, but on Apple's MPS, which has none, float32."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from transformer.device import widest_float
+
 
 def probabilities(
     logits: Tensor,
@@ -121,7 +123,7 @@ def pick(p: Tensor, u: Tensor | float) -> Tensor:
 
 
 def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.device.type == "mps" else x.double()
+    return x.to(widest_float(x.device))
 
 
 def check(temperature: float, top_k: int | None, top_p: float | None, min_p: float | None) -> None:
