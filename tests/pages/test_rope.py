@@ -213,7 +213,7 @@ def test_the_snippet_gives_the_pages_numbers(open_page, model, capsys, monkeypat
     np.testing.assert_allclose(names["curve"].numpy(), curve, atol=0.02, rtol=0.01)
     assert str(names["curve"][:4]) in capsys.readouterr().out
     own = names["trace"]["layers.{}.attention.scores".format(re.search(r"layers\.(\d+)", snippet)[1])]
-    head = int(re.search(r"\[0, (\d+), -1\]", snippet)[1])
+    head = int(re.search(r"head = .*, (\d+)", snippet)[1])
     assert curve[1] == pytest.approx(own[0, head, -1, -2].item(), abs=0.02)  # the last word and the one before it
 
 
