@@ -54,8 +54,6 @@ CASES = (
     Case("D4", "layer", "component", ".st-key-layer input"),
     Case("F2", "temperature", "component", ".st-key-temperature_stage input[type=range]",
          picture=".st-key-temperature_stage"),
-    Case("G1", "length of the text", "component", ".st-key-stack [tabindex=\"0\"]", picture=".st-key-stack"),
-    Case("G1", "with logits or without", "component", ".st-key-logits input", keys=(" ", " "), picture=".st-key-stack"),
     Case("G1", "n", "component", ".st-key-gf-picture [role=slider]"),
     Case("G1", "with logits", "component", ".st-key-gf-picture button:last-child", keys=("Enter", "Enter")),
 )
@@ -189,7 +187,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=find_chromium(playwright), args=FLAGS)
         with (serve(folder / "floor.py", folder / "floor.txt") as (floor, _),
               serve(ROOT / "app.py", folder / "app.txt", GLASSFORMER_AUTO_FETCH="0") as (app, process)):
-            first = opened(browser, app + lesson("A2").path)
+            first = opened(browser, app)
             if live:  # measure the pages as they are once the model is here
                 first.get_by_text("· live").first.wait_for(timeout=60_000)
             first.close()

