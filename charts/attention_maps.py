@@ -79,8 +79,8 @@ def layer(
     average_valued: np.ndarray,
     rollout: np.ndarray,
 ) -> bytes:
-    """One layer in full: A [head, query, key], ‖value‖ [head, key], Q [head, query, d_head], K [kv_head, key, d_head], and
-    the layer's maps over all heads [query, key]. `header` says which reading and which layer."""
+    """One layer in full: A [head, query, key], ‖value‖ [head, key], Q [head, query, d_head], K [kv_head, key, d_head],
+    and the layer's maps over all heads [query, key]. `header` says which reading and which layer."""
     kind = np.float32 if A.shape[-1] <= EXACT_TOKENS else np.float16
     return component.pack(header, {
         "A": A.astype(kind), "norms": norms.astype(np.float32), "Q": Q.astype(np.float32), "K": K.astype(np.float32),

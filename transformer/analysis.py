@@ -108,7 +108,7 @@ def value_norms(V: Tensor, n_heads: int) -> Tensor:
 
 
 def value_weighted(A: Tensor, V: Tensor) -> Tensor:
-    """A[i, j] · ‖v_j‖: the length of what query i really takes from key j. A large weight on a short value moves little.
+    """A[i, j] · ‖v_j‖: the length of what query i takes from key j. A large weight on a short value moves little.
 
     Kobayashi et al. 2020 (arXiv:2004.10102) take the norm after W_O as well; before it, as here, all that is needed
     stands in the trace.   A [..., head, query, key], V [..., kv_head, key, d_head] -> the shape of A.
@@ -122,8 +122,8 @@ def average(A: Tensor) -> Tensor:
 
 
 def rollout(A: Tensor) -> Tensor:
-    """Attention rollout: how much of each input token stands in each position, if attention and the residual stream were
-    all there is and shared evenly.   Abnar & Zuidema 2020, arXiv:2005.00928
+    """Attention rollout: how much of each input token stands in each position, if attention and the residual stream
+    were all there is and shared evenly.   Abnar & Zuidema 2020, arXiv:2005.00928
 
         Ã_l = ½ · mean over heads of A_l + ½ · I,      R_l = Ã_l R_{l−1},   R_{−1} = I
 

@@ -24,32 +24,36 @@ EXAMPLES = {
 RECORD = ("*.attention.A", "*.attention.Q", "*.attention.K", "*.attention.V")
 FORMS, MEASURES, SCOPES = ("map", "lines"), ("weights", "values"), ("head", "average", "rollout")
 
-# name, what it is, the sentence under a head that has it, what its outlined cells are, what to say where it cannot show
-WORDS: dict[str, tuple[str, str, str, str, str]] = {
-    "previous": ("previous token", "weight on the token just before",
-                 "On this text {score} of its weight goes to the token just before.", "the token before", "needs two tokens"),
-    "first": ("first-token sink", "weight on the very first token",
-              "On this text {score} of its weight rests on the first token, mostly as a place to put what it does not need.",
+# id -> its name, the short one, what its score is, the sentence under a head that has it, what the outlined cells are,
+# and why it may be missing
+WORDS = {
+    "previous": ("previous token", "previous", "weight on the token just before",
+                 "On this text {score} of its weight goes to the token just before.",
+                 "the token before", "needs two tokens"),
+    "first": ("first-token sink", "first", "weight on the very first token",
+              "On this text {score} of its weight rests on the first token, mostly as a place to put what it has no "
+              "use for.",
               "the first token", "needs two tokens"),
-    "induction": ("induction", "weight on what followed the same token elsewhere, where a token repeats",
+    "induction": ("induction", "induction", "weight on what followed the same token elsewhere, where a token repeats",
                   "Where a token came up before, {score} of its weight goes to what followed it then: A B … A → B.",
                   "what followed this token before", "no token of this text repeats"),
-    "duplicate": ("duplicate token", "weight on other places where the same token stands, where a token repeats",
+    "duplicate": ("duplicate token", "duplicate", "weight on the other places of the same token, where a token repeats",
                   "Where a token stands more than once, {score} of its weight goes to its twin.",
                   "the same token elsewhere", "no token of this text repeats"),
-    "self": ("itself", "weight on the token itself", "On this text {score} of its weight stays on the token itself.",
-             "the token itself", "needs two tokens"),
-    "broad": ("broad", "entropy of its rows, as a share of an even spread",
+    "self": ("itself", "itself", "weight on the token itself",
+             "On this text {score} of its weight stays on the token itself.", "the token itself", "needs two tokens"),
+    "broad": ("broad", "broad", "entropy of its rows, as a share of an even spread",
               "Its rows are spread wide: {score} of the entropy of reading everything evenly.", "", "needs two tokens"),
 }  # fmt: skip
-SHORT = {"previous": "previous", "first": "first", "induction": "induction", "duplicate": "duplicate", "self": "itself",
-         "broad": "broad"}  # fmt: skip
+FIELDS = ("name", "short", "about", "sentence", "aims", "missing")
 STATE_WORDS = {
     "alone": "A single token has nothing to choose from: it reads itself with weight 1.",
-    "none": "No pattern of the six reaches its mark on this text; what it reads may depend on meaning, or on several keys at once.",
-    "average": "The mean over the layer's heads: what most of them agree on; a head that does one thing well drowns in it.",
-    "rollout": "Averaged heads and the residual stream, multiplied up from layer 0: how much of each input token could have "
-               "arrived here. A sink swallows it.",
+    "none": "No pattern of the six reaches its mark on this text; what it reads may depend on meaning, or on several "
+            "keys at once.",
+    "average": "The mean over the layer's heads: what most of them agree on; a head that does one thing well drowns "
+               "in it.",
+    "rollout": "Averaged heads and the residual stream, multiplied up from layer 0: how much of each input token "
+               "could have arrived here. A sink swallows it.",
 }  # fmt: skip
 
 FORMULAS = {
@@ -63,30 +67,33 @@ FORMULAS = {
 CHANGES = ("grows", "stays about the same", "shrinks")
 INTERVIEW = (
     ("What is an induction head, and why can one layer alone not have it?",
-     "A head that, at a token it has seen before, reads the token that came *after* that earlier copy: A B … A → B. Its key at "
-     "B must therefore know that A stands before it, and a raw key only knows its own token. An earlier layer's previous-token "
-     "head writes that into B's stream; the induction head's keys read it from there. Two heads in series, hence two layers."),
+     "A head that, at a token it has seen before, reads the token that came *after* that earlier copy: A B … A → B. "
+     "Its key at B must therefore know that A stands before it, and a raw key only knows its own token. An earlier "
+     "layer's previous-token head writes that into B's stream; the induction head's keys read it from there. Two "
+     "heads in series, hence two layers."),
     ("A head gives the first token 95 % of its weight in every row. Does the model care so much about that token?",
-     "Rarely. Softmax makes every row sum to 1, so a head with nothing to fetch needs somewhere to put its weight; the first "
-     "token is visible to all, and its value is often short, so reading it adds little. It is a sink. Compare "
-     "weights × ‖value‖, or better, switch the head off and see what the output does. Dropping the sink's keys from a cache, "
-     "on the other hand, breaks many models."),
+     "Rarely. Softmax makes every row sum to 1, so a head with nothing to fetch needs somewhere to put its weight; "
+     "the first token is visible to all, and its value is often short, so reading it adds little. It is a sink. "
+     "Compare weights × ‖value‖, or better, switch the head off and see what the output does. Dropping the sink's "
+     "keys from a cache, on the other hand, breaks many models."),
     ("What do rows and columns of an attention map sum to, and what is different in an encoder's map?",
-     "Each row (one query) sums to 1; columns sum to anything, and a large column sum means a token that many read. In a "
-     "decoder the upper triangle is masked: row i has i + 1 entries. An encoder has no causal mask, so both triangles are "
-     "live, and every row has n entries."),
+     "Each row (one query) sums to 1; columns sum to anything, and a large column sum means a token that many read. "
+     "In a decoder the upper triangle is masked: row i has i + 1 entries. An encoder has no causal mask, so both "
+     "triangles are live, and every row has n entries."),
 )  # fmt: skip
 SOURCES = (
     "Vaswani et al. 2017, *Attention Is All You Need*, [arXiv:1706.03762](https://arxiv.org/abs/1706.03762)",
-    "Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits*; Olsson et al. 2022, *In-context Learning and "
-    "Induction Heads*, [arXiv:2209.11895](https://arxiv.org/abs/2209.11895)",
+    "Elhage et al. 2021, *A Mathematical Framework for Transformer Circuits*; Olsson et al. 2022, *In-context Learning "
+    "and Induction Heads*, [arXiv:2209.11895](https://arxiv.org/abs/2209.11895)",
     "Clark et al. 2019, *What Does BERT Look At?*, [arXiv:1906.04341](https://arxiv.org/abs/1906.04341)",
     "Xiao et al. 2023, *Efficient Streaming Language Models with Attention Sinks*, "
     "[arXiv:2309.17453](https://arxiv.org/abs/2309.17453)",
     "Kobayashi et al. 2020, *Attention is Not Only a Weight*, [arXiv:2004.10102](https://arxiv.org/abs/2004.10102)",
-    "Abnar & Zuidema 2020, *Quantifying Attention Flow in Transformers*, [arXiv:2005.00928](https://arxiv.org/abs/2005.00928)",
-    "Jain & Wallace 2019, *Attention is not Explanation*, [arXiv:1902.10186](https://arxiv.org/abs/1902.10186), and the reply: "
-    "Wiegreffe & Pinter 2019, *Attention is not not Explanation*, [arXiv:1908.04626](https://arxiv.org/abs/1908.04626)",
+    "Abnar & Zuidema 2020, *Quantifying Attention Flow in Transformers*, "
+    "[arXiv:2005.00928](https://arxiv.org/abs/2005.00928)",
+    "Jain & Wallace 2019, *Attention is not Explanation*, [arXiv:1902.10186](https://arxiv.org/abs/1902.10186), and "
+    "the reply: Wiegreffe & Pinter 2019, *Attention is not not Explanation*, "
+    "[arXiv:1908.04626](https://arxiv.org/abs/1908.04626)",
 )  # fmt: skip
 
 Study = Mapping[str, object]
@@ -106,11 +113,11 @@ def study(key: tuple, hide: tuple[str, ...], _reading: Reading) -> Study:
     start = known(_reading) or telling(A, measured, labels, targets, mask)
     header = {
         "reading": repr(key), "start": start, "tokens": list(_reading.pieces), "causal": config.kind == "decoder",
-        "factor": score_functions.scale(config), "divisor": f"/√{config.d_head}" if config.score == "scaled_dot" else "",
+        "factor": score_functions.scale(config),
+        "divisor": f"/√{config.d_head}" if config.score == "scaled_dot" else "",
         "words": STATE_WORDS, "hide": hide,
         "patterns": [
-            {"id": name, "name": WORDS[name][0], "short": SHORT[name], "about": WORDS[name][1], "sentence": WORDS[name][2],
-             "aims": WORDS[name][3], "missing": WORDS[name][4],
+            {"id": name, **dict(zip(FIELDS, WORDS[name])),
              "threshold": analysis.BROAD_THRESHOLD if name == "broad" else analysis.THRESHOLD}
             for name in analysis.PATTERNS
         ],
@@ -129,7 +136,8 @@ def study(key: tuple, hide: tuple[str, ...], _reading: Reading) -> Study:
 
 def stacked(reading: Reading, name: str) -> torch.Tensor:
     """One tensor of every layer: [layer, head, …]."""
-    return torch.from_numpy(np.stack([reading[f"layers.{i}.attention.{name}"][0] for i in range(reading.config.n_layers)]))
+    layers = range(reading.config.n_layers)
+    return torch.from_numpy(np.stack([reading[f"layers.{i}.attention.{name}"][0] for i in layers]))
 
 
 def visible(reading: Reading) -> torch.Tensor | None:
@@ -143,7 +151,8 @@ def known(reading: Reading) -> dict | None:
     """The head and the pair that say the most about a text that was looked through beforehand."""
     for default in DEFAULTS.values():
         if (default.model, default.text) == (reading.model, reading.text):
-            return {"layer": default.layer, "head": default.head, "pin": f"{default.query}-{default.key}", "tells": default.tells}
+            pin = f"{default.query}-{default.key}"
+            return {"layer": default.layer, "head": default.head, "pin": pin, "tells": default.tells}
     return None
 
 
@@ -195,8 +204,8 @@ def view_of(reading: Reading, start: Mapping) -> dict:
 
 
 def follow(reading: Reading) -> None:
-    """A pair belongs to its text, and a head to its model: what no longer fits leaves the URL. A text of this page's own
-    is shown at the head that says the most about it."""
+    """A pair belongs to its text, and a head to its model: what no longer fits leaves the URL. A text of this page's
+    own is shown at the head that says the most about it."""
     seen = st.session_state.get("_maps_seen", (reading.model, reading.text))
     st.session_state["_maps_seen"] = (reading.model, reading.text)
     if seen == (reading.model, reading.text):
@@ -226,8 +235,10 @@ def numbers(pin: str, A: torch.Tensor, Q: torch.Tensor, K: torch.Tensor, V: torc
     root = rf"\sqrt{{{config.d_head}}}" if config.score == "scaled_dot" else "1"
     return (
         rf"\scores{{S}}_{{{i},{j}}} = \frac{{{product:.4g}}}{{{root}}} = {S:.4g}, \qquad "
-        rf"\attention{{A}}_{{{i},{j}}} = \frac{{e^{{{S:.4g}}}}}{{\sum_{{j'}} e^{{\scores{{S}}_{{{i},j'}}}}}} = {weight:.3g}, \qquad "
-        rf"\attention{{A}}_{{{i},{j}}} \lVert \value{{v}}_{{{j}}} \rVert = {weight:.3g} \cdot {norm:.3g} = {weight * norm:.3g}"
+        rf"\attention{{A}}_{{{i},{j}}} = \frac{{e^{{{S:.4g}}}}}{{\sum_{{j'}} e^{{\scores{{S}}_{{{i},j'}}}}}} = "
+        rf"{weight:.3g}, \qquad "
+        rf"\attention{{A}}_{{{i},{j}}} \lVert \value{{v}}_{{{j}}} \rVert = "
+        rf"{weight:.3g} \cdot {norm:.3g} = {weight * norm:.3g}"
     )
 
 
@@ -264,7 +275,7 @@ print(weight, valued, scores)
 lesson = Lesson("A2")
 lesson.header(
     look_for="Each small square is one head reading your text. Many only rest on the first token; find the few that do "
-    "something you can name."
+             "something you can name."
 )
 text = lesson.text(REPEAT, EXAMPLES)
 reading = lesson.read(text, RECORD)
@@ -285,40 +296,43 @@ def picture() -> None:
     A, Q, K, V = (torch.from_numpy(np.array(reading[f"layers.{layer}.attention.{name}"][0])) for name in "AQKV")
     with st.container(key="gf-layer"):
         charts.layer_feed()(key="layer", data=charts.layer(
-            {"reading": repr(key), "layer": layer}, A.numpy(), analysis.value_norms(V, config.n_heads).numpy(), Q.numpy(),
-            K.numpy(), analysis.average(A).numpy(), analysis.average(analysis.value_weighted(A, V)).numpy(),
+            {"reading": repr(key), "layer": layer}, A.numpy(), analysis.value_norms(V, config.n_heads).numpy(),
+            Q.numpy(), K.numpy(), analysis.average(A).numpy(), analysis.average(analysis.value_weighted(A, V)).numpy(),
             found["rollout"][layer],
         ))  # fmt: skip
     h, h_kv, d = config.n_heads, config.n_kv_heads, config.d_head
     lesson.formula(
         FORMULAS[view["scope"]],
         [("Q", (f"head {h}", f"query {n}", d), "query"), ("K", (f"head {h_kv}", f"key {n}", d), "key"),
-         ("V", (f"head {h_kv}", f"key {n}", d), "value"), (r"S,\, A", (f"head {h}", f"query {n}", f"key {n}"), "attention")],
+         ("V", (f"head {h_kv}", f"key {n}", d), "value"),
+         (r"S,\, A", (f"head {h}", f"query {n}", f"key {n}"), "attention")],
         numbers=lambda: numbers(view["pin"], A[head], Q[head], K[head // (h // h_kv)], V[head // (h // h_kv)]),
     )  # fmt: skip
     share, valued = found["first_share"], found["first_share_valued"]
     lesson.prose(
-        what=f"In every head a token asks with its \\query{{query}} and is found by its \\key{{key}}: the \\scores{{score}} of a "
-        "pair is their product, keys that a token may not see are masked, and each row is turned into \\attention{weights} "
-        f"that sum to 1. **A row is what a token reads; a column is who reads it.** {config.n_layers} layers of {h} heads do "
-        "this side by side"
-        + (f", and every {h // h_kv} query heads share one set of keys and values." if h_kv < h else ", each with its own keys and values."),
-        why="Attention is the only place where tokens exchange anything, so what a model knows about your text as a whole "
-        "went through these squares. Some heads have jobs one can measure: looking one back, finding an equal token, reading "
-        "on after it. The last two together let a model continue a name that it has seen once.",
-        catch="A bright cell is not an explanation. A weight says how much of a value is read, not how long that value is: "
-        "switch to weights × ‖\\value{value}‖ and see what pales. Nor does a head matter because it looks tidy: only switching "
-        "it off tests that. And a label holds for this text; on another the same head may do something else. Rollout shares "
-        "the fault: it multiplies weights and knows no values.",
+        what=f"In every head a token asks with its \\query{{query}} and is found by its \\key{{key}}: the "
+             f"\\scores{{score}} of a pair is their product, keys that a token may not see are masked, and each row is "
+             f"turned into \\attention{{weights}} that sum to 1. **A row is what a token reads; a column is who reads "
+             f"it.** {config.n_layers} layers of {h} heads do this side by side"
+        + (f", and every {h // h_kv} query heads share one set of keys and values." if h_kv < h
+           else ", each with its own keys and values."),
+        why="Attention is the only place where tokens exchange anything, so what a model knows about your text as a "
+            "whole went through these squares. Some heads have jobs one can measure: looking one back, finding an "
+            "equal token, reading on after it. The last two together let a model continue a name that it has seen "
+            "once.",
+        catch="A bright cell is not an explanation. A weight says how much of a value is read, not how long that "
+              "value is: switch to weights × ‖\\value{value}‖ and see what pales. Nor does a head matter because it "
+              "looks tidy: only switching it off tests that. And a label holds for this text; on another the same "
+              "head may do something else. Rollout shares the fault: it multiplies weights and knows no values.",
     )
     if n > 1:
         lesson.predict(
-            "Most heads lean on the first token. If every weight is multiplied by the length of the value it carries, the share "
-            "of the first token, over all heads and rows, …",
+            "Many heads lean on the first token. If every weight is multiplied by the length of the value it carries, "
+            "the share of the first token, over all heads and rows, …",
             CHANGES, changed(share, valued),
-            f"It goes from {share:.1%} of the weights to {valued:.1%} of weights × ‖value‖. Switch between the two above the map: "
-            "the mosaic follows. A head that has nothing to do must still spend a weight of 1 a row, and rests it where it does "
-            "least.",
+            f"It goes from {share:.1%} of the weights to {valued:.1%} of weights × ‖value‖. Switch between the two "
+            "above the map: the mosaic follows. A head that has nothing to do must still spend a weight of 1 a row, "
+            "and rests it where it does least.",
         )
     lesson.code(
         [masked_softmax, analysis.targets, analysis.pattern_scores, analysis.label_heads, analysis.value_weighted,

@@ -1,4 +1,4 @@
-"""What the browser is given equals the tensors, small maps keep what a pooled one must not lose, and tints stay apart."""
+"""What the browser is given equals the tensors, a pooled map keeps its largest weights, and the tints stay apart."""
 
 import itertools
 import re
@@ -58,7 +58,8 @@ def test_the_message_stays_small_at_any_length(layers, heads, n):
     A = weights(layers, heads, n)
     message = charts.overview(HEADER, A, A, None, [], np.zeros((6, layers, heads)), np.zeros((layers, heads)))
     assert len(message) < 1.5e6
-    alone = charts.layer(HEADER, A[0], A[0, :, 0], np.zeros((heads, n, 64)), np.zeros((3, n, 64)), A[0, 0], A[0, 0], A[0, 0])
+    Q, K = np.zeros((heads, n, 64)), np.zeros((3, n, 64))
+    alone = charts.layer(HEADER, A[0], A[0, :, 0], Q, K, A[0, 0], A[0, 0], A[0, 0])
     assert len(alone) < 1.7e6
 
 

@@ -1,4 +1,4 @@
-"""Attention maps: what the browser is given is the trace, links say where to look, and the snippet gives the numbers."""
+"""Attention maps: the browser is given the trace, links say where to look, and the snippet gives the numbers."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,8 @@ DEFAULT = recording.DEFAULTS["smollm2-135m-repeat"]
 
 def sent(app, component: str) -> tuple[dict, dict[str, np.ndarray]]:
     """The message of one of the page's two components."""
-    (message,) = [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name == f"glassformer_{component}"]
+    protos = [element.proto for element in app.get("bidi_component")]
+    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
     return unpack(message)
 
 
@@ -76,7 +77,8 @@ def test_a_link_chooses_the_layer_whose_tensors_are_sent(open_page):
     np.testing.assert_allclose(arrays["norms"], V.norm(dim=-1).repeat_interleave(3, 0).numpy(), rtol=1e-6)
     np.testing.assert_allclose(arrays["average"], A.mean(0).numpy(), rtol=1e-6)
     np.testing.assert_allclose(arrays["average_valued"], analysis.value_weighted(A, V).mean(0).numpy(), rtol=1e-5)
-    np.testing.assert_allclose(arrays["rollout"], analysis.rollout(stacked(REPEAT, "A", 30))[5].numpy(), rtol=1e-4, atol=1e-7)
+    rollout = analysis.rollout(stacked(REPEAT, "A", 30))[5].numpy()
+    np.testing.assert_allclose(arrays["rollout"], rollout, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("query", [
@@ -124,7 +126,8 @@ def test_short_and_strange_texts_have_maps(open_page, text):
     app = open_page(PAGE, model="tiny")
     app.text_input(key="text").set_value(text).run()
     header, arrays = sent(app, "attention_maps")
-    assert not app.exception and arrays["weights"].shape == (header["layers"], header["heads"], *[len(header["tokens"])] * 2)
+    n = len(header["tokens"])
+    assert not app.exception and arrays["weights"].shape == (header["layers"], header["heads"], n, n)
     assert "nan" not in words(app)
 
 
@@ -193,7 +196,8 @@ def test_the_snippet_of_the_default_gives_the_recorded_numbers(open_page, monkey
         pytest.skip("SmolLM2 is not fetched")
     space = run_snippet(app)
     _, layer = sent(app, "attention_layer")
-    assert float(space["weight"]) == pytest.approx(float(layer["A"][DEFAULT.head, DEFAULT.query, DEFAULT.key]), abs=2e-3)
+    shown = float(layer["A"][DEFAULT.head, DEFAULT.query, DEFAULT.key])
+    assert float(space["weight"]) == pytest.approx(shown, abs=2e-3)
 
 
 def test_the_code_is_the_librarys(open_page):

@@ -14,7 +14,8 @@ const controls = (app, save) => {
   const stepper = make("div", "am-steppers"), badge = make("span", "am-label");
   const strip = make("div", "am-strip"), sentence = make("p", "am-sentence");
   const segments = {
-    scope: segment("scope", "What the map shows", [["head", "one head"], ["average", "layer average"], ["rollout", "rollout"]]),
+    scope: segment("scope", "What the map shows",
+      [["head", "one head"], ["average", "layer average"], ["rollout", "rollout"]]),
     measure: segment("measure", "What a cell is", [["weights", "weights"], ["values", "weights × ‖value‖"]]),
     form: segment("form", "How it is drawn (M)", [["map", "map"], ["lines", "lines"]]),
   };
@@ -23,8 +24,9 @@ const controls = (app, save) => {
   stepper.append(...steps.map((s) => s.root), badge);
   top.append(stepper, toggles);
 
-  const foot = make("div", "am-foot"), legend = make("div", "am-legend"), aim = make("div", "am-aim"), files = make("div", "am-save");
-  const cut = make("label", "am-cut"), slider = document.createElement("input"), cutValue = make("span", "am-value", gf.number(app.cut));
+  const [foot, legend, aim, files] = ["am-foot", "am-legend", "am-aim", "am-save"].map((name) => make("div", name));
+  const cut = make("label", "am-cut"), slider = document.createElement("input");
+  const cutValue = make("span", "am-value", gf.number(app.cut));
   Object.assign(slider, { type: "range", min: 0, max: 0.5, step: 0.01, value: app.cut });
   slider.addEventListener("input", () => {
     app.cut = Number(slider.value);
@@ -88,7 +90,9 @@ const controls = (app, save) => {
 
   function write() {
     const { data, view } = app, own = data.arrays.labels[view.layer * data.heads + view.head];
-    for (const element of chips.children) element.setAttribute("aria-pressed", String((element.dataset.pattern || null) === view.pattern));
+    for (const element of chips.children) {
+      element.setAttribute("aria-pressed", String((element.dataset.pattern || null) === view.pattern));
+    }
     for (const [name, { buttons }] of Object.entries(segments)) {
       for (const [value, button] of buttons) button.setAttribute("aria-pressed", String(view[name] === value));
     }
@@ -101,13 +105,19 @@ const controls = (app, save) => {
     badge.hidden = strip.hidden = !one;
     badge.textContent = one ? label() : "";
     badge.style.setProperty("--dot", pattern ? `var(--am-${pattern.id})` : "var(--am-none)");
-    const share = (score) => `${Math.round(100 * score)} %`;
-    const told = one && data.start.tells && view.layer === data.start.layer && view.head === data.start.head;
-    sentence.textContent = told ? data.start.tells : pattern ? pattern.sentence.replace("{score}", share(app.scoreOf(own, view.layer, view.head)))
-        : one ? (data.n > 1 ? data.words.none : data.words.alone) : data.words[view.scope];
+    sentence.textContent = tell(pattern);
     strip.replaceChildren(...data.patterns.map((p, i) => meter(p, app.scoreOf(i, view.layer, view.head), i === own)));
     cut.hidden = view.form !== "lines";
     explain();
+  }
+
+  function tell(pattern) {   // one sentence on what is in view
+    const { data, view } = app, { words, start } = data;
+    if (view.scope !== "head") return words[view.scope];
+    if (start.tells && view.layer === start.layer && view.head === start.head) return start.tells;
+    if (!pattern) return data.n > 1 ? words.none : words.alone;
+    const score = app.scoreOf(data.patterns.indexOf(pattern), view.layer, view.head);
+    return pattern.sentence.replace("{score}", `${Math.round(100 * score)} %`);
   }
 
   function label() {

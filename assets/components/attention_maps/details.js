@@ -27,7 +27,7 @@ const details = (app, root) => {
   }
 
   function update() {
-    const { view, hover, matrix: now } = app, focus = view.pin ?? (hover && (hover.q ?? hover.k) !== undefined ? hover : null);
+    const { view, hover, matrix: now } = app, focus = view.pin ?? hover;
     hint.hidden = focus !== null;
     for (const { section } of [reads, readers]) section.hidden = !focus || !now;
     head.hidden = !focus;
@@ -35,7 +35,8 @@ const details = (app, root) => {
     if (!focus) { why.hidden = true; return; }
     const token = focus.q ?? focus.k;
     head.replaceChildren(chip(token), make("span", "am-muted", `token ${token}`));
-    if (view.pin) head.append(gf.button("Let go", () => app.set({ pin: null }), { label: "Let go of the pinned pair (Escape)" }));
+    const letGo = () => app.set({ pin: null });
+    if (view.pin) head.append(gf.button("Let go", letGo, { label: "Let go of the pinned pair (Escape)" }));
     if (now) {
       fill(reads, token, "reads", matrix.row(now.values, app.data.n, token), (k) => ({ q: token, k }));
       fill(readers, token, "is read by", matrix.column(now.values, app.data.n, token), (q) => ({ q, k: token }));
@@ -76,7 +77,10 @@ const details = (app, root) => {
     }
   }
 
-  const short = (value) => (value >= 0.0995 || value === 0 ? gf.number(value) : value >= 0.0005 ? value.toFixed(3) : "<0.001");
+  function short(value) {   // three decimals line up in a list; larger numbers have three digits
+    if (value === 0 || value >= 0.0995) return gf.number(value);
+    return value >= 0.0005 ? value.toFixed(3) : "<0.001";
+  }
 
   function explain({ q, k }) {
     const pair = q !== undefined && k !== undefined && app.data.arrays.mask[q * app.data.n + k];
@@ -88,16 +92,18 @@ const details = (app, root) => {
       : found ? "" : "The vectors of this layer are on their way…";
     whyTitle.replaceChildren("q·k by coordinate: ", make("b", "am-q", app.shown[q]), " → ", make("b", "am-k", app.shown[k]));
     if (!found) return;
-    sums.replaceChildren(make("div", "am-s", matrix.sumOf(found, q, k, app.data)), make("div", "am-a", matrix.softmaxOf(found, q, k)));
+    const steps = [matrix.sumOf(found, q, k, app.data), matrix.softmaxOf(found, q, k)];
+    sums.replaceChildren(...steps.map((text) => make("div", "", text)));
     ranked = [...found.pairs].sort((a, b) => b.term - a.term);
     const plus = ranked.filter((p) => p.term > 0), gain = plus.reduce((sum, p) => sum + p.term, 0);
     let half = 0, count = 0;
     while (count < plus.length && half < gain / 2) half += plus[count++].term;
+    const most = plus.slice(0, Math.min(count, 4)).map((p) => p.d).join(", ") + (count > 4 ? ", …" : ".");
     note.textContent = plus.length ? `${plus.length} of ${ranked.length} coordinates speak for this pair; `
-      + `half of their sum comes from ${count}: ${plus.slice(0, Math.min(count, 4)).map((p) => p.d).join(", ")}${count > 4 ? ", …" : ""}.` : "";
+      + `half of their sum comes from ${count}: ${most}` : "";
+    const largest = ranked.slice(0, 3).map((p) => `coordinate ${p.d} ${gf.number(p.term)}`).join(", ");
     bars.canvas.setAttribute("aria-label", `Bars: what each of ${ranked.length} coordinates adds to S[${q},${k}] = `
-      + `${gf.number(found.S)}, largest first: ${ranked.slice(0, 3).map((p) => `coordinate ${p.d} ${gf.number(p.term)}`).join(", ")}. `
-      + "Left and right arrows read them one by one.");
+      + `${gf.number(found.S)}, largest first: ${largest}. Left and right arrows read them one by one.`);
     bars.redraw();
   }
 
@@ -129,7 +135,9 @@ const details = (app, root) => {
     mark(Math.max(0, Math.min(ranked.length - 1, Math.floor(event.offsetX / bars.size().width * ranked.length)))));
   bars.canvas.addEventListener("pointerleave", () => mark(-1));
   bars.canvas.addEventListener("blur", () => mark(-1));
-  gf.keys(bars.canvas, { ArrowRight: () => mark(Math.min(ranked.length - 1, marked + 1)), ArrowLeft: () => mark(Math.max(0, marked - 1)) });
+  gf.keys(bars.canvas, {
+    ArrowRight: () => mark(Math.min(ranked.length - 1, marked + 1)), ArrowLeft: () => mark(Math.max(0, marked - 1)),
+  });
 
   return { update, destroy: bars.destroy };
 };

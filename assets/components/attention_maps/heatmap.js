@@ -8,15 +8,16 @@ const heatmap = (() => {
   const source = document.createElement("canvas");
 
   function layout(app, width) {
-    const large = app.narrow ? 11 : 14, first = fit(app, width, large);
-    return first.cell > large ? first : fit(app, width, Math.max(app.narrow ? 9 : 10, Math.min(large, Math.floor(first.cell))));
+    const large = app.narrow ? 11 : 14, small = app.narrow ? 9 : 10, first = fit(app, width, large);
+    return first.cell > large ? first : fit(app, width, Math.max(small, Math.floor(first.cell)));
   }
 
   function fit(app, width, size) {
     const { n } = app.data, letter = size * 0.602;
     const longest = Math.min(MARK, Math.max(3, ...app.shown.map((token) => Array.from(token).length)));
-    const left = Math.max(app.narrow ? 58 : 74, Math.ceil(longest * letter) + 14), top = Math.ceil(longest * letter * Math.sin(-TILT * Math.PI / 180)) + 30;
-    const right = Math.ceil(longest * letter * Math.cos(TILT * Math.PI / 180) * (app.narrow ? 0.4 : 0.8)) + 4;
+    const left = Math.max(app.narrow ? 58 : 74, Math.ceil(longest * letter) + 14), slope = -TILT * Math.PI / 180;
+    const top = Math.ceil(longest * letter * Math.sin(slope)) + 30;
+    const right = Math.ceil(longest * letter * Math.cos(slope) * (app.narrow ? 0.4 : 0.8)) + 4;
     const room = Math.min(width - left - right, app.narrow ? width : app.tall - top - 4);
     const cell = room / n >= 8 ? Math.min(76, Math.floor(room / n)) : room / n, side = cell * n;
     return { n, cell, side, x: left, y: top, size, height: Math.max(Math.ceil(top + side + 4), 200), width,
@@ -69,8 +70,8 @@ const heatmap = (() => {
     const inset = Math.min(2.5, l.cell / 6);
     for (let i = 0; i < l.n * l.n; i++) {
       if (!(app.data.arrays.targets[i] >> pattern & 1) || !app.data.arrays.mask[i]) continue;
-      s.rect(l.x + (i % l.n) * l.cell + inset, l.y + Math.floor(i / l.n) * l.cell + inset, l.cell - 2 * inset, l.cell - 2 * inset,
-        { stroke: app.colours.patterns[pattern], lineWidth: 1.25, radius: 2 });
+      const x = l.x + (i % l.n) * l.cell + inset, y = l.y + Math.floor(i / l.n) * l.cell + inset, size = l.cell - 2 * inset;
+      s.rect(x, y, size, size, { stroke: app.colours.patterns[pattern], lineWidth: 1.25, radius: 2 });
     }
   }
 
@@ -81,12 +82,13 @@ const heatmap = (() => {
     for (let i = 0; i < n; i++) {
       const row = rows.includes(i), column = columns.includes(i), text = clip(shown[i]);
       if (row || (i % l.every === 0 && !near(i, rows, l.every))) {
-        if (row) s.rect(x - 8 - text.width * size * 0.602 - 4, y + (i + 0.5) * cell - size * 0.72, text.width * size * 0.602 + 8,
-          size * 1.44, { fill: gf.mix(c.background, c.query, 0.14), radius: 4 });
-        s.text(x - 8, y + (i + 0.5) * cell + size * 0.35, text.text, { fill: row ? c.query : c.ink, size, anchor: "end" });
+        const middle = y + (i + 0.5) * cell, wide = Array.from(text).length * size * 0.602;
+        const fill = gf.mix(c.background, c.query, 0.14);
+        if (row) s.rect(x - 12 - wide, middle - size * 0.72, wide + 8, size * 1.44, { fill, radius: 4 });
+        s.text(x - 8, middle + size * 0.35, text, { fill: row ? c.query : c.ink, size, anchor: "end" });
       }
       if (column || (i % l.every === 0 && !near(i, columns, l.every))) {
-        s.text(x + (i + 0.5) * cell + size * 0.3, y - 7, text.text, { fill: column ? c.key : c.ink, size, rotate: TILT });
+        s.text(x + (i + 0.5) * cell + size * 0.3, y - 7, text, { fill: column ? c.key : c.ink, size, rotate: TILT });
       }
     }
     const axis = app.narrow ? 12 : 14;
@@ -96,7 +98,7 @@ const heatmap = (() => {
 
   function clip(text) {
     const letters = Array.from(text);
-    return letters.length <= MARK ? { text, width: letters.length } : { text: `${letters.slice(0, MARK - 1).join("")}…`, width: MARK };
+    return letters.length <= MARK ? text : `${letters.slice(0, MARK - 1).join("")}…`;
   }
 
   function at(l, px, py) {

@@ -4,7 +4,8 @@
    Everything the learner does is answered here; what they settled on is reported to the server, which keeps the URL. */
 export default (component) => gf.mount(component, (root, first) => {
   const feed = globalThis.glassformerLayers ??= new EventTarget();
-  const app = { data: null, view: null, hover: null, matrix: null, shade: null, cut: 0.1, tall: 600, narrow: false, fresh: true };
+  const app = { data: null, view: null, hover: null, matrix: null, shade: null, cut: 0.1, tall: 600, narrow: false,
+    fresh: true };
   let host = first, layers = new Map(), animation = null, reporting = 0, reported = 0;
 
   root.classList.add("am");
@@ -158,8 +159,10 @@ export default (component) => gf.mount(component, (root, first) => {
   function write() {
     const { data, view } = app, summary = describe();
     around.write();
-    picture.canvas.setAttribute("aria-label", `${summary} Arrow keys move the pinned pair, M changes map and lines, Escape lets go.`);
-    tiles.canvas.setAttribute("aria-label", `${data.layers} layers by ${data.heads} heads in small. ${summary} Arrow keys choose.`);
+    picture.canvas.setAttribute("aria-label",
+      `${summary} Arrow keys move the pinned pair, M changes map and lines, Escape lets go.`);
+    tiles.canvas.setAttribute("aria-label",
+      `${data.layers} layers by ${data.heads} heads in small. ${summary} Arrow keys choose.`);
     root.classList.toggle("am-values", app.role() === "value");
     root.dataset.view = JSON.stringify(view);
     root.dataset.exact = String(Boolean(app.matrix?.exact));
@@ -169,7 +172,8 @@ export default (component) => gf.mount(component, (root, first) => {
     const { data, view, matrix: now } = app, { pin } = view;
     const what = view.scope === "head" ? `Layer ${view.layer}, head ${view.head}, ${around.label()}.`
       : view.scope === "average" ? `Average over the heads of layer ${view.layer}.` : `Rollout up to layer ${view.layer}.`;
-    return pin && now ? `${what} ${app.shown[pin.q]} reads ${app.shown[pin.k]}: ${gf.number(now.values[pin.q * data.n + pin.k])}.` : what;
+    if (!pin || !now) return what;
+    return `${what} ${app.shown[pin.q]} reads ${app.shown[pin.k]}: ${gf.number(now.values[pin.q * data.n + pin.k])}.`;
   }
 
   let speaking = 0;

@@ -6,7 +6,8 @@ const lines = (() => {
 
   function layout(app, width) {
     const { n } = app.data, top = 40, tall = app.tall - top - 8;
-    const step = Math.max(7, Math.min(app.narrow ? 30 : 34, tall / n)), size = Math.max(8, Math.min(app.narrow ? 13 : 15, step * 0.82));
+    const step = Math.max(7, Math.min(app.narrow ? 30 : 34, tall / n));
+    const size = Math.max(10, Math.min(app.narrow ? 13 : 15, step * 0.82));
     const longest = Math.min(MARK, Math.max(3, ...app.shown.map((token) => Array.from(token).length)));
     const column = Math.max(app.narrow ? 98 : 112, Math.ceil(longest * size * 0.602) + 20);
     return { n, step, size, top, x1: column, x2: width - column, width, height: Math.ceil(top + n * step + 8) };
@@ -35,11 +36,15 @@ const lines = (() => {
     const every = Math.ceil((l.size + 1) / l.step);
     for (let i = 0; i < n; i++) {
       const asks = i === q || i === pin.q, answers = i === k || i === (q === pin.q ? pin.k : undefined) || i === hover.k;
-      const text = clip(app.shown[i]), width = text.length * l.size * 0.602 + 10;
-      if (asks) s.rect(l.x1 - 8 - width, middle(l, i) - l.size * 0.75, width + 2, l.size * 1.5, { fill: gf.mix(c.background, c.query, 0.14), radius: 4 });
-      if (answers) s.rect(l.x2 + 6, middle(l, i) - l.size * 0.75, width + 2, l.size * 1.5, { fill: gf.mix(c.background, c.key, 0.14), radius: 4 });
-      if (i % every === 0 || asks) s.text(l.x1 - 10, middle(l, i) + l.size * 0.35, text, { fill: asks ? c.query : c.ink, size: l.size, anchor: "end" });
-      if (i % every === 0 || answers) s.text(l.x2 + 10, middle(l, i) + l.size * 0.35, text, { fill: answers ? c.key : c.ink, size: l.size });
+      const text = clip(app.shown[i]), width = Array.from(text).length * l.size * 0.602 + 10;
+      const y = middle(l, i), mark = (x, colour) => s.rect(x, y - l.size * 0.75, width + 2, l.size * 1.5,
+        { fill: gf.mix(c.background, colour, 0.14), radius: 4 });
+      if (asks) mark(l.x1 - 8 - width, c.query);
+      if (answers) mark(l.x2 + 6, c.key);
+      const put = (x, anchor, fill) => s.text(x, y + l.size * 0.35, text, { fill, size: l.size, anchor });
+      const own = i % every === 0;
+      if (own || asks) put(l.x1 - 10, "end", asks ? c.query : c.ink);
+      if (own || answers) put(l.x2 + 10, "start", answers ? c.key : c.ink);
     }
   }
 

@@ -57,16 +57,17 @@ const matrix = (() => {
     const title = { text: `${piece(app, q)} reads ${piece(app, k)}: ${now ? gf.number(now.values[i]) : "…"}`, strong: true };
     if (!data.arrays.mask[i]) {
       return [{ text: `${piece(app, q)} cannot see ${piece(app, k)}`, strong: true },
-        data.causal && k > q ? "it comes later: masked before the softmax, weight 0" : "masked before the softmax, weight 0"];
+        `${data.causal && k > q ? "it comes later: " : ""}masked before the softmax, weight 0`];
     }
     const layer = app.layer();
     if (!layer || !now) return [title];
     if (view.scope === "rollout") {
-      return [title, `R[${q},${k}] = ${gf.number(now.values[i])}, R = Ã${sub(view.layer)} ⋯ Ã₀`, "Ã = ½ · mean over heads of A + ½ · I"];
+      return [title, `R[${q},${k}] = ${gf.number(now.values[i])}, R = Ã${sub(view.layer)} ⋯ Ã₀`,
+        "Ã = ½ · mean over heads of A + ½ · I"];
     }
     if (view.scope === "average") return [title, average(app, layer, i, k)];
     const s = score(app, q, k), lines = [title];
-    if (s) lines.push({ text: sumOf(s, q, k, data), colour: c.attention }, { text: softmaxOf(s, q, k), colour: c.attention });
+    if (s) lines.push(...[sumOf(s, q, k, data), softmaxOf(s, q, k)].map((text) => ({ text, colour: c.attention })));
     if (view.measure === "values") {
       const norm = layer.arrays.norms[view.head * n + k], A = inside(layer.arrays.A, view.head)[i];
       lines.push({ text: `A · ‖v[${k}]‖ = ${gf.number(A)} · ${gf.number(norm)} = ${gf.number(A * norm)}`, colour: c.value });

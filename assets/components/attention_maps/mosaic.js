@@ -12,7 +12,7 @@ const mosaic = (app, root) => {
   const preview = document.createElement("div");
   preview.className = "am-preview";
   preview.setAttribute("aria-hidden", "true");
-  const large = document.createElement("canvas"), title = document.createElement("div"), about = document.createElement("div");
+  const [large, title, about] = ["canvas", "div", "div"].map((tag) => document.createElement(tag));
   title.className = "am-preview-title";
   preview.append(large, title, about);
   part.wrap.append(preview);
@@ -27,7 +27,8 @@ const mosaic = (app, root) => {
     }
     const block = best.tile * heads + LEFT + BETWEEN;
     return { ...best, width, height: Math.ceil(TOP + best.rows * best.tile) + 2,
-      place: (l, h) => ({ x: Math.floor(l / best.rows) * block + LEFT + h * best.tile, y: TOP + (l % best.rows) * best.tile }),
+      place: (l, h) => ({ x: Math.floor(l / best.rows) * block + LEFT + h * best.tile,
+        y: TOP + (l % best.rows) * best.tile }),
       at(x, y) {
         const b = Math.min(best.fold - 1, Math.floor(x / block)), h = Math.floor((x - b * block - LEFT) / best.tile);
         const r = Math.floor((y - TOP) / best.tile), l = b * best.rows + r;
