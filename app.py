@@ -20,5 +20,6 @@ models.warm()
 models.sidebar()
 notices = st.container(key="gf-notices")
 page.run()
+models.shelf().go_ahead(after=1.0)
 with notices:
     url.report()

@@ -65,7 +65,8 @@ class Reading:
 
 @st.cache_resource(show_spinner=False)
 def shelf() -> Shelf:
-    return Shelf(transformer.load, fetch, lambda name: name == "tiny" or is_fetched(name))
+    return Shelf(transformer.load, fetch, lambda name: name == "tiny" or is_fetched(name),
+                 patience=5.0)
 
 
 def warm() -> None:

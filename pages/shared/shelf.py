@@ -32,11 +32,13 @@ class Shelf:
     load:     name -> (model, tokenizer); runs in a thread
     fetch:    (name, progress=callable(done, total), cancel=threading.Event) -> path; runs in the same thread before load
     fetched:  name -> whether load can succeed without the network
+    patience: seconds that the threads leave the processor to whoever draws first; `go_ahead` ends the wait
     """
 
     def __init__(self, load: Callable[[str], tuple[Any, Any]], fetch: Callable[..., object],
-                 fetched: Callable[[str], bool]) -> None:
+                 fetched: Callable[[str], bool], patience: float = 0.0) -> None:
         self._load, self._fetch, self._fetched = load, fetch, fetched
+        self._patience, self._drawn = patience, threading.Event()
         self._lock = threading.Lock()
         self._status: dict[str, Status] = {}
         self._cancel: dict[str, threading.Event] = {}
@@ -66,6 +68,13 @@ class Shelf:
             self._status[name] = Status("loading" if have else "fetching")
         threading.Thread(target=self._bring, args=(name, have), name=f"bring {name}", daemon=True).start()
 
+    def go_ahead(self, after: float = 0.0) -> None:
+        """The first picture is on its way; `after` seconds, in which the browser still asks for files, loading begins."""
+        if not self._drawn.is_set():
+            timer = threading.Timer(after, self._drawn.set)
+            timer.daemon = True
+            timer.start()
+
     def cancel(self, name: str) -> None:
         """Stop a download; what has come down so far is kept for the next try."""
         if name in self._cancel:
@@ -73,6 +82,7 @@ class Shelf:
 
     def _bring(self, name: str, have: bool) -> None:
         cancel = self._cancel[name]
+        self._drawn.wait(self._patience)
         try:
             if not have:
                 self._fetch(name, progress=lambda done, total: self._say_share(name, done, total), cancel=cancel)

@@ -78,6 +78,19 @@ def test_what_is_there_is_loaded_without_the_network(shelf, source):
     assert not source.asked.is_set()
 
 
+def test_loading_waits_for_the_first_picture_but_not_for_ever(source):
+    source.have.add("m")
+    patient = Shelf(source.load, source.fetch, source.fetched, patience=30)
+    patient.start("m", fetch=False)
+    time.sleep(0.1)
+    assert patient.status("m").state == "loading" and source.loads == 0
+    patient.go_ahead()
+    until(patient, "ready")
+    short = Shelf(source.load, source.fetch, source.fetched, patience=0.05)
+    short.start("m", fetch=False)
+    until(short, "ready")
+
+
 def test_cancel_goes_back_to_absent_and_a_new_start_goes_on(shelf, source):
     shelf.start("m", fetch=True)
     assert source.asked.wait(5)
