@@ -15,7 +15,6 @@ page = st.navigation({
     for section, entries in sections().items()
 })
 url.open_page(page.url_path)
-style.freeze_once()
 models.warm()
 models.sidebar()
 notices = st.container(key="gf-notices")
@@ -23,3 +22,4 @@ page.run()
 models.shelf().go_ahead(after=1.0)
 with notices:
     url.report()
+style.freeze_once()
