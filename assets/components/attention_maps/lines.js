@@ -33,18 +33,19 @@ const lines = (() => {
       for (const line of found) if (!chosen(line)) stroke(s, l, line, gf.mix(c.background, role, 0.2), 0.35, app.cut);
       for (const line of found) if (chosen(line)) stroke(s, l, line, role, 1, app.cut);
     }
-    const every = Math.ceil((l.size + 1) / l.step);
+    const every = Math.ceil((l.size + 1) / l.step), askers = [q, pin.q];
+    const answerers = [k, q === pin.q ? pin.k : undefined, hover.k];
+    const crowded = (i, marked) => marked.some((m) => m !== undefined && m !== i && Math.abs(m - i) < every);
     for (let i = 0; i < n; i++) {
-      const asks = i === q || i === pin.q, answers = i === k || i === (q === pin.q ? pin.k : undefined) || i === hover.k;
+      const asks = askers.includes(i), answers = answerers.includes(i), own = i % every === 0;
       const text = clip(app.shown[i]), width = Array.from(text).length * l.size * 0.602 + 10;
       const y = middle(l, i), mark = (x, colour) => s.rect(x, y - l.size * 0.75, width + 2, l.size * 1.5,
         { fill: gf.mix(c.background, colour, 0.14), radius: 4 });
       if (asks) mark(l.x1 - 8 - width, c.query);
       if (answers) mark(l.x2 + 6, c.key);
       const put = (x, anchor, fill) => s.text(x, y + l.size * 0.35, text, { fill, size: l.size, anchor });
-      const own = i % every === 0;
-      if (own || asks) put(l.x1 - 10, "end", asks ? c.query : c.ink);
-      if (own || answers) put(l.x2 + 10, "start", answers ? c.key : c.ink);
+      if (asks || (own && !crowded(i, askers))) put(l.x1 - 10, "end", asks ? c.query : c.ink);
+      if (answers || (own && !crowded(i, answerers))) put(l.x2 + 10, "start", answers ? c.key : c.ink);
     }
   }
 
