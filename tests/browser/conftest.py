@@ -2,17 +2,18 @@
 are watched; what they saw is in `.seen`. After an action use `settle(page)` of tests/browser/rig.py.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.rig import DESKTOP, FLAGS, PHONE, ROOT, find_chromium, serve, settle
 
-LOCAL = {"127.0.0.1", "localhost", ""}
+LOCAL = {"127.0.0.1", "localhost"}
 
 
 @pytest.fixture(scope="session")
@@ -43,28 +44,39 @@ class Seen:
     outside: list[str] = field(default_factory=list)
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> Iterator[Callable[[bool, bool], BrowserContext]]:
+    """One browser profile for each size and theme, so that Streamlit's own files are read from the server once."""
+
+    @functools.cache
+    def context(phone: bool, dark: bool) -> BrowserContext:
+        made = browser.new_context(viewport=PHONE if phone else DESKTOP, has_touch=phone, device_scale_factor=1,
+                                   color_scheme="dark" if dark else "light", reduced_motion="reduce")
+        made.grant_permissions(["clipboard-read", "clipboard-write"])
+        return made
+
+    yield context
+
+
 @pytest.fixture
-def open_page(app_url: str, browser: Browser) -> Iterator[Callable[..., Page]]:
-    contexts = []
+def open_page(app_url: str, contexts: Callable[[bool, bool], BrowserContext]) -> Iterator[Callable[..., Page]]:
+    pages = []
 
     def opened(path: str = "", *, phone: bool = False, dark: bool = False) -> Page:
-        context = browser.new_context(viewport=PHONE if phone else DESKTOP, has_touch=phone, device_scale_factor=1,
-                                      color_scheme="dark" if dark else "light", reduced_motion="reduce")
-        contexts.append(context)
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        page = context.new_page()
+        page = contexts(phone, dark).new_page()
+        pages.append(page)
         page.seen = watch(page)
         page.goto(app_url + path)
         settle(page)
         return page
 
     yield opened
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
 
 
 def watch(page: Page) -> Seen:
-    """Note every console error and exception, and stop every request that would leave the machine."""
+    """Note every console error and exception, and every request that would leave the machine (rig.FLAGS stop it)."""
     seen = Seen()
 
     def hear(message) -> None:
@@ -73,14 +85,11 @@ def watch(page: Page) -> Seen:
         if message.type == "error" and not probe:
             seen.console.append(f"{message.text} ({message.location['url']})")
 
-    def gate(route) -> None:
-        if urlparse(route.request.url).hostname in LOCAL or route.request.url.startswith(("data:", "blob:")):
-            route.continue_()
-        else:
-            seen.outside.append(route.request.url)
-            route.abort()
+    def ask(request) -> None:
+        if not request.url.startswith(("data:", "blob:")) and urlparse(request.url).hostname not in LOCAL:
+            seen.outside.append(request.url)
 
     page.on("console", hear)
     page.on("pageerror", lambda error: seen.console.append(str(error)))
-    page.route("**/*", gate)
+    page.on("request", ask)
     return seen
