@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from charts import curves, theme
-from charts.curves import Bars, Line, Mark, Panel, Row
+from charts.curves import Bars, Choice, Line, Mark, Panel, Row
 
 TITLES = {"relu": "ReLU", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU"}
 DASHES: dict[str, tuple[int, int] | None] = {"relu": None, "gelu": (7, 4), "gelu_tanh": (2, 4), "silu": (12, 4)}
@@ -17,15 +17,16 @@ DASHES: dict[str, tuple[int, int] | None] = {"relu": None, "gelu": (7, 4), "gelu
 
 def over_neurons(
     u: np.ndarray, values: Mapping[str, np.ndarray], slopes: Mapping[str, np.ndarray], passed: Mapping[str, np.ndarray],
-    chosen: str, edges: np.ndarray, share: np.ndarray, below: np.ndarray, *, zeros: Mapping[str, float],
-    flat: Mapping[str, float], neurons: str, outside: float, cursor: float, gap: np.ndarray | None = None,
+    chosen: str, layers: Choice, edges: np.ndarray, share: np.ndarray, below: np.ndarray, *,
+    zeros: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray], neurons: str, cursor: float,
+    gap: np.ndarray | None = None,
 ) -> bytes:  # fmt: skip
     """σ(u) and σ'(u) of every activation over the histogram of real pre-activations, all on one u axis.
 
-    u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; edges [bin + 1], share [bin] of the
-    neurons; below [point], the share of them under u; zeros, flat: activation -> share of the neurons that it makes
-    exactly 0, or where its slope is nearly 0; neurons: what was counted, in words; outside: the share that the axis leaves
-    out; gap [point]: exact − tanh GELU, drawn magnified in a panel of its own when given.
+    u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; layers: the frames; edges [bin + 1],
+    share [layer, bin] of the neurons; below [layer, point], the share of them under u; zeros, flat: activation -> share of
+    the neurons that it makes exactly 0, or where its slope is nearly 0 [layer]; neurons: what was counted, in words;
+    gap [point]: exact − tanh GELU, drawn magnified in a panel of its own when given.
     """
     # The two GELUs lie on each other at any size that fits a screen: the tanh form is drawn where it is the topic.
     drawn = [name for name in values if name != chosen and (name != "gelu_tanh" or gap is not None)] + [chosen]
@@ -38,7 +39,8 @@ def over_neurons(
             for name in drawn
         ]  # fmt: skip
 
-    top = float(u[-1])
+    top, middle = float(u[-1]), len(u) // 2
+    outside = np.maximum(0.0, 1 - share.sum(1))
     panels = [
         Panel("The function σ(u)", (-0.15 * top - 0.2, top), lines(values, True), share=1.5),
         Panel("Its slope σ′(u): what the gradient is multiplied with", (-0.25, 1.25), lines(slopes, False),
@@ -48,15 +50,16 @@ def over_neurons(
         panels.append(Panel("Exact GELU − tanh GELU, magnified 1,000 times", (-0.55, 0.55),
                             [Line(gap * 1000, "ffn", width=3, dot=True)], share=0.8, short="Exact − tanh GELU, × 1,000",
                             note="never beyond ±0.5, that is 5·10⁻⁴"))  # fmt: skip
-    note = f"{outside:.1%} lie outside this axis" if outside >= 0.0005 else ""
     panels.append(
-        Panel(f"Where {neurons} really are (share per bin)", (0, float(share.max()) * 1.15),
-              [Bars(edges, share, "ffn", shade=0.75)], note=note, percent=True, short="Where the real ones are",
-              marks=[Mark(0.0, f"{float(below[len(u) // 2]):.0%} below 0", "ink", left=True)])
+        Panel([f"Where {neurons} of layer {layer} really are (share per bin)" for layer in layers.values],
+              (0, float(share.max()) * 1.15), [Bars(edges, share, "ffn", shade=0.75)], percent=True,
+              short=[f"Where layer {layer} really is" for layer in layers.values],
+              note=[f"{out:.1%} lie outside this axis" if out >= 0.0005 else "" for out in outside],
+              marks=[Mark(0.0, [f"{b:.0%} below 0" for b in below[:, middle]], "ink", left=True)])
     )  # fmt: skip
     rows = [
         Row(TITLES[name], "ffn" if name == chosen else "muted",
-            [passed[name], values[name], slopes[name], np.full_like(u, zeros[name]), np.full_like(u, flat[name])],
+            [passed[name], values[name], slopes[name], zeros[name][:, None], flat[name][:, None]],
             width=4 if name == chosen else 2, dash=None if name == chosen else DASHES[name], strong=name == chosen)
         for name in values
     ]  # fmt: skip
@@ -65,38 +68,39 @@ def over_neurons(
         "activations" if gap is None else "activations-gap", "Activation functions and their slopes over the histogram of "
         "real pre-activations; left and right arrows move u", u, "u, the neuron before the activation", "u", panels,
         cursor=cursor, columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows, sentence=words,
-        values=[passed[chosen], values[chosen], slopes[chosen], below], step=5, height=480 if gap is None else 600,
-        gutter=104,
+        values=[passed[chosen], values[chosen], slopes[chosen], below], step=5, height=470 if gap is None else 590,
+        gutter=104, frames=layers,
     )  # fmt: skip
 
 
-def after(edges: np.ndarray, shares: Mapping[str, np.ndarray], zeros: Mapping[str, float],
-          negatives: Mapping[str, float], chosen: str) -> bytes:  # fmt: skip
+def after(
+    edges: np.ndarray, shares: Mapping[str, np.ndarray], layers: Choice, chosen: str, *, zeros: Mapping[str, np.ndarray],
+    negatives: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray], means: Mapping[str, np.ndarray],
+) -> bytes:  # fmt: skip
     """What each activation makes of the same neurons: histograms of σ(u), with what is exactly 0 as a bar of its own.
 
-    edges [bin + 1], evenly spaced; shares: activation -> share of the neurons [bin], exact zeros left out; zeros,
-    negatives: activation -> share of the neurons.
+    edges [bin + 1], evenly spaced; layers: the frames; shares: activation -> share of the neurons [layer, bin], exact zeros
+    left out; zeros, negatives, flat (slope nearly 0): activation -> share of the neurons [layer]; means of σ(u) [layer].
     """
     width, floor = float(edges[1] - edges[0]), 1e-4
-    panels = []
-    for name, values in shares.items():
-        series = [Bars(edges, values, "ffn" if name == chosen else "muted", shade=0.8, lit=False)]
-        if zeros[name]:
-            at_zero = np.array([-0.4, 0.4], dtype=np.float32) * width
-            series.append(Bars(at_zero, np.array([zeros[name]], dtype=np.float32), "ink", lit=False))
-        panels.append(Panel(TITLES[name], (floor, 1), series, log=True, percent=True,
-                            note=f"{zeros[name]:.2%} exactly 0, {negatives[name]:.2%} negative"))  # fmt: skip
-    x = edges.astype(np.float64)
-    below = [np.concatenate(([0.0], np.cumsum(values))) for values in shares.values()]
-    below = [b + np.where(x > 1e-9, zero, 0.0) for b, zero in zip(below, zeros.values(), strict=True)]
+    at_zero = np.array([-0.4, 0.4], dtype=np.float32) * width
+    panels = [
+        Panel(TITLES[name], (floor, 1),
+              [Bars(edges, values, "ffn" if name == chosen else "muted", shade=0.8, lit=False),
+               Bars(at_zero, zeros[name][:, None], "ink", lit=False)], log=True, percent=True,
+              note=[f"{zero:.2%} exactly 0, {low:.2%} negative"
+                    for zero, low in zip(zeros[name], negatives[name], strict=True)])
+        for name, values in shares.items()
+    ]  # fmt: skip
     rows = [
-        Row(TITLES[name], "ffn" if name == chosen else "muted", [b], strong=name == chosen)
-        for name, b in zip(shares, below, strict=True)
-    ]
+        Row(TITLES[name], "ffn" if name == chosen else "muted",
+            [of[name][:, None] for of in (zeros, negatives, flat, means)], strong=name == chosen)
+        for name in shares
+    ]  # fmt: skip
     return curves.message(
-        "after-activation", "Histograms of the same real neurons after each activation, on a logarithmic scale", x,
+        "after-activation", "Histograms of the same real neurons after each activation, on a logarithmic scale", edges,
         "σ(u), the neuron after the activation", "σ", panels, cursor=0.0,
-        columns=["of the neurons lie below the cursor%"], rows=rows, height=580, gutter=20,
+        columns=["exactly 0%", "negative%", "slope ≈ 0%", "mean"], rows=rows, height=560, gutter=20, frames=layers,
     )  # fmt: skip
 
 

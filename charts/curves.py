@@ -1,6 +1,8 @@
 """Curves over one shared x for the browser component "curves": panels one above the other, one cursor through all.
 
-The arrays go out as they are, so the test that compares them with the trace compares what is drawn.
+An array is [point], or [frame, point] where a slider in the picture chooses the frame (a layer, a factor) without a round
+trip; words may be one for all frames or one each. The arrays go out as they are, so the test that compares them with the
+trace compares what is drawn.
 """
 
 from __future__ import annotations
@@ -14,6 +16,16 @@ from charts import component
 from charts.theme import Role
 
 Tone = Role | str  # a role, or "ink", "muted", "line", "negative", "positive"
+Words = str | Sequence[str]  # for all frames, or one for each
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A slider in the picture: what it is called, its positions, and where it starts."""
+
+    label: str
+    values: Sequence[float | str]
+    at: float | str
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class Mark:
     """A vertical dashed line at x with a word."""
 
     x: float
-    text: str
+    text: Words
     role: Tone = "muted"
     left: bool = False
 
@@ -67,12 +79,12 @@ class Mark:
 class Panel:
     """One pair of axes. `share`: its part of the height; `y`: lowest and highest value drawn."""
 
-    title: str
+    title: Words
     y: tuple[float, float]
     series: Sequence[Line | Band | Bars]
     share: float = 1
-    short: str = ""  # the title on a phone
-    note: str = ""  # at the right of the title
+    short: Words = ""  # the title on a phone
+    note: Words = ""  # at the right of the title
     log: bool = False
     percent: bool = False
     marks: Sequence[Mark] = ()
@@ -80,7 +92,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table under the picture: the cells are read at the cursor."""
+    """One row of the table under the picture: the cells are read at the cursor; one number is the same everywhere."""
 
     name: str
     role: Tone
@@ -94,24 +106,31 @@ class Row:
 def message(
     name: str, label: str, x: np.ndarray, x_label: str, symbol: str, panels: Sequence[Panel], *, cursor: float,
     columns: Sequence[str] = (), rows: Sequence[Row] = (), sentence: str = "", values: Sequence[np.ndarray] = (),
-    step: int = 1, height: int = 520, gutter: int = 96, lo: float | None = None, hi: float | None = None,
+    step: int = 1, height: int = 520, gutter: int = 96, frames: Choice | None = None, zooms: Choice | None = None,
 ) -> bytes:  # fmt: skip
     """The message for the component.
 
     name: stem of saved files and identity (another name puts the cursor back to `cursor`); label: for screen readers;
     x [point], evenly spaced; symbol: how the cursor calls x; columns: titles of the table, one that ends in % shows
     shares; sentence: read out at the cursor, {x} and {0}, {1%} … of `values`; step: points that an arrow key moves;
-    gutter: room for the labels at the right.
-    ValueError when an array of a curve is not as long as x.
+    gutter: room for the labels at the right; frames: which row of the arrays is drawn; zooms: how far x may go.
+    ValueError when an array of a curve has not the length of x, or words or rows are not as many as the frames.
     """
+    count = len(frames.values) if frames else 1
     arrays: dict[str, np.ndarray] = {"x": x.astype(np.float32)}
 
     def keep(array: np.ndarray, length: int = len(x)) -> str:
-        if array.shape != (length,):
-            raise ValueError(f"A curve has {array.shape} values for {length} points of x.")
+        shapes = [(length,), (1,)] + [(count, length), (count, 1)] * (frames is not None)
+        if array.shape not in shapes:
+            raise ValueError(f"A curve has {list(array.shape)} values for {length} points of x and {count} frames.")
         key = f"a{len(arrays)}"
         arrays[key] = np.asarray(array, dtype=np.float32)
         return key
+
+    def said(words: Words) -> str | list[str]:
+        if not isinstance(words, str) and len(words) != count:
+            raise ValueError(f"There are {len(words)} titles for {count} frames.")
+        return words if isinstance(words, str) else list(words)
 
     def drawn(series: Line | Band | Bars) -> dict[str, object]:
         match series:
@@ -122,19 +141,21 @@ def message(
             case Band():
                 look = {"kind": "band", "lo": keep(series.lo), "hi": keep(series.hi), "opacity": series.opacity}
             case Bars():
-                bins = len(series.values)
-                look = {"kind": "bars", "edges": keep(series.edges, bins + 1), "y": keep(series.values, bins), "lit": series.lit}
+                bins = series.values.shape[-1]
+                look = {"kind": "bars", "edges": keep(series.edges, bins + 1), "y": keep(series.values, bins),
+                        "lit": series.lit}
         return look | _colour(series.role, getattr(series, "shade", None))
 
     header = {
         "name": name, "label": label, "height": height, "gutter": gutter, "cursor": cursor,
-        "x": {"lo": float(x[0] if lo is None else lo), "hi": float(x[-1] if hi is None else hi), "label": x_label,
-              "symbol": symbol, "step": step, "integer": bool(np.all(x == np.round(x)))},
+        "frames": _choice(frames), "zooms": _choice(zooms),
+        "x": {"lo": float(x[0]), "hi": float(x[-1]), "label": x_label, "symbol": symbol, "step": step,
+              "integer": bool(np.all(x == np.round(x)))},
         "panels": [
-            {"title": panel.title, "short": panel.short or panel.title, "note": panel.note, "share": panel.share,
-             "y": {"lo": panel.y[0], "hi": panel.y[1], "log": panel.log, "percent": panel.percent},
+            {"title": said(panel.title), "short": said(panel.short or panel.title), "note": said(panel.note),
+             "share": panel.share, "y": {"lo": panel.y[0], "hi": panel.y[1], "log": panel.log, "percent": panel.percent},
              "series": [drawn(series) for series in panel.series],
-             "marks": [{"x": m.x, "text": m.text, "role": m.role, "left": m.left} for m in panel.marks]}
+             "marks": [{"x": m.x, "text": said(m.text), "role": m.role, "left": m.left} for m in panel.marks]}
             for panel in panels
         ],
         "table": {
@@ -144,7 +165,7 @@ def message(
                       "cells": [keep(cell) for cell in row.cells]} | _colour(row.role, row.shade) for row in rows],
         },
         "sum": {"text": sentence, "arrays": [keep(value) for value in values]},
-    }
+    }  # fmt: skip
     return component.pack(header, arrays)
 
 
@@ -155,10 +176,18 @@ def padded(*arrays: np.ndarray, share: float = 0.06) -> tuple[float, float]:
     return lo - air, hi + air
 
 
+def mount(**where: object) -> object:
+    """Put the component on the page: data=message(...), key=..., on_cursor_change=..., on_frame_change=..., on_zoom_…"""
+    return component.declare("curves", "plot.js")(**where)
+
+
 def _colour(role: Tone, shade: float | None) -> dict[str, object]:
     return {"role": role} if shade is None else {"role": role, "shade": shade}
 
 
-def mount(**where: object) -> object:
-    """Put the component on the page: data=message(...), key=..., on_cursor_change=..."""
-    return component.declare("curves", "plot.js")(**where)
+def _choice(choice: Choice | None) -> dict[str, object] | None:
+    if choice is None:
+        return None
+    if choice.at not in choice.values:
+        raise ValueError(f"{choice.label} cannot start at {choice.at}.")
+    return {"label": choice.label, "values": list(choice.values), "at": choice.at}

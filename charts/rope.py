@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charts import component, curves
-from charts.curves import Band, Line, Mark, Panel, Row
+from charts.curves import Band, Choice, Line, Panel, Row
 
 SCALINGS = {"none": "as trained", "linear": "linear", "ntk": "NTK-aware", "yarn": "YaRN", "llama3": "Llama 3"}
 DASHES: dict[str, tuple[int, int] | None] = {
@@ -26,26 +26,27 @@ class Place:
 
 
 def pair_message(
-    q: np.ndarray, k: np.ndarray, theta: np.ndarray, curve: np.ndarray, *, query: str, key: str, own: Place, place: Place,
-    subject: str, d_head: int, scale: float, label: str,
+    q: np.ndarray, k: np.ndarray, bases: Choice, theta: np.ndarray, curve: np.ndarray, *, query: str, key: str, own: Place,
+    place: Place, subject: str, d_head: int, scale: float, label: str,
 ) -> bytes:  # fmt: skip
     """For the component "rope_pair".
 
-    q, k [pair, 2]: the real query and key of two tokens, not yet turned; theta [pair]; curve [distance]: their score at
-    distance 0, 1, 2 …, scaled; query, key: the tokens as shown; own: where the text has them; subject: whose vectors these
-    are (another one puts the tokens to `place`); scale: the factor on q·k.
+    q, k [pair, 2]: the real query and key of two tokens, not yet turned; bases: what the slider chooses from; theta
+    [base, pair]; curve [base, distance]: their score at distance 0, 1, 2 …, scaled; query, key: the tokens as shown; own:
+    where the text has them; subject: whose vectors these are (another one puts the tokens to `place`); scale: on q·k.
     """
     lo, hi = curves.padded(curve, np.zeros(1))
     header = {
         "query": query, "key": key, "m0": own.m, "n0": own.n, "m": place.m, "n": place.n, "pair": place.pair,
-        "subject": subject, "d_head": d_head, "scale": scale, "label": label, "reach": len(curve) - 1, "range": [lo, hi],
+        "subject": subject, "d_head": d_head, "scale": scale, "label": label, "reach": curve.shape[1] - 1,
+        "range": [lo, hi], "bases": {"label": bases.label, "values": list(bases.values), "at": bases.at},
     }  # fmt: skip
     arrays = {"q": q, "k": k, "theta": theta, "curve": curve}
     return component.pack(header, {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()})
 
 
 def mount_pair(**where: object) -> object:
-    """Put the component on the page: data=pair_message(...), key=..., on_place_change=..."""
+    """Put the component on the page: data=pair_message(...), key=..., on_place_change=..., on_base_change=..."""
     return component.declare("rope_pair", "plot.js")(**where)
 
 
@@ -68,29 +69,33 @@ class Spread:
 
 
 def distance_message(
-    distance: np.ndarray, real: Spread, drawn: Spread, envelope: np.ndarray, aligned: np.ndarray, *, subject: str,
+    distance: np.ndarray, real: Spread, drawn: Spread, envelope: np.ndarray, aligned: np.ndarray, *, up_to: Choice,
     cursor: float,
 ) -> bytes:  # fmt: skip
     """Scores against distance: a real head's, drawn vectors', and aligned ones under their envelope; each [distance].
 
-    aligned: `rope.aligned_decay`; envelope: `rope.decay_envelope`, in the same units.
+    aligned: `rope.aligned_decay`; envelope: `rope.decay_envelope`, in the same units; up_to: how far the axis goes.
     """
 
     def panel(spread: Spread, share: float) -> Panel:
-        series = [Band(spread.low, spread.high, "scores"), *(Line(one, "scores", width=1, opacity=0.35) for one in spread.some),
-                  Line(spread.mean, "attention", width=3.5, dot=True)]  # fmt: skip
-        return Panel(spread.title, curves.padded(spread.low, spread.high, *spread.some), series, share=share, short=spread.short,
-                     note="mean, 90 % band, six single pairs")  # fmt: skip
+        lines = [Line(one, "scores", width=1, opacity=0.35) for one in spread.some]
+        return Panel(
+            spread.title, curves.padded(spread.low, spread.high, *spread.some),
+            [Band(spread.low, spread.high, "scores"), *lines, Line(spread.mean, "attention", width=3.5, dot=True)],
+            share=share, short=spread.short, note="mean, 90 % band, six single pairs",
+        )  # fmt: skip
 
+    bound = Panel(
+        "If q = k, in units of its score at distance 0, under RoFormer's bound (logarithmic)", (0.04, 30),
+        [Line(envelope, "muted", "the bound", width=2.5, dash=(6, 4), quiet=True),
+         Line(aligned, "attention", "q = k", width=3, dot=True)], log=True, short="If q = k, and the bound",
+    )  # fmt: skip
     return curves.message(
-        f"rope-distance-{subject}", "Scores against relative distance for a real head, for drawn vectors, and their envelope; left "
-        "and right arrows move the distance", distance, "distance m − n", "m − n",
-        [panel(real, 1.25), panel(drawn, 1.0),
-         Panel("If q = k, in units of its score at distance 0, under RoFormer's bound (logarithmic)", (0.04, 30), [
-             Line(envelope, "muted", "the bound", width=2.5, dash=(6, 4), quiet=True),
-             Line(aligned, "attention", "q = k", width=3, dot=True)], log=True, short="If q = k, and the bound")],
-        cursor=cursor, sentence="distance {x}: real head {0} on average, drawn {1}, q = k {2}, bound {3}",
-        values=[real.mean, drawn.mean, aligned, envelope], height=540, gutter=84,
+        "rope-distance", "Scores against relative distance for a real head, for drawn vectors, and their envelope; left and "
+        "right arrows move the distance", distance, "distance m − n", "m − n",
+        [panel(real, 1.25), panel(drawn, 1.0), bound], cursor=cursor,
+        sentence="distance {x}: real head {0} on average, drawn {1}, q = k {2}, bound {3}",
+        values=[real.mean, drawn.mean, aligned, envelope], height=510, gutter=84, zooms=up_to,
     )  # fmt: skip
 
 
@@ -128,16 +133,22 @@ def fans_message(distance: np.ndarray, starts: Sequence[int], fans: Sequence[Fan
 
 
 def scalings_message(
-    waves: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], chosen: str, trained: int, factor: float, *, cursor: float,
+    waves: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], chosen: str, trained: int, factors: Choice, *,
+    cursor: float,
 ) -> bytes:  # fmt: skip
-    """How long each pair takes for one turn, and how much of its speed it keeps, under every scaling; each [pair]."""
-    pairs = np.arange(len(waves["none"]), dtype=np.float64)
+    """How long each pair takes for one turn, and how much of its speed it keeps, under every scaling.
+
+    waves, kept: scaling -> [factor, pair]; trained: the length that the model was trained on; factors: the frames.
+    """
+    pairs = np.arange(waves["none"].shape[1], dtype=np.float64)
     order = sorted(waves, key=lambda name: name == chosen)
+
+    def tone(name: str) -> str:
+        return "attention" if name == chosen else "ink" if name == "none" else "muted"
 
     def lines(of: Mapping[str, np.ndarray], label: bool) -> list[Line]:
         return [
-            Line(of[name], "attention" if name == chosen else "ink" if name == "none" else "muted",
-                 SCALINGS[name] if label else "", width=4 if name == chosen else 2,
+            Line(of[name], tone(name), SCALINGS[name] if label else "", width=4 if name == chosen else 2,
                  dash=None if name == chosen else DASHES[name], dot=name == chosen, quiet=name != chosen,
                  points=name == chosen)
             for name in order
@@ -146,19 +157,19 @@ def scalings_message(
     length = np.full_like(pairs, trained)
     lo, hi = min(w.min() for w in waves.values()), max(w.max() for w in waves.values())
     rows = [
-        Row(SCALINGS[name], "attention" if name == chosen else "ink" if name == "none" else "muted", [waves[name], kept[name]],
-            width=4 if name == chosen else 2, dash=None if name == chosen else DASHES[name], strong=name == chosen)
+        Row(SCALINGS[name], tone(name), [waves[name], kept[name]], width=4 if name == chosen else 2,
+            dash=None if name == chosen else DASHES[name], strong=name == chosen)
         for name in waves
     ]  # fmt: skip
     return curves.message(
-        "rope-scalings", "Wavelength and kept speed of every pair under each scaling; left and right arrows choose the pair", pairs,
-        "pair i, from the fastest to the slowest", "pair", [
+        "rope-scalings", "Wavelength and kept speed of every pair under each scaling; left and right arrows choose the pair",
+        pairs, "pair i, from the fastest to the slowest", "pair", [
             Panel("Positions for one full turn, 2π/θ (logarithmic)", (float(lo) * 0.6, float(max(hi, trained)) * 1.8),
                   [Line(length, "positive", f"{trained:,} trained", width=1.5, dash=(3, 3)), *lines(waves, False)], share=1.4,
                   log=True, short="Positions for one turn"),
-            Panel("How much of its speed each pair keeps, θ′/θ", (0, 1.08), lines(kept, True),
-                  marks=[], note=f"1/{factor:g} = squeezed as much as the text is longer", short="Speed kept, θ′/θ"),
-        ], cursor=cursor, columns=["positions for one turn", "speed kept%"], rows=rows,
+            Panel("How much of its speed each pair keeps, θ′/θ", (0, 1.08), lines(kept, True), short="Speed kept, θ′/θ",
+                  note=[f"1/{s} = squeezed as much as the text is longer" for s in factors.values]),
+        ], cursor=cursor, columns=["positions for one turn", "speed kept%"], rows=rows, frames=factors,
         sentence="pair {x}: a turn takes {0} positions as trained, {1} scaled; it keeps {2%} of its speed",
-        values=[waves["none"], waves[chosen], kept[chosen]], height=500, gutter=120,
+        values=[waves["none"], waves[chosen], kept[chosen]], height=470, gutter=120,
     )  # fmt: skip

@@ -118,7 +118,7 @@ def census(name: Activation, u: Tensor) -> Census:
 def histogram(x: Tensor, lo: float, hi: float, bins: int) -> tuple[Tensor, Tensor]:
     """How x spreads over [lo, hi]: edges [bin + 1] and the share of all of x in each bin [bin]; the rest lies outside."""
     counts = torch.histc(x.float(), bins, lo, hi)
-    return torch.linspace(lo, hi, bins + 1, device=x.device), counts / x.numel()
+    return torch.linspace(lo, hi, bins + 1, device=x.device), counts / max(1, x.numel())
 
 
 def share_below(x: Tensor, at: Tensor) -> Tensor:

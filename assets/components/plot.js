@@ -11,7 +11,8 @@
    plot.ticks(lo, hi, count, log)      ->  round values
    plot.frame(p, c, box, x, y, {logX, logY, last, xLabel, countX, countY, percentY})   grid and tick labels; last: the bottom
                                            panel, which has the x labels
-   plot.tick(value, percent)           ->  "1,000", "0.25", "−3"; "25%" */
+   plot.tick(value, percent)           ->  "1,000", "0.25", "−3"; "25%"
+   plot.scrubber(label, change)        ->  {element, set(names, at)}: a slider over named positions that answers at once */
 const plot = (() => {
   const SANS = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
   const MONO = '"Source Code Pro", ui-monospace, Menlo, monospace';
@@ -154,5 +155,30 @@ const plot = (() => {
     }
   }
 
-  return { onCanvas, onSvg, scale, ticks, tick, frame, SANS, MONO };
+  function scrubber(label, change) {
+    const element = document.createElement("label"), range = document.createElement("input");
+    const title = document.createElement("span"), value = document.createElement("output");
+    let names = [];
+    const say = () => {
+      value.textContent = names[range.value];
+      range.setAttribute("aria-valuetext", names[range.value]);
+    };
+    element.className = "gf-scrubber";
+    range.type = "range";
+    range.min = 0;
+    title.textContent = label;
+    element.append(title, range, value);
+    range.addEventListener("input", () => { say(); change(Number(range.value)); });
+    return {
+      element,
+      set(list, at) {
+        names = list;
+        range.max = list.length - 1;
+        range.value = at;
+        say();
+      },
+    };
+  }
+
+  return { onCanvas, onSvg, scale, ticks, tick, frame, scrubber, SANS, MONO };
 })();

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
@@ -25,6 +26,7 @@ TITLES = activations.TITLES
 BY_TITLE = {title: name for name, title in TITLES.items()}
 CURSOR = -1.28  # where SiLU is at its lowest
 STEP = {2: 0.01, 3: 0.01, 4: 0.01, 8: 0.02, 16: 0.04}  # how far the u axis reaches -> between points
+CHOOSE = "Layer whose neurons are shown"
 MOST_WORDS = 16  # columns of the strips
 
 
@@ -44,17 +46,11 @@ def keep_cursor() -> None:
         url.set_url_state("u", round(float(at), 2), CURSOR)
 
 
-def keep_valid(key: str, options: list) -> None:
-    """Another model or text has other layers and words: a choice that it lacks falls back to the default."""
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-
-
-def choose_layer() -> int:
-    if len(layers) == 1:
-        return layers[0]
-    keep_valid("layer", layers)
-    return st.select_slider("Layer whose neurons are shown", layers, telling, key="layer", bind="query-params")
+def keep_layer() -> None:
+    """The layer is chosen in the picture, where a slider answers at once, or under it."""
+    at = st.session_state["layer_of_neurons"] if view == NEURONS else st.session_state["curves"].get("frame")
+    if at in layers:
+        url.set_url_state("layer", at, telling)
 
 
 def choose_activation() -> str:
@@ -70,33 +66,63 @@ def neurons_of(layer: int) -> torch.Tensor:
     return torch.tensor(reading[f"layers.{layer}.ffn.{part}"][0])
 
 
-def counted(layer: int) -> dict[str, Census]:
-    u = neurons_of(layer)
-    return {name: census(name, u) for name in ACTIVATIONS}
+@st.cache_data(max_entries=64, show_spinner=False)
+def spread_of(subject: tuple, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """edges [bin + 1], share [layer, bin], and the share below each point of the axis [layer, point]."""
+    found = [(*histogram(u, -reach, reach, 96), share_below(u, axis(reach))) for u in map(neurons_of, layers)]
+    edges, share, below = zip(*found, strict=True)
+    return edges[0].numpy(), torch.stack(share).numpy(), torch.stack(below).numpy()
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def counts_of(subject: tuple) -> dict[str, list[Census]]:
+    """activation -> its census of every layer."""
+    return {name: [census(name, neurons_of(layer)) for layer in layers] for name in ACTIVATIONS}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def left_of(subject: tuple) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """edges [bin + 1], and activation -> the share of the neurons that it puts into each bin, 0 left out [layer, bin]."""
+    found = {name: [] for name in ACTIVATIONS}
+    for u in map(neurons_of, layers):
+        for name, sigma in ACTIVATIONS.items():
+            a = sigma(u)
+            edges, share = histogram(a[a != 0], -0.4, 3.0, 102)
+            found[name].append(share * ((a != 0).sum() / a.numel()))
+    return edges.numpy(), {name: torch.stack(shares).numpy() for name, shares in found.items()}
+
+
+def column(counts: dict[str, list[Census]], field: str) -> dict[str, np.ndarray]:
+    """activation -> one number of its census, layer by layer."""
+    return {name: np.array([getattr(one, field) for one in of]) for name, of in counts.items()}
+
+
+def axis(reach: int) -> torch.Tensor:
+    return torch.linspace(-reach, reach, round(2 * reach / STEP[reach]) + 1, dtype=torch.float64)
 
 
 def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
-        layer, chosen = choose_layer(), choose_activation()
+        chosen = choose_activation()
         reach = st.select_slider("The u axis reaches to ±", list(STEP), 3, key="reach", bind="query-params")
         magnify = st.toggle("Magnify exact − tanh GELU", key="gap", bind="query-params")
-        st.caption("“passes” is σ(u)/u, the share of u that gets through. “made 0” and “slope ≈ 0” (below 0.01, so hardly "
-                   "any gradient comes back) count this layer's real neurons.")  # fmt: skip
+        st.caption("“passes” is σ(u)/u, the share of u that gets through. “made 0” and “slope ≈ 0” (below 0.01, so "
+                   "hardly any gradient comes back) count this layer's real neurons.")  # fmt: skip
+    layer = url.url_state("layer", telling, int, lambda i: i in layers)
     cursor = url.url_state("u", CURSOR, float, lambda u: -16 <= u <= 16)
-    u, counts = neurons_of(layer), counted(layer)
-    grid = torch.linspace(-reach, reach, round(2 * reach / STEP[reach]) + 1, dtype=torch.float64)
+    counts, grid = counts_of(subject), axis(reach)
+    edges, share, below = spread_of(subject, reach)
     values = {name: sigma(grid).numpy() for name, sigma in ACTIVATIONS.items()}
     slopes = {name: derivative(name, grid).numpy() for name in ACTIVATIONS}
     passed = {name: let_through(name, grid).numpy() for name in ACTIVATIONS}
-    edges, share = histogram(u, -reach, reach, 96)
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor,
+            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_layer,
             data=activations.over_neurons(
-                grid.numpy(), values, slopes, passed, chosen, edges.numpy(), share.numpy(), share_below(u, grid).numpy(),
-                neurons=f"the {u.numel():,} {'gates' if config.gated else 'neurons'} of layer {layer}",
-                zeros={name: c.zero for name, c in counts.items()}, flat={name: c.asleep for name, c in counts.items()},
-                outside=max(0.0, 1 - share.sum().item()), cursor=cursor, gap=gelu_gap(grid).numpy() if magnify else None,
+                grid.numpy(), values, slopes, passed, chosen, curves.Choice(CHOOSE, layers, layer), edges, share, below,
+                zeros=column(counts, "zero"), flat=column(counts, "asleep"), cursor=cursor,
+                neurons=f"the {n * config.d_ff:,} {'gates' if config.gated else 'neurons'}",
+                gap=gelu_gap(grid).numpy() if magnify else None,
             ),
         )  # fmt: skip
     at = torch.tensor(cursor, dtype=torch.float64)
@@ -109,33 +135,36 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 
 def show_after(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
-        layer, chosen = choose_layer(), choose_activation()
-        st.caption("The share of the neurons in each bin. The one tall bar is what is exactly 0. The scale is logarithmic: "
-                   "each grid line is ten times the one below.")  # fmt: skip
-    u, counts = neurons_of(layer), counted(layer)
-    most = min(4.0, max(1.0, round(u.abs().quantile(0.99).item() * 2) / 2))
-    after = {name: sigma(u) for name, sigma in ACTIVATIONS.items()}
-    spread = {name: histogram(a[a != 0], -0.4, most, 110) for name, a in after.items()}
-    edges = spread["silu"][0].numpy()
-    shares = {name: (share * (1 - counts[name].zero)).numpy() for name, (_, share) in spread.items()}
+        chosen = choose_activation()
+        st.caption("The share of the neurons in each bin. The one tall bar is what is exactly 0. The scale is "
+                   "logarithmic: each grid line is ten times the one below.")  # fmt: skip
+    layer = url.url_state("layer", telling, int, lambda i: i in layers)
+    edges, shares = left_of(subject)
+    counts = counts_of(subject)
     with picture:
         curves.mount(
-            key="curves",
-            data=activations.after(edges, shares, {name: c.zero for name, c in counts.items()},
-                                   {name: c.negative for name, c in counts.items()}, chosen),
+            key="curves", on_frame_change=keep_layer,
+            data=activations.after(
+                edges, shares, curves.Choice(CHOOSE, layers, layer), chosen, zeros=column(counts, "zero"),
+                negatives=column(counts, "negative"), flat=column(counts, "asleep"), means=column(counts, "mean"),
+            ),
         )  # fmt: skip
-    return Shown(layer, chosen, {"from": edges[:-1], "to": edges[1:]} | shares)
+    here = layers.index(layer)
+    return Shown(layer, chosen, {"from": edges[:-1], "to": edges[1:]} | {name: s[here] for name, s in shares.items()})
 
 
 def show_neurons(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     words = range(max(0, n - MOST_WORDS), n)
     names = [f"{i} {reading.pieces[i].strip() or '␣'}" for i in words]
+    layer = url.url_state("layer", telling, int, lambda i: i in layers)
     with controls:
-        layer = choose_layer()
-        keep_valid("word", names)
+        if len(layers) > 1:
+            st.select_slider(CHOOSE, layers, layer, key="layer_of_neurons", on_change=keep_layer)
+        if st.session_state.get("word") not in (None, *names):
+            del st.session_state["word"]  # another text has other words
         word = st.selectbox("Loudest neurons at the word", names, len(names) - 1, key="word", bind="query-params")
-        st.caption("The gate decides, word by word, how much of u passes. Hover a cell for the product." if config.gated else
-                   "This model has no gate: each neuron passes the share of itself that the curve lets through.")  # fmt: skip
+        st.caption("The gate decides, word by word, how much of u passes. Hover a cell for the product." if config.gated
+                   else "This model has no gate: each neuron passes the share of itself that the curve lets through.")
     u, post = neurons_of(layer), torch.tensor(reading[f"layers.{layer}.ffn.post"][0])  # [token, ff]
     ids = loudest(post[None, words[names.index(word)]], 5)
     if config.gated:
@@ -184,6 +213,7 @@ reading = lesson.read(text, record=("layers.*.ffn.[gp]*",))  # gate (where there
 config, own, n = reading.config, reading.config.activation, len(reading.ids)
 part, symbol = ("gate", "g") if config.gated else ("pre", "u")
 layers = [i for i in range(config.n_layers) if f"layers.{i}.ffn.{part}" in reading.arrays]
+subject = (reading.model, reading.label, reading.text)  # what the surveys below are kept by
 telling = min(layers, key=lambda i: abs(i - config.n_layers // 6))  # early layers keep most neurons low
 view = st.segmented_control("Picture", VIEWS, default=CURVES, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
@@ -191,9 +221,9 @@ stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)
 with words:
-    counts = counted(telling)
-    lesson.prose(**activations_words.prose(TITLES[own], config.gated, telling, counts["relu"], counts["gelu"], counts[own]))
-    lesson.predict(**activations_words.predict(telling, counts["relu"], counts["gelu"], counts["silu"]))
+    seen = {name: of[layers.index(telling)] for name, of in counts_of(subject).items()}
+    lesson.prose(**activations_words.prose(TITLES[own], config.gated, telling, seen["relu"], seen["gelu"], seen[own]))
+    lesson.predict(**activations_words.predict(telling, seen["relu"], seen["gelu"], seen["silu"]))
 with more:
     lesson.interview(activations_words.INTERVIEW)
     lesson.sources(activations_words.SOURCES)

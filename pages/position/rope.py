@@ -21,6 +21,8 @@ TELLING = {"smollm2-135m": (16, 0), "tiny": (2, 3)}  # model -> layer and head; 
 TRAINED = "as trained"
 BASES = [TRAINED, "100", "1,000", "10,000", "100,000", "1,000,000"]
 CURSORS = {DISTANCE: ("at", 1), BESIDE: ("at", 1), LONGER: ("i", 20)}  # what the cursor is called in the URL, and its default
+BASE = "Base of the speeds θ"
+UP_TO, FACTORS = [64, 256, 1024], [2, 4, 8, 16, 32]
 STARTS = (0, 64, 256, 1024, 4096)
 MOST_PAIRS = 400  # pairs of words in the band of the real head
 
@@ -83,15 +85,44 @@ def word(i: int) -> str:
     return reading.pieces[i].strip() or "␣"
 
 
-def turned(layer: int, head: int) -> Chosen:
+def base_of(name: str) -> float:
+    return config.rope_base if name == TRAINED else float(name.replace(",", ""))
+
+
+def turned(layer: int, head: int, base: str) -> Chosen:
     """The head's vectors, and the speeds that the base asks for."""
-    base = st.select_slider("Base of the speeds θ", BASES, key="base", bind="query-params",
-                            help=f"θ_i = base^(−2i/d). {reading.title} was trained with {config.rope_base:,.0f}.")  # fmt: skip
-    turning = config if base == TRAINED else replace(config, rope_base=float(base.replace(",", "")))
+    turning = replace(config, rope_base=base_of(base))
     theta, on_cos_and_sin = rope.scaled_frequencies(turning)
     Q, K = (torch.tensor(reading[f"layers.{layer}.attention.{letter}_unrotated"][0]) for letter in "QK")
     shared = head * config.n_kv_heads // config.n_heads
     return Chosen(layer, head, Q[head], K[shared], turning, theta, scores.scale(config) * on_cos_and_sin**2)
+
+
+def base_in_link() -> str:
+    return url.url_state("base", TRAINED, str, lambda base: base in BASES)
+
+
+def choose_base() -> str:
+    """The base, as a control beside the picture; in the first picture it is a slider of the picture's own."""
+    st.select_slider(BASE, BASES, base_in_link(), key="base_slider", on_change=keep_base,
+                     help=f"θ_i = base^(−2i/d). {reading.title} was trained with {config.rope_base:,.0f}.")  # fmt: skip
+    return st.session_state["base_slider"]
+
+
+def keep_base() -> None:
+    base = st.session_state["pair"].get("base") if view == TURN else st.session_state["base_slider"]
+    if base in BASES:
+        url.set_url_state("base", base, TRAINED)
+
+
+def keep_up_to() -> None:
+    if (far := st.session_state["curves"].get("zoom")) in UP_TO:
+        url.set_url_state("up_to", far, UP_TO[1])
+
+
+def keep_factor() -> None:
+    if (factor := st.session_state["curves"].get("frame")) in FACTORS:
+        url.set_url_state("factor", factor, FACTORS[1])
 
 
 def keep_place() -> None:
@@ -113,7 +144,7 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
     with controls:
         layer, head = choose_head()
         query, key = choose_words()
-        chosen = turned(layer, head)
+        chosen = turned(layer, head, base_in_link())
         reach = st.select_slider("Positions up to", [64, 512, 4096], key="reach", bind="query-params")
         st.caption("The words keep their vectors; you move only their places. In the big dial the hands have their "
                    "true lengths and the dashed ones are not turned yet; the small dials show directions.")  # fmt: skip
@@ -127,12 +158,14 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
     n = url.url_state("n", own.n, int, lambda n: 0 <= n <= 4096)
     pair = url.url_state("pair", 0, int, lambda i: 0 <= i < config.d_head // 2)
     q, k, distance = chosen.Q[query], chosen.K[key], torch.arange(reach + 1.0)
-    curve = chosen.by_distance(q, k, distance)
+    at_base = [turned(layer, head, base) for base in BASES]
+    curve = torch.stack([at.by_distance(q, k, distance) for at in at_base])
     with picture:
         charts.mount_pair(
-            key="pair", on_place_change=keep_place,
+            key="pair", on_place_change=keep_place, on_base_change=keep_base,
             data=charts.pair_message(
-                rope.pairs(q, config.rope_layout).numpy(), rope.pairs(k, config.rope_layout).numpy(), chosen.theta.numpy(),
+                rope.pairs(q, config.rope_layout).numpy(), rope.pairs(k, config.rope_layout).numpy(),
+                curves.Choice(BASE, BASES, base_in_link()), torch.stack([at.theta for at in at_base]).numpy(),
                 curve.numpy(), query=word(query), key=word(key), own=own, place=charts.Place(max(m, n), n, pair),
                 subject=subject, d_head=config.d_head, scale=chosen.scale,
                 label=f"A query and a key of {chosen.name}, turned by their positions.",
@@ -140,7 +173,7 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
         )  # fmt: skip
     parts = rope.pair_scores(q, k, chosen.theta, torch.tensor([float(m - n)]), config.rope_layout)[0] * chosen.scale
     return chosen, Shown(
-        {"distance": distance, "score": curve},
+        {"distance": distance} | {f"score, base {base}": of for base, of in zip(BASES, curve, strict=True)},
         rf"\query{{q}}_{{{m}}} \cdot \key{{k}}_{{{n}}} / \sqrt{{{config.d_head}}} = "
         + " ".join(f"{value:+.3f}" for value in parts[:4].tolist())
         + rf" + \dots = \scores{{{parts.sum().item():.3f}}}",
@@ -149,13 +182,14 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
 
 def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Shown]:
     with controls:
-        chosen = turned(*choose_head())
-        alignment = st.slider("Drawn vectors: how much k resembles q (ρ)", 0.0, 1.0, 1.0, 0.1, key="rho", bind="query-params")
+        layer, head = choose_head()
+        chosen = turned(layer, head, choose_base())
+        alignment = st.slider("Drawn vectors: how much k resembles q (ρ)", 0.0, 1.0, 1.0, 0.1, key="rho",
+                              bind="query-params")  # fmt: skip
         seed = st.number_input("Seed of the drawn vectors", 0, 9999, 0, key="seed", bind="query-params")
-        reach = st.select_slider("Distances up to", [64, 256, 1024], 256, key="reach2", bind="query-params")
-        st.caption("The first panel is this head on your text: all pairs of its words, each moved to every distance. "
-                   "The second is 400 pairs of normal random vectors of your seed.")  # fmt: skip
-    distance = torch.arange(reach + 1.0)
+        st.caption("The first panel is this head on your text: all pairs of its words, each moved to every distance. The "
+                   "second is 400 pairs of normal random vectors of your seed.")  # fmt: skip
+    distance = torch.arange(UP_TO[-1] + 1.0)
     later, earlier = torch.tril_indices(n_words, n_words)
     if n_words > 2:  # the first word's key is where heads rest, unlike any other
         later, earlier = later[earlier > 0], earlier[earlier > 0]
@@ -165,14 +199,14 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Ch
     envelope, aligned = rope.decay_envelope(chosen.theta, distance), rope.aligned_decay(chosen.theta, distance)
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor,
+            key="curves", on_cursor_change=keep_cursor, on_zoom_change=keep_up_to,
             data=charts.distance_message(
                 distance.numpy(),
                 charts.Spread.of(real.numpy(), f"Real: {len(real)} pairs of words in {chosen.name}", f"Real: {chosen.name}"),
                 charts.Spread.of(drawn.numpy(), f"Drawn at random, seed {seed}: k resembles q by ρ = {alignment:g}",
                                  f"Drawn: ρ = {alignment:g}"),
-                envelope.numpy(), aligned.numpy(), subject=str(reach),
-                cursor=url.url_state("at", 1, int, lambda r: 0 <= r <= 1024),
+                envelope.numpy(), aligned.numpy(), cursor=url.url_state("at", 1, int, lambda r: 0 <= r <= UP_TO[-1]),
+                up_to=curves.Choice("Distances up to", UP_TO, url.url_state("up_to", UP_TO[1], int, UP_TO.__contains__)),
             ),
         )  # fmt: skip
     return chosen, Shown({"distance": distance, "real mean": real.mean(0), "drawn mean": drawn.mean(0), "q = k": aligned,
@@ -183,7 +217,7 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
     with controls:
         layer, head = choose_head()
         query, key = choose_words()
-        chosen = turned(layer, head)
+        chosen = turned(layer, head, choose_base())
         words_too = st.toggle("Add the words' own vectors too", key="words", bind="query-params", disabled=weights is None)
         if weights is None:
             st.info(f"The panel between needs {reading.title}'s own W_Q and W_K, which come with the download in the "
@@ -193,7 +227,7 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
                    f"trained with "
                    "sinusoids has others, but nothing makes them keep the property.")  # fmt: skip
     starts, distance = torch.tensor(STARTS), torch.arange(129)
-    base = 10_000.0 if chosen.turning is config else chosen.turning.rope_base
+    base = 10_000.0 if base_in_link() == TRAINED else chosen.turning.rope_base
     raw = positions.similarity(starts, distance, config.d_model, base)
     fans = [charts.Fan(raw.numpy(), positions.share_of_distance(raw), "Sinusoids as they are: PE(n + r) · PE(n)", "PE · PE")]
     if weights is not None:
@@ -220,25 +254,32 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
 
 def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Shown]:
     with controls:
-        chosen = turned(*choose_head())
+        layer, head = choose_head()
+        chosen = turned(layer, head, choose_base())
         by_title = {title: name for name, title in charts.SCALINGS.items()}
         scaling = by_title[st.radio("Scaling", list(by_title), 3, key="scaling", bind="query-params")]
-        factor = st.select_slider("How much longer the text may get", [2, 4, 8, 16, 32], 4, key="factor", bind="query-params")
-        st.caption(f"{reading.title} was trained on {config.max_len:,} positions. A pair above that line never "
-                   f"finished a turn: "
-                   "further on it shows angles that the model has not seen.")  # fmt: skip
-    waves, kept = {}, {}
-    for name in charts.SCALINGS:
-        speed, _ = rope.scaled_frequencies(
-            replace(chosen.turning, rope_scaling=name, rope_factor=float(factor), rope_original_len=config.max_len)
-        )
-        waves[name], kept[name] = rope.wavelengths(speed).numpy(), (speed / chosen.theta).numpy()
+        st.caption(f"{reading.title} was trained on {config.max_len:,} positions. A pair above that line never finished a "
+                   "turn: further on it shows angles that the model has not seen.")  # fmt: skip
+    factor = url.url_state("factor", FACTORS[1], int, FACTORS.__contains__)
+    speeds = {
+        name: torch.stack([
+            rope.scaled_frequencies(replace(chosen.turning, rope_scaling=name, rope_factor=float(s),
+                                            rope_original_len=config.max_len))[0] for s in FACTORS
+        ]) for name in charts.SCALINGS
+    }  # fmt: skip
+    waves = {name: rope.wavelengths(speed).numpy() for name, speed in speeds.items()}
     last = config.d_head // 2 - 1
     with picture:
-        curves.mount(key="curves", on_cursor_change=keep_cursor, data=charts.scalings_message(
-            waves, kept, scaling, config.max_len, factor,
-            cursor=url.url_state("i", min(CURSORS[LONGER][1], last), int, lambda i: 0 <= i <= last)))  # fmt: skip
-    return chosen, Shown({"pair": range(last + 1)} | {f"{name} wavelength": wave for name, wave in waves.items()})
+        curves.mount(
+            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_factor,
+            data=charts.scalings_message(
+                waves, {name: (speed / chosen.theta).numpy() for name, speed in speeds.items()}, scaling, config.max_len,
+                curves.Choice("How many times as long", FACTORS, factor),
+                cursor=url.url_state("i", min(CURSORS[LONGER][1], last), int, lambda i: 0 <= i <= last),
+            ),
+        )  # fmt: skip
+    here = FACTORS.index(factor)
+    return chosen, Shown({"pair": range(last + 1)} | {f"{name} wavelength": wave[here] for name, wave in waves.items()})
 
 
 SHOW = {TURN: show_turn, DISTANCE: show_distance, BESIDE: show_beside, LONGER: show_longer}

@@ -12,8 +12,9 @@ from tests.browser.test_every_page import axe_violations, errors_shown, sideways
 from transformer import recording
 from transformer.feedforward import ACTIVATIONS, derivative, let_through, share_below
 
-GATE = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors")["layers.5.ffn.gate"][0]
-CANVAS = ".st-key-curves canvas"
+CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors")
+GATE = CAPITAL["layers.5.ffn.gate"][0]
+CANVAS, LAYER = ".st-key-curves canvas", ".st-key-curves input[type=range]:visible"
 
 
 def numbers(page) -> dict[str, list[float]]:
@@ -100,19 +101,30 @@ def test_a_thumb_moves_it(open_page):
     check(page, cursor(page))
 
 
-def test_another_activation_and_another_layer_change_the_picture(open_page):
+def test_the_layer_is_scrubbed_live_and_kept_in_the_link(open_page):
     page = open_page("activations")
-    picture = page.locator(CANVAS).evaluate("c => c.toDataURL()")
-    page.locator(".st-key-layer input").focus()
+    looked = page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    page.locator(LAYER).focus()
     page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    u = CAPITAL["layers.7.ffn.gate"][0]
+    assert numbers(page)["ReLU"][3] == pytest.approx(100 * (u <= 0).float().mean().item(), abs=0.06)
+    below = share_below(u, torch.tensor([-1.28])).item()
+    assert f"{100 * below:.1f}% of the real ones" in page.locator(".st-key-curves .sum").inner_text()
+    page.wait_for_timeout(450)
     settle(page)
-    page.wait_for_timeout(300)
-    other = page.locator(CANVAS).evaluate("c => c.toDataURL()")
-    assert other != picture and query(page)["layer"] == "6"
+    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked and query(page) == {"layer": "7"}
+    again = open_page(page.url.split("/", 3)[3])
+    assert again.locator(LAYER).get_attribute("aria-valuetext") == "7" and numbers(again) == numbers(page)
+
+
+def test_another_activation_changes_the_picture(open_page):
+    page = open_page("activations")
+    looked = page.locator(CANVAS).evaluate("c => c.toDataURL()")
     page.locator(".st-key-activation label", has_text=re.compile("^ReLU$")).click()
     settle(page)
     page.wait_for_timeout(300)
-    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != other
+    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
     assert page.locator(".st-key-curves .sum").inner_text().startswith("ReLU(")
     assert query(page)["activation"] == "ReLU"
 

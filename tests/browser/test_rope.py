@@ -151,20 +151,26 @@ def test_walking_on_keeps_the_score_and_can_be_stopped(open_page):
     assert "m·θ = 11 ×" in said(page)
 
 
-def test_another_head_is_another_picture(open_page):
+def test_the_base_is_dragged_live_and_kept_in_the_link(open_page):
     page = open_page("rope")
     looked = picture(page)
-    page.locator(".st-key-base input").focus()
-    page.keyboard.press("ArrowRight")
+    slider = page.locator(".st-key-pair input[type=range]")
+    slider.focus()
+    for base in (100.0, 1_000.0):
+        page.keyboard.press("ArrowRight")
+        expected = rope.scores_by_distance(Q, K, rope.frequencies(64, base), torch.tensor([1.0])).item() / 8
+        assert said_score(page) == pytest.approx(expected, abs=1e-3)
+    assert picture(page) != looked and slider.get_attribute("aria-valuetext") == "1,000"
+    page.wait_for_timeout(450)
     settle(page)
-    page.wait_for_timeout(300)
-    assert picture(page) != looked
-    expected = rope.scores_by_distance(Q, K, rope.frequencies(64, 100.0), torch.tensor([1.0])).item() / 8
-    assert said_score(page) == pytest.approx(expected, abs=1e-3)
+    assert query(page) == {"base": "1,000"}
+    again = open_page(page.url.split("/", 3)[3])
+    assert said(again) == said(page)
 
 
 def test_the_curves_read_out_what_the_library_computed(open_page):
-    page = open_page("rope?view=Score+by+distance")
+    page = open_page("rope?view=Score+by+distance&up_to=64")
+    assert page.locator(".st-key-curves input[type=range]:visible").get_attribute("aria-valuetext") == "64"
     curves = page.locator(".st-key-curves canvas")
     curves.focus()
     for _ in range(4):

@@ -40,6 +40,7 @@ def test_the_look_goes_along():
     assert first["marks"] == [{"x": 0.5, "text": "here", "role": "muted", "left": True}]
     assert second["y"]["log"] and second["series"][0]["shade"] == 0.5 and "shade" not in first["series"][0]
     assert header["table"]["columns"] == ["value", "share"] and header["table"]["percent"] == [False, True]
+    assert header["frames"] is None and header["zooms"] is None
     assert (header["x"]["step"], header["height"], header["cursor"]) == (3, 400, 0.5)
     assert header["x"]["integer"] is False and first["short"] == "p"
 
@@ -52,7 +53,7 @@ def test_whole_numbers_are_noticed():
 @pytest.mark.parametrize("series", [Line(np.zeros(4), "ffn"), Band(np.zeros(5), np.zeros(6), "ffn"),
                                     Bars(np.zeros(3), np.zeros(3), "ffn")])
 def test_a_curve_of_another_length_is_refused(series):
-    with pytest.raises(ValueError, match="values for"):
+    with pytest.raises(ValueError, match="A curve has"):
         curves.message("n", "l", X, "x", "x", [Panel("p", (0, 1), [series])], cursor=0)
 
 
@@ -61,3 +62,35 @@ def test_padded_holds_everything():
     assert lo < -1 and hi > 2
     lo, hi = curves.padded(np.zeros(3))
     assert lo < 0 < hi
+
+
+FRAMES = curves.Choice("Layer", [3, 4], 4)
+
+
+def test_frames_are_rows_of_the_arrays_and_words_one_each():
+    panel = Panel(["three", "four"], (0, 1), [Line(np.stack((X, X + 1)), "ffn"), Line(X, "key")], note="for both",
+                  marks=[Mark(0, ["a", "b"])])  # fmt: skip
+    rows = [Row("r", "ffn", [np.array([[0.25], [0.75]]), np.array([7.0])])]
+    header, arrays = unpack(curves.message("n", "l", X, "x", "x", [panel], cursor=0, frames=FRAMES, rows=rows, columns=["a", "b"],
+                                           zooms=curves.Choice("Up to", [0.5, 1.0], 1.0)))  # fmt: skip
+    assert header["frames"] == {"label": "Layer", "values": [3, 4], "at": 4}
+    assert header["zooms"]["values"] == [0.5, 1.0]
+    sent = header["panels"][0]
+    assert (sent["title"], sent["note"], sent["marks"][0]["text"]) == (["three", "four"], "for both", ["a", "b"])
+    np.testing.assert_allclose(arrays[sent["series"][0]["y"]][1], X + 1)
+    assert arrays[sent["series"][1]["y"]].shape == (5,)
+    assert arrays[header["table"]["rows"][0]["cells"][0]].shape == (2, 1)
+
+
+@pytest.mark.parametrize(("panel", "said"), [
+    (Panel("p", (0, 1), [Line(np.zeros((3, 5)), "ffn")]), "2 frames"),
+    (Panel(["only one"], (0, 1), []), "1 titles for 2 frames"),
+])  # fmt: skip
+def test_rows_and_words_must_be_as_many_as_the_frames(panel, said):
+    with pytest.raises(ValueError, match=said):
+        curves.message("n", "l", X, "x", "x", [panel], cursor=0, frames=FRAMES)
+
+
+def test_a_choice_starts_at_one_of_its_values():
+    with pytest.raises(ValueError, match="Layer cannot start at 9"):
+        curves.message("n", "l", X, "x", "x", [], cursor=0, frames=curves.Choice("Layer", [3, 4], 9))

@@ -3,21 +3,25 @@
 import numpy as np
 
 from charts import rope
+from charts.curves import Choice
 from tests.charts.test_component import unpack
 
 R = np.arange(5.0)
 
 
 def test_the_pair_goes_out_as_it_is():
-    q, k, theta = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]]), np.array([1.0, 0.1])
+    q, k, theta = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]]), np.array([[1.0, 0.1], [1.0, 0.2]])
+    bases, curve = Choice("Base", ["100", "10"], "10"), np.stack((R - 2, R))
     header, arrays = unpack(rope.pair_message(
-        q, k, theta, R - 2, query="it", key="cat", own=rope.Place(4, 1), place=rope.Place(3, 3, 1), subject="s", d_head=4,
+        q, k, bases, theta, curve, query="it", key="cat", own=rope.Place(4, 1), place=rope.Place(3, 3, 1), subject="s", d_head=4,
         scale=0.5, label="l"))  # fmt: skip
     np.testing.assert_array_equal(arrays["q"], q)
     np.testing.assert_array_equal(arrays["k"], k)
-    np.testing.assert_array_equal(arrays["curve"], R - 2)
+    np.testing.assert_array_equal(arrays["curve"], curve)
+    np.testing.assert_array_equal(arrays["theta"], np.float32(theta))
+    assert header["bases"] == {"label": "Base", "values": ["100", "10"], "at": "10"}
     assert (header["m0"], header["n0"], header["m"], header["n"], header["pair"], header["reach"]) == (4, 1, 3, 3, 1, 4)
-    assert header["range"][0] < -2 and header["range"][1] > 2
+    assert header["range"][0] < -2 and header["range"][1] > 4
 
 
 def test_a_spread_holds_ninety_percent():
@@ -42,9 +46,9 @@ def test_equal_curves_have_one_name_and_a_fan_has_one_each():
 
 
 def test_the_chosen_scaling_lies_on_top():
-    waves = {name: (i + 1) * np.array([6.0, 60.0, 600.0]) for i, name in enumerate(rope.SCALINGS)}
-    kept = {name: np.ones(3) / (i + 1) for i, name in enumerate(rope.SCALINGS)}
-    header, arrays = unpack(rope.scalings_message(waves, kept, "ntk", 100, 4, cursor=2))
+    waves = {name: (i + 1) * np.array([[6.0, 60.0, 600.0], [7.0, 70.0, 700.0]]) for i, name in enumerate(rope.SCALINGS)}
+    kept = {name: np.ones((2, 3)) / (i + 1) for i, name in enumerate(rope.SCALINGS)}
+    header, arrays = unpack(rope.scalings_message(waves, kept, "ntk", 100, Choice("Factor", [2, 4], 4), cursor=2))
     last = header["panels"][0]["series"][-1]
     assert last["role"] == "attention"
     np.testing.assert_array_equal(arrays[last["y"]], waves["ntk"])

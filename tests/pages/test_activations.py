@@ -45,16 +45,17 @@ def test_it_opens_on_curves_over_real_neurons(open_page):
         np.testing.assert_allclose(columns[0], let_through(name, u).numpy(), atol=2e-7 + (0.5 if name == "relu" else 0))
         np.testing.assert_allclose(columns[1], ACTIVATIONS[name](u).numpy(), atol=1e-6)
         counted = census(name, GATE)
-        assert columns[3][0] == pytest.approx(counted.zero) and columns[4][0] == pytest.approx(counted.asleep)
+        assert columns[3][5, 0] == pytest.approx(counted.zero) and columns[4][5, 0] == pytest.approx(counted.asleep)
         away = np.abs(arrays["x"]) > 1e-3  # ReLU's corner
         np.testing.assert_allclose(columns[2][away], derivative(name, u).numpy()[away], atol=1e-6)
     bars = header["panels"][-1]["series"][0]
     edges, share = histogram(GATE, -3.0, 3.0, 96)
     np.testing.assert_allclose(arrays[bars["edges"]], edges.numpy(), atol=1e-6)
-    np.testing.assert_array_equal(arrays[bars["y"]], share.numpy())
-    below = arrays[header["sum"]["arrays"][3]]
+    np.testing.assert_array_equal(arrays[bars["y"]][5], share.numpy())
+    below = arrays[header["sum"]["arrays"][3]][5]
     np.testing.assert_allclose(below, share_below(GATE, torch.linspace(-3, 3, 601)).numpy(), atol=2 / GATE.numel())
-    assert f"{(GATE < 0).float().mean():.0%} below 0" == header["panels"][-1]["marks"][0]["text"]
+    assert f"{(GATE < 0).float().mean():.0%} below 0" == header["panels"][-1]["marks"][0]["text"][5]
+    assert header["frames"] == {"label": "Layer whose neurons are shown", "values": list(range(30)), "at": 5}
     assert header["cursor"] == -1.28 and len(header["panels"]) == 3
 
 
@@ -67,12 +68,20 @@ def test_the_models_own_activation_stands_out_until_another_is_chosen(open_page)
     assert header["sum"]["text"].startswith("ReLU(")
 
 
-def test_another_layer_gives_other_neurons(open_page):
+def test_every_layer_goes_out_and_a_link_says_which_is_shown(open_page):
     app = open_page(PAGE, layer="28")
     header, arrays = sent(app)
-    _, share = histogram(CAPITAL["layers.28.ffn.gate"][0], -3.0, 3.0, 96)
-    np.testing.assert_array_equal(arrays[header["panels"][-1]["series"][0]["y"]], share.numpy())
-    assert "lie outside this axis" in header["panels"][-1]["note"]
+    assert header["frames"]["at"] == 28
+    panel = header["panels"][-1]
+    for layer in (0, 11, 28, 29):
+        u = CAPITAL[f"layers.{layer}.ffn.gate"][0]
+        _, share = histogram(u, -3.0, 3.0, 96)
+        np.testing.assert_array_equal(arrays[panel["series"][0]["y"]][layer], share.numpy())
+        assert f"layer {layer} " in panel["title"][layer]
+        outside = (u.abs() > 3).float().mean().item()
+        assert f"{outside:.1%} lie outside" in panel["note"][layer] or outside < 0.0005
+    (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
+    assert "layers.28.ffn." in snippet
 
 
 def test_the_gap_between_the_two_gelus_is_magnified(open_page):
@@ -100,14 +109,14 @@ def test_what_each_activation_leaves(open_page):
     assert [panel["title"] for panel in header["panels"]] == ["ReLU", "GELU", "GELU (tanh)", "SiLU"]
     for panel, (name, sigma) in zip(header["panels"], ACTIVATIONS.items(), strict=True):
         counted = census(name, GATE)
-        assert panel["note"] == f"{counted.zero:.2%} exactly 0, {counted.negative:.2%} negative"
+        assert panel["note"][5] == f"{counted.zero:.2%} exactly 0, {counted.negative:.2%} negative"
         edges = arrays[panel["series"][0]["edges"]]
         a = sigma(GATE).numpy()
         expected = np.histogram(a[a != 0], bins=edges.astype(np.float64))[0] / a.size
-        np.testing.assert_allclose(arrays[panel["series"][0]["y"]], expected, atol=2 / a.size)
-        assert (len(panel["series"]) == 2) == (counted.zero > 0)
-    relu = header["panels"][0]["series"][1]
-    assert arrays[relu["y"]][0] == pytest.approx((GATE <= 0).float().mean().item())
+        np.testing.assert_allclose(arrays[panel["series"][0]["y"]][5], expected, atol=2 / a.size)
+        assert arrays[panel["series"][1]["y"]][5, 0] == pytest.approx(counted.zero)
+    relu = arrays[header["panels"][0]["series"][1]["y"]]
+    assert relu[5, 0] == pytest.approx((GATE <= 0).float().mean().item())
 
 
 def cells(app) -> dict[tuple[str, str], float]:
@@ -177,9 +186,8 @@ def test_the_snippet_gives_the_pages_numbers(open_page, monkeypatch, capsys):
     names: dict = {}
     exec(snippet, names)
     layer = int(re.search(r"layers\.(\d+)", snippet)[1])
-    counted = {row: cells for row, cells in rows(app).items()}
     relu = census("relu", names["u"])
-    assert counted["ReLU"][3][0] == pytest.approx(relu.zero, abs=1e-6)
+    assert rows(app)["ReLU"][3][layer, 0] == pytest.approx(relu.zero, abs=1e-6)
     assert f"zero={relu.zero}" in capsys.readouterr().out
     model, tokenizer = transformer.load("tiny")
     name = f"layers.{layer}.ffn.gate"

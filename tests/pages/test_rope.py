@@ -48,19 +48,32 @@ def test_it_opens_on_a_head_that_reads_one_word_back(open_page):
     q, k = Q[11], K[10]
     np.testing.assert_array_equal(arrays["q"], torch.stack((q[:32], q[32:]), -1).numpy())
     np.testing.assert_array_equal(arrays["k"], torch.stack((k[:32], k[32:]), -1).numpy())
-    np.testing.assert_array_equal(arrays["theta"], THETA.numpy())
-    assert arrays["curve"].argmax() == 1  # the telling default: by far the highest one word back
+    assert header["bases"]["at"] == "as trained"
+    np.testing.assert_array_equal(arrays["theta"][0], THETA.numpy())
+    assert arrays["curve"][0].argmax() == 1  # the telling default: by far the highest one word back
     recorded = PRONOUN["layers.16.attention.scores"][0, 0, 11, 10].item()
-    assert arrays["curve"][1] == pytest.approx(recorded, abs=5e-3)  # the model's own score at the words' own places
+    assert arrays["curve"][0, 1] == pytest.approx(recorded, abs=5e-3)  # the model's own score at the words' own places
 
 
-def test_another_base_turns_at_other_speeds(open_page):
-    app = open_page(PAGE)
-    app.select_slider(key="base").set_value("100").run()
-    _, arrays = sent(app, "rope_pair")
-    np.testing.assert_array_equal(arrays["theta"], rope.frequencies(64, 100.0).numpy())
-    expected = rope.scores_by_distance(Q[11], K[10], rope.frequencies(64, 100.0), torch.arange(65.0)) / 8
-    np.testing.assert_allclose(arrays["curve"], expected.numpy(), rtol=1e-5, atol=1e-5)
+def test_every_base_goes_out_and_a_link_says_which(open_page):
+    app = open_page(PAGE, base="100")
+    header, arrays = sent(app, "rope_pair")
+    assert header["bases"]["at"] == "100"
+    for i, base in enumerate((100_000.0, 100.0, 1e3, 1e4, 1e5, 1e6)):
+        theta = rope.frequencies(64, base)
+        np.testing.assert_array_equal(arrays["theta"][i], theta.numpy())
+        expected = rope.scores_by_distance(Q[11], K[10], theta, torch.arange(65.0)) / 8
+        np.testing.assert_allclose(arrays["curve"][i], expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_base_is_one_for_all_pictures(open_page):
+    app = open_page(PAGE, view="Score by distance")
+    app.select_slider(key="base_slider").set_value("100").run()
+    assert app.query_params["base"] == ["100"] or app.query_params["base"] == "100"
+    aligned = drawn(app)[2]["series"][1]["y"]
+    np.testing.assert_array_equal(aligned, rope.aligned_decay(rope.frequencies(64, 100.0), torch.arange(1025.0)).numpy())
+    shown(app, "One pair turns")
+    assert sent(app, "rope_pair")[0]["bases"]["at"] == "100"
 
 
 def test_another_head_and_other_words(open_page):
@@ -71,7 +84,7 @@ def test_another_head_and_other_words(open_page):
     np.testing.assert_array_equal(arrays["q"][:, 0], q[:32].numpy())
     np.testing.assert_array_equal(arrays["k"][:, 1], k[32:].numpy())
     assert (header["m0"], header["n0"]) == (8, 1)
-    assert arrays["curve"][7] == pytest.approx(PRONOUN["layers.13.attention.scores"][0, 8, 8, 1].item(), abs=5e-3)
+    assert arrays["curve"][0, 7] == pytest.approx(PRONOUN["layers.13.attention.scores"][0, 8, 8, 1].item(), abs=5e-3)
 
 
 def test_a_link_says_where_the_words_stand_until_other_words_are_chosen(open_page):
@@ -107,7 +120,7 @@ def test_scores_by_distance_are_the_heads_and_the_seeds(open_page):
     real, random, bound = drawn(app)
     later, earlier = torch.tril_indices(12, 12)
     pairs = earlier > 0
-    distance = torch.arange(257.0)
+    distance = torch.arange(1025.0)
     expected = rope.scores_by_distance(Q[later[pairs]], K[earlier[pairs]], THETA, distance) / 8
     np.testing.assert_allclose(real["series"][-1]["y"], expected.mean(0).numpy(), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(real["series"][0]["hi"], np.quantile(expected.numpy(), 0.95, axis=0), rtol=1e-4, atol=1e-4)
@@ -129,7 +142,7 @@ def test_seed_and_likeness_change_the_drawn_vectors_alone(open_page):
     real, random, _ = drawn(app)
     np.testing.assert_array_equal(real["series"][-1]["y"], before[0]["series"][-1]["y"])
     q, k = rope.random_pairs(400, 64, 0.0, 3)
-    expected = rope.scores_by_distance(q, k, THETA, torch.arange(257.0)).mean(0) / 8
+    expected = rope.scores_by_distance(q, k, THETA, torch.arange(1025.0)).mean(0) / 8
     np.testing.assert_allclose(random["series"][-1]["y"], expected.numpy(), rtol=1e-3, atol=1e-4)
     assert abs(random["series"][-1]["y"]).max() < 0.2  # no likeness, no decay: nothing there
 
@@ -167,15 +180,17 @@ def test_beside_sinusoids_the_weights_undo_it(open_page):
 
 
 def test_longer_texts_are_the_librarys_scalings(open_page):
-    app = shown(open_page(PAGE), "Longer texts")
-    app.select_slider(key="factor").set_value(8).run()
+    app = open_page(PAGE, view="Longer texts", factor="8")
+    assert sent(app, "curves")[0]["frames"]["at"] == 8
     wave, kept = drawn(app)
     config = transformer.PRESETS["smollm2-135m"]
     by_label = {series["label"]: series["y"] for series in kept["series"]}
-    for label, name in (("as trained", "none"), ("linear", "linear"), ("NTK-aware", "ntk"), ("YaRN", "yarn"), ("Llama 3", "llama3")):
-        scaled = dataclasses.replace(config, rope_scaling=name, rope_factor=8.0, rope_original_len=8192)
-        theta, _ = rope.scaled_frequencies(scaled)
-        np.testing.assert_allclose(by_label[label], (theta / THETA).numpy(), rtol=1e-6)
+    names = {"as trained": "none", "linear": "linear", "NTK-aware": "ntk", "YaRN": "yarn", "Llama 3": "llama3"}
+    for label, name in names.items():
+        for i, factor in enumerate((2.0, 4.0, 8.0, 16.0, 32.0)):
+            scaled = dataclasses.replace(config, rope_scaling=name, rope_factor=factor, rope_original_len=8192)
+            theta, _ = rope.scaled_frequencies(scaled)
+            np.testing.assert_allclose(by_label[label][i], (theta / THETA).numpy(), rtol=1e-6)
     assert "8,192 trained" in {series["label"] for series in wave["series"]}
 
 
@@ -209,7 +224,7 @@ def test_the_snippet_gives_the_pages_numbers(open_page, model, capsys, monkeypat
     monkeypatch.undo()  # the snippet may use the weights that are there
     names: dict = {}
     exec(snippet, names)
-    curve = sent(app, "rope_pair")[1]["curve"]
+    curve = sent(app, "rope_pair")[1]["curve"][0]
     np.testing.assert_allclose(names["curve"].numpy(), curve, atol=0.02, rtol=0.01)
     assert str(names["curve"][:4]) in capsys.readouterr().out
     own = names["trace"]["layers.{}.attention.scores".format(re.search(r"layers\.(\d+)", snippet)[1])]

@@ -75,6 +75,7 @@ def test_histogram_and_share_below():
     edges, share = histogram(x, -1.0, 1.0, 4)
     assert edges.tolist() == [-1.0, -0.5, 0.0, 0.5, 1.0]
     torch.testing.assert_close(share * 6, torch.tensor([1.0, 1.0, 1.0, 1.0]))  # −9 and 2 lie outside
+    assert histogram(torch.empty(0), -1.0, 1.0, 4)[1].tolist() == [0, 0, 0, 0]
     below = share_below(x, torch.tensor([-20.0, -1.0, 0.0, 0.3, 99.0]))
     torch.testing.assert_close(below * 6, torch.tensor([0.0, 1.0, 3.0, 4.0, 6.0]))
 

@@ -2,9 +2,19 @@
 
    Hover moves the cursor, a drag or a click leaves it there, arrows step it (Shift: ten steps, Home, End). What each curve
    is at the cursor stands in the table underneath; nothing is interpolated, the cursor sits on points the server computed.
-   Data: charts/curves.py says what the header holds. Reports: cursor (x where the learner left it). */
+   With frames (a layer, a factor) a slider above switches between sets of curves at once; with zooms it sets how far x goes.
+   Data: charts/curves.py says what the header holds. Reports: cursor (x), frame, zoom, where the learner left them. */
 export default (component) => gf.mount(component, (root, first) => {
-  let spec = null, c = null, at = 0, pinned = 0, dragging = false, report = 0, send = first;
+  let spec = null, c = null, at = 0, pinned = 0, frame = 0, far = 0, dragging = false, send = first;
+  const waiting = {};
+  const frames = plot.scrubber("", (i) => { frame = i; read(); tell("frame", spec.frames.values[i]); });
+  const zoom = plot.scrubber("", (i) => {
+    far = spec.zooms.values[i];
+    at = pinned = Math.min(pinned, last());
+    read();
+    tell("zoom", far);
+  });
+  root.append(frames.element, zoom.element);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => spec && draw(plot.onCanvas(ctx), w, h) });
   view.canvas.setAttribute("role", "slider");
   const under = document.createElement("div");
@@ -20,6 +30,24 @@ export default (component) => gf.mount(component, (root, first) => {
   let cells = [];
 
   const X = () => spec.arrays.x;
+  const hi = () => (spec.zooms ? far : spec.x.hi);
+  const last = () => (spec.zooms ? nearest(far) : X().length - 1);
+  const text = (words) => (Array.isArray(words) ? words[frame] : words);   // one for all frames, or one each
+
+  function values(name) {   // of this frame: an array may have a row for each
+    const a = spec.arrays[name];
+    return a.shape.length === 2 ? a.subarray(frame * a.shape[1], (frame + 1) * a.shape[1]) : a;
+  }
+
+  function here(name) {   // at the cursor; an array of one number is the same everywhere
+    const a = values(name);
+    return a.length === 1 ? a[0] : a[at];
+  }
+
+  function tell(name, value) {
+    clearTimeout(waiting[name]);
+    waiting[name] = setTimeout(() => send.setStateValue(name, value), 250);
+  }
   const narrow = (w) => w < 560;
 
   function layout(w, h) {
@@ -42,18 +70,18 @@ export default (component) => gf.mount(component, (root, first) => {
     const boxes = layout(w, h);
     spec.panels.forEach((panel, i) => {
       const box = boxes[i];
-      const x = plot.scale(spec.x.lo, spec.x.hi, box.x, box.x + box.w);
+      const x = plot.scale(spec.x.lo, hi(), box.x, box.x + box.w);
       const y = plot.scale(panel.y.lo, panel.y.hi, box.y + box.h, box.y, panel.y.log);
       plot.frame(p, c, box, x, y, { logY: panel.y.log, last: i === boxes.length - 1, xLabel: spec.x.label,
         countX: narrow(w) ? 4 : 8, countY: box.h < 110 && !panel.y.log ? 2 : 4, percentY: panel.y.percent });
-      p.text(narrow(w) ? 4 : box.x, box.y - 11, narrow(w) ? panel.short : panel.title,
+      p.text(narrow(w) ? 4 : box.x, box.y - 11, text(narrow(w) ? panel.short : panel.title),
         { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
-      if (panel.note && !narrow(w)) {
-        p.text(box.x + box.w, box.y - 11, panel.note, { fill: c.muted, family: plot.SANS, size: 14, anchor: "end" });
+      if (text(panel.note) && !narrow(w)) {
+        p.text(box.x + box.w, box.y - 11, text(panel.note), { fill: c.muted, family: plot.SANS, size: 14, anchor: "end" });
       }
       for (const mark of panel.marks) {
         p.line([[x(mark.x), box.y], [x(mark.x), box.y + box.h]], { stroke: c[mark.role], dash: [2, 4] });
-        p.text(x(mark.x) + (mark.left ? -6 : 6), box.y + 14, mark.text,
+        p.text(x(mark.x) + (mark.left ? -6 : 6), box.y + 14, text(mark.text),
           { fill: c[mark.role], family: plot.SANS, anchor: mark.left ? "end" : "start" });
       }
       const cursor = x(X()[at]);
@@ -61,14 +89,14 @@ export default (component) => gf.mount(component, (root, first) => {
       p.line([[cursor, box.y], [cursor, box.y + box.h]], { stroke: c.ink, opacity: 0.55 });
       for (const series of panel.series) {
         if (series.kind !== "line" || !series.dot) continue;
-        const v = spec.arrays[series.y][at];
+        const v = here(series.y);
         if (v >= panel.y.lo && v <= panel.y.hi) {
           p.circle(cursor, y(v), 5, { fill: colour(series), stroke: c.background, lineWidth: 2 });
         }
       }
       if (!narrow(w)) labels(p, panel, y, box);
     });
-    const cursor = plot.scale(spec.x.lo, spec.x.hi, boxes[0].x, boxes[0].x + boxes[0].w)(X()[at]);
+    const cursor = plot.scale(spec.x.lo, hi(), boxes[0].x, boxes[0].x + boxes[0].w)(X()[at]);
     const foot = boxes[boxes.length - 1];
     handle(p, cursor, foot.y + foot.h);
   }
@@ -80,26 +108,26 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function paint(p, series, x, y, box, cursor) {
-    const stroke = colour(series), a = spec.arrays;
+    const stroke = colour(series), end = last();
     if (series.kind === "bars") {
-      const edges = a[series.edges], values = a[series.y];
-      for (let i = 0; i < values.length; i++) {
-        if (!values[i]) continue;
-        const from = x(edges[i]), to = x(edges[i + 1]), top = y(Math.max(values[i], y.lo));
-        const here = series.lit && cursor >= from && cursor < to;
-        p.rect(from + 0.25, top, Math.max(0.5, to - from - 0.5), box.y + box.h - top, { fill: here ? c.ink : stroke,
-          opacity: here ? 1 : 0.8 });
+      const edges = values(series.edges), heights = values(series.y);
+      for (let i = 0; i < heights.length; i++) {
+        if (!heights[i]) continue;
+        const from = x(edges[i]), to = x(edges[i + 1]), top = y(Math.min(y.hi, Math.max(heights[i], y.lo)));
+        const lit = series.lit && cursor >= from && cursor < to;
+        p.rect(from + 0.25, top, Math.max(0.5, to - from - 0.5), box.y + box.h - top, { fill: lit ? c.ink : stroke,
+          opacity: lit ? 1 : 0.8 });
       }
     } else if (series.kind === "band") {
-      const lo = a[series.lo], hi = a[series.hi], points = [];
-      for (let i = 0; i < hi.length; i++) points.push([x(X()[i]), y(hi[i])]);
-      for (let i = lo.length - 1; i >= 0; i--) points.push([x(X()[i]), y(lo[i])]);
+      const low = values(series.lo), high = values(series.hi), points = [];
+      for (let i = 0; i <= end; i++) points.push([x(X()[i]), y(high[i])]);
+      for (let i = end; i >= 0; i--) points.push([x(X()[i]), y(low[i])]);
       p.area(points, { fill: stroke, opacity: series.opacity });
     } else {
-      const values = a[series.y], points = [];
-      for (let i = 0; i < values.length; i++) {
-        const inside = values[i] >= y.lo && values[i] <= y.hi;
-        points.push([x(X()[i]), inside ? y(values[i]) : NaN]);
+      const line = values(series.y), points = [];
+      for (let i = 0; i <= end; i++) {
+        const inside = line[i] >= y.lo && line[i] <= y.hi;
+        points.push([x(X()[i]), inside ? y(line[i]) : NaN]);
       }
       p.line(points, { stroke, lineWidth: series.width, dash: series.dash, opacity: series.opacity });
       if (series.points) for (const [px, py] of points) if (Number.isFinite(py)) p.circle(px, py, 3, { fill: stroke });
@@ -108,10 +136,10 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function labels(p, panel, y, box) {   // at the right end of each curve, pushed apart where they would meet
     const found = panel.series.filter((s) => s.kind === "line" && s.label).map((s) => {
-      const values = spec.arrays[s.y];
-      let i = values.length - 1;
-      while (i > 0 && !(values[i] >= panel.y.lo && values[i] <= panel.y.hi)) i--;
-      return { text: s.label, fill: s.quiet ? c.muted : colour(s), y: y(values[i]) + 5 };
+      const line = values(s.y);
+      let i = last();
+      while (i > 0 && !(line[i] >= panel.y.lo && line[i] <= panel.y.hi)) i--;
+      return { text: s.label, fill: s.quiet ? c.muted : colour(s), y: y(line[i]) + 5 };
     }).sort((a, b) => a.y - b.y);
     for (let i = 1; i < found.length; i++) found[i].y = Math.max(found[i].y, found[i - 1].y + 17);
     const over = found.length ? Math.max(0, found[found.length - 1].y - box.y - box.h - 8) : 0;
@@ -119,8 +147,8 @@ export default (component) => gf.mount(component, (root, first) => {
       const most = i === found.length - 1 ? found[i].y - over : found[i + 1].y - 17;
       found[i].y = Math.min(found[i].y, most);
     }
-    for (const { text, fill, y: ly } of found) {
-      p.text(box.x + box.w + 8, ly, text, { fill, family: plot.SANS, size: 14, weight: 600 });
+    for (const { text: name, fill, y: ly } of found) {
+      p.text(box.x + box.w + 8, ly, name, { fill, family: plot.SANS, size: 14, weight: 600 });
     }
   }
 
@@ -128,6 +156,7 @@ export default (component) => gf.mount(component, (root, first) => {
     return signed(percent ? `${(100 * value).toFixed(1)}%` : value.toFixed(Math.abs(value) < 100 ? 3 : 1));
   }
 
+  const plain = (v) => String(Number(v.toFixed(4)));   // no exponent, which a screen reader's number may not have
   const signed = (text) => text.replace(/^-(?=0\.?0*%?$)/, "").replace("-", "−");   // no "−0.00"
   const shown = (v) => (spec.x.integer ? plot.tick(Math.round(v)) : signed(v.toFixed(2)));
 
@@ -163,10 +192,10 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function read() {
-    for (const [td, name, percent] of cells) td.textContent = figure(spec.arrays[name][at], percent);
+    for (const [td, name, percent] of cells) td.textContent = figure(here(name), percent);
     sum.textContent = spec.sum.text.replace(/\{(\d+|x)(%?)\}/g, (_, i, percent) =>
-      (i === "x" ? shown(X()[at]) : figure(spec.arrays[spec.sum.arrays[i]][at], percent)));
-    view.canvas.setAttribute("aria-valuenow", String(X()[at]));
+      (i === "x" ? shown(X()[at]) : figure(here(spec.sum.arrays[i]), percent)));
+    view.canvas.setAttribute("aria-valuenow", plain(X()[at]));
     view.canvas.setAttribute("aria-valuetext", sum.textContent || `${spec.x.symbol} = ${shown(X()[at])}`);
     view.redraw();
   }
@@ -178,14 +207,13 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function under_pointer(event) {
     const rect = view.canvas.getBoundingClientRect(), box = layout(rect.width, rect.height)[0];
-    return nearest(plot.scale(spec.x.lo, spec.x.hi, box.x, box.x + box.w).invert(event.clientX - rect.left));
+    return Math.min(last(), nearest(plot.scale(spec.x.lo, hi(), box.x, box.x + box.w).invert(event.clientX - rect.left)));
   }
 
   function pin(index) {
     at = pinned = index;
     read();
-    clearTimeout(report);
-    report = setTimeout(() => send.setStateValue("cursor", X()[pinned]), 250);
+    tell("cursor", X()[pinned]);
   }
 
   view.canvas.addEventListener("pointermove", (event) => {
@@ -207,9 +235,9 @@ export default (component) => gf.mount(component, (root, first) => {
   view.canvas.addEventListener("pointerleave", () => {
     if (spec && !dragging) { at = pinned; read(); }
   });
-  const step = (sign) => (event) => pin(Math.max(0, Math.min(X().length - 1, pinned + sign * spec.x.step * (event.shiftKey ? 10 : 1))));
+  const step = (sign) => (event) => pin(Math.max(0, Math.min(last(), pinned + sign * spec.x.step * (event.shiftKey ? 10 : 1))));
   gf.keys(view.canvas, { ArrowLeft: step(-1), ArrowRight: step(1), ArrowDown: step(-1), ArrowUp: step(1),
-    Home: () => pin(0), End: () => pin(X().length - 1) });
+    Home: () => pin(0), End: () => pin(last()) });
 
   function saveSvg() {
     const { width, height } = view.size(), svg = gf.svg(width, height, c.background);
@@ -225,14 +253,26 @@ export default (component) => gf.mount(component, (root, first) => {
       c = gf.colours(root);
       const kept = before && before.name === spec.name && before.arrays.x[0] === X()[0]
         && before.arrays.x.length === X().length;
-      if (!kept) at = pinned = nearest(spec.cursor);   // afterwards the cursor is the learner's
+      if (spec.zooms && !(before && before.zooms)) far = spec.zooms.at;
+      if (spec.frames && !(before && before.frames && String(before.frames.values) === String(spec.frames.values))) {
+        frame = spec.frames.values.indexOf(spec.frames.at);
+      }
+      if (!spec.frames) frame = 0;
+      if (!kept) at = pinned = nearest(spec.cursor);   // afterwards the cursor is the learner's, and so are frame and zoom
+      at = pinned = Math.min(pinned, last());
+      for (const [bar, list, now] of [[frames, spec.frames, frame], [zoom, spec.zooms, spec.zooms && spec.zooms.values.indexOf(far)]]) {
+        bar.element.hidden = !list;
+        if (!list) continue;
+        bar.element.firstChild.textContent = list.label;
+        bar.set(list.values.map((v) => (typeof v === "number" ? plot.tick(v) : v)), now);
+      }
       view.canvas.style.height = `${spec.height}px`;
       view.canvas.setAttribute("aria-label", spec.label);
-      view.canvas.setAttribute("aria-valuemin", String(spec.x.lo));
-      view.canvas.setAttribute("aria-valuemax", String(spec.x.hi));
+      view.canvas.setAttribute("aria-valuemin", plain(spec.x.lo));
+      view.canvas.setAttribute("aria-valuemax", plain(hi()));
       fillTable();
       read();
     },
-    destroy() { clearTimeout(report); view.destroy(); },
+    destroy() { Object.values(waiting).forEach(clearTimeout); view.destroy(); },
   };
 });

@@ -2,11 +2,14 @@
    them, the ruler where the two tokens stand, and the curve what the score is at any distance.
 
    The words keep their vectors; only their places change. Drag the tags on the ruler, drag the grip between them to move
-   both, drag on the curve, click a dial. Keys: ← → the query, Shift ← → both, ↑ ↓ the pair, space walks both.
+   both, drag on the curve, click a dial. Keys: ← → the query, Shift ← → both, ↑ ↓ the pair, space walks both. The slider
+   below chooses the base of the speeds.
    Data: charts/rope.py. Angles are m·θ_i with the server's θ; the curve is the server's too, so what the turned hands add
-   up to can be checked against it. Reports: place {m, n, pair}, where the learner left it. */
+   up to can be checked against it. Reports: place {m, n, pair} and base, where the learner left them. */
 export default (component) => gf.mount(component, (root, first) => {
-  let d = null, c = null, tint = null, m = 0, n = 0, pair = 0, parts = [], send = first, report = 0, walk = 0, held = null;
+  let d = null, c = null, tint = null, m = 0, n = 0, pair = 0, parts = [], base = 0, send = first, walk = 0, held = null;
+  const waiting = {};
+  const bases = plot.scrubber("", (i) => { base = i; show(); later("base", () => d.bases.values[i]); });
   const view = gf.canvas(root, { label: "", draw: paint });
   const tip = gf.tooltip(view.wrap);
   const words = document.createElement("div"), bar = document.createElement("div");
@@ -22,12 +25,13 @@ export default (component) => gf.mount(component, (root, first) => {
   tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
     gf.button("PNG", () => gf.savePng(view.canvas, "rope.png"), { label: "Save this picture as PNG" }));
   bar.append(tools);
-  root.append(words, bar);
+  root.append(words, bases.element, bar);
 
   const Q = (i) => [d.arrays.q[2 * i], d.arrays.q[2 * i + 1]], K = (i) => [d.arrays.k[2 * i], d.arrays.k[2 * i + 1]];
   const turn = ([a, b], angle) => [a * Math.cos(angle) - b * Math.sin(angle), a * Math.sin(angle) + b * Math.cos(angle)];
-  const theta = (i) => d.arrays.theta[i];
-  const count = () => d.arrays.theta.length;
+  const count = () => d.arrays.theta.shape[1];   // [base, pair]
+  const theta = (i) => d.arrays.theta[base * count() + i];
+  const curveAt = (r) => d.arrays.curve[base * d.arrays.curve.shape[1] + r];   // [base, distance]
   const num = (v, digits = 3) => v.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
   const size = ([a, b]) => Math.hypot(a, b);
   const clipped = (text) => (text.length > 14 ? `${text.slice(0, 13)}…` : text);
@@ -172,13 +176,13 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function curve(p, box, score) {
-    const values = d.arrays.curve, x = along(box), most = 1.05 * size(Q(pair)) * size(K(pair)) * d.scale;
+    const x = along(box), most = 1.05 * size(Q(pair)) * size(K(pair)) * d.scale;
     const y = plot.scale(Math.min(d.range[0], -most), Math.max(d.range[1], most), box.y + box.h, box.y);
     plot.frame(p, c, box, x, y, { xLabel: "distance m − n", countX: box.w < 400 ? 4 : 8, countY: 3 });
     p.text(box.x, box.y - 11, box.w < 400 ? "Score at every distance" : "The score at every distance", { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
     const own = [], all = [], step = Math.max(1, Math.floor(d.reach / 600));
     for (let r = 0; r <= d.reach; r += d.reach > 600 ? step : 0.25) own.push([x(r), y(part(pair, r, 0))]);
-    for (let r = 0; r <= d.reach; r++) all.push([x(r), y(values[r])]);
+    for (let r = 0; r <= d.reach; r++) all.push([x(r), y(curveAt(r))]);
     p.line(own, { stroke: c.muted, lineWidth: 1.5, dash: [5, 4] });
     p.line(all, { stroke: c.scores, lineWidth: 3.5 });
     if (d.reach <= 64 && box.w > 300) for (const [px, py] of all) p.circle(px, py, 2.5, { fill: c.scores });
@@ -205,10 +209,12 @@ export default (component) => gf.mount(component, (root, first) => {
     place(m + step, n + step, settle);
   }
 
-  function tell() {
-    clearTimeout(report);
-    report = setTimeout(() => send.setStateValue("place", { m: Math.round(m), n: Math.round(n), pair }), 250);
+  function later(name, value) {   // report once the learner has settled
+    clearTimeout(waiting[name]);
+    waiting[name] = setTimeout(() => send.setStateValue(name, value()), 250);
   }
+
+  const tell = () => later("place", () => ({ m: Math.round(m), n: Math.round(n), pair }));
 
   function choose(i) {
     pair = (i + count()) % count();
@@ -334,11 +340,14 @@ export default (component) => gf.mount(component, (root, first) => {
         if (walk) stop();
         [m, n, pair] = [d.m, d.n, d.pair];
       }
+      if (!before || before.bases.values.length !== d.bases.values.length) base = d.bases.values.indexOf(d.bases.at);
+      bases.element.firstChild.textContent = d.bases.label;
+      bases.set(d.bases.values, base);
       m = Math.min(m, d.reach);
       n = Math.min(n, m);
       pair = Math.min(pair, count() - 1);
       show();
     },
-    destroy() { clearTimeout(report); if (walk) walk.stop(); view.destroy(); },
+    destroy() { Object.values(waiting).forEach(clearTimeout); if (walk) walk.stop(); view.destroy(); },
   };
 });
