@@ -66,6 +66,8 @@ def open_page(app_url: str, contexts: Callable[[bool, bool], BrowserContext]) ->
         page = contexts(phone, dark).new_page()
         pages.append(page)
         page.seen = watch(page)
+        # A first-time visitor: what earlier tests left in this profile's storage is gone, once for each tab.
+        page.add_init_script("if (!sessionStorage.tab) { localStorage.clear(); sessionStorage.tab = 'known'; }")
         page.goto(app_url + path)
         settle(page)
         return page
