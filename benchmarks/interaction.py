@@ -51,7 +51,11 @@ CASES = (
     Case("A3", "temperature", "component", ".st-key-next_token input[type=range]", picture=".st-key-next_token"),
     Case("C3", "base of the rotation", "component", ".st-key-pair input[type=range]"),
     Case("C3", "reach of the curves", "component", ".st-key-curves input[type=range]:visible", query="?view=Score+by+distance"),
+    Case("C3", "likeness ρ, by the server", "component", ".st-key-rho input", keys=("ArrowLeft", "ArrowRight"),
+         query="?view=Score+by+distance"),
     Case("D4", "layer", "component", ".st-key-curves input[type=range]:visible"),
+    Case("D4", "tanh gap, by the server", "component", ".st-key-gap input", keys=(" ", " ")),
+    Case("D4", "neurons, by the server", "altair", ".st-key-layer_of_neurons input", query="?view=Single+neurons"),
     Case("F2", "temperature", "component", ".st-key-temperature_stage input[type=range]",
          picture=".st-key-temperature_stage"),
     Case("G1", "n", "component", ".st-key-gf-picture [role=slider]"),
@@ -135,7 +139,7 @@ def quantiles(values: list[float]) -> tuple[float, float]:
 
 
 def measure_keys(browser: Browser, app: str, floor: str, cases: list[Case], count: int) -> None:
-    print(f"{'page':<5} {'key press on':<24} {'drawn by':<10} {'p50 ms':>7} {'p95 ms':>7} {'floor p50':>10} {'floor p95':>10}"
+    print(f"{'page':<5} {'key press on':<26} {'drawn by':<10} {'p50 ms':>7} {'p95 ms':>7} {'floor p50':>10} {'floor p95':>10}"
           f" {'p50 ×':>6} {'limit':>6} {'p95 ×':>6} {'limit':>6}")
     for case in cases:
         floor_page = opened(browser, floor)
@@ -147,7 +151,7 @@ def measure_keys(browser: Browser, app: str, floor: str, cases: list[Case], coun
         page.close()
         limit = LIMIT_P50[case.drawn]
         verdict = "ok" if p50 <= limit * base50 and p95 <= LIMIT_P95 * base95 else "OVER"
-        print(f"{case.row:<5} {case.what:<24} {case.drawn:<10} {p50:7.0f} {p95:7.0f} {base50:10.0f} {base95:10.0f}"
+        print(f"{case.row:<5} {case.what:<26} {case.drawn:<10} {p50:7.0f} {p95:7.0f} {base50:10.0f} {base95:10.0f}"
               f" {p50 / base50:6.2f} {limit:6.1f} {p95 / base95:6.2f} {LIMIT_P95:6.1f}  {verdict}", flush=True)
 
 
