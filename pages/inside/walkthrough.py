@@ -1,7 +1,6 @@
 """Walkthrough (A1): the whole model in one picture, with the learner's own tensors in it."""
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from charts import component
@@ -135,8 +134,8 @@ def reveal() -> None:
         f"{longest}. The middle one of all {writes.size} writes has {typical:.3g}."
     )
     st.dataframe(
-        pd.DataFrame({"row": range(n), "token": reading.pieces, "longest write": writes.max((0, 1)).round(1),
-                      "median write": np.median(writes, (0, 1)).round(1)}),
+        {"row": range(n), "token": reading.pieces, "longest write": writes.max((0, 1)).round(1),
+         "median write": np.median(writes, (0, 1)).round(1)},
         hide_index=True, width="content",
     )  # fmt: skip
 
@@ -202,14 +201,14 @@ lesson.sources([
 ])  # fmt: skip
 
 
-def table() -> pd.DataFrame:
+def table() -> dict[str, object]:
     """The profile: one line a layer and token."""
     layers, rows = np.divmod(np.arange(config.n_layers * n), n)
-    return pd.DataFrame({
+    return {
         "layer": layers, "row": rows, "token": [reading.pieces[i] for i in rows],
         "attention_write": length["attention.out"].ravel(), "ffn_write": length["ffn.out"].ravel(),
         "stream_after": length["resid_post"].ravel(),
-    })  # fmt: skip
+    }  # fmt: skip
 
 
 here_now = {"model": reading.model, "text": reading.text, "layer": here, "head": head, "token": row}

@@ -28,7 +28,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # most pages draw with components of our own: the chart libra
     import pandas as pd
     import plotly.graph_objects as go
 
+Table = Union["pd.DataFrame", Mapping[str, Sequence]]  # a mapping: column -> values, and pandas need not be imported
 Shape = tuple[str, Sequence[int | str], theme.Role]  # symbol (LaTeX), axes such as ("head 9", "query 12", 64), role
 
 
@@ -215,7 +216,7 @@ class Lesson:
             st.markdown("\n".join(f"- {reference}" for reference in references))
 
     def downloads(self, figure: go.Figure | alt.TopLevelMixin | Callable[[], alt.TopLevelMixin] | None = None,
-                  table: pd.DataFrame | Mapping[str, Sequence] | Callable[[], pd.DataFrame] | None = None,
+                  table: Table | Callable[[], Table] | None = None,
                   config: Mapping | None = None) -> None:
         """The figure as SVG and PNG (Altair; Plotly has its own button), its data as CSV, its setting as JSON.
 
