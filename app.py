@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import models, style, url
+from pages.shared import models, start, style, url
 from pages.shared.lessons import HOME, sections
 
 st.set_page_config(page_title="Glassformer", page_icon=style.ICON, layout="wide")
@@ -19,7 +19,6 @@ models.warm()
 models.sidebar()
 notices = st.container(key="gf-notices")
 page.run()
-models.shelf().go_ahead(after=1.0)
+start.after_first_picture(models.shelf())
 with notices:
     url.report()
-style.freeze_once()

@@ -68,12 +68,9 @@ class Shelf:
             self._status[name] = Status("loading" if have else "fetching")
         threading.Thread(target=self._bring, args=(name, have), name=f"bring {name}", daemon=True).start()
 
-    def go_ahead(self, after: float = 0.0) -> None:
-        """The first picture is on its way; `after` seconds, in which the browser still asks for files, loading begins."""
-        if not self._drawn.is_set():
-            timer = threading.Timer(after, self._drawn.set)
-            timer.daemon = True
-            timer.start()
+    def go_ahead(self) -> None:
+        """The first picture is drawn: the processor is free for loading."""
+        self._drawn.set()
 
     def cancel(self, name: str) -> None:
         """Stop a download; what has come down so far is kept for the next try."""

@@ -1,8 +1,7 @@
-"""The look of the app, and what is done once a process."""
+"""The look of the app."""
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import streamlit as st
@@ -15,11 +14,3 @@ ICON = ASSETS / "icon.png"  # a file: Streamlit fetches a ":material/…:" favic
 def apply() -> None:
     """assets/style.css, once a run: the role colours as CSS variables and the typography of a lesson."""
     st.html(CSS)
-
-
-@st.cache_resource(show_spinner=False)
-def freeze_once() -> int:
-    """Move what the imports made out of the collector's sight, so that later collections are short."""
-    gc.collect()
-    gc.freeze()
-    return gc.get_freeze_count()
