@@ -8,9 +8,8 @@
 """
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Mapping
-from fnmatch import translate
+from fnmatch import fnmatchcase
 
 from torch import Tensor
 
@@ -103,7 +102,7 @@ class RecordingTap(Tap):
 def _matches(pattern: str, name: str) -> bool:
     if "*" not in pattern and "?" not in pattern and "[" not in pattern:
         return pattern == name
-    return re.fullmatch(translate(pattern), name) is not None
+    return fnmatchcase(name, pattern)
 
 
 def _near(name: str, names: Iterable[str]) -> str:
