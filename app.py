@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import models, start, style, url
+from pages.shared import style, url
 from pages.shared.lessons import HOME, sections
 
 st.set_page_config(page_title="Glassformer", page_icon=style.ICON, layout="wide")
@@ -15,6 +15,9 @@ page = st.navigation({
     for section, entries in sections().items()
 })
 url.open_page(page.url_path)
+
+from pages.shared import models, start  # noqa: E402  torch takes a second: the browser draws the navigation meanwhile
+
 models.warm()
 models.sidebar()
 notices = st.container(key="gf-notices")
