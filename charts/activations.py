@@ -23,10 +23,10 @@ def over_neurons(
 ) -> bytes:  # fmt: skip
     """σ(u) and σ'(u) of every activation over the histogram of real pre-activations, all on one u axis.
 
-    u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; layers: the frames; edges [bin + 1],
-    share [layer, bin] of the neurons; below [layer, point], the share of them under u; zeros, flat: activation -> share of
-    the neurons that it makes exactly 0, or where its slope is nearly 0 [layer]; neurons: what was counted, in words;
-    gap [point]: exact − tanh GELU, drawn magnified in a panel of its own when given.
+    u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; layers: the frames;
+    edges [bin + 1], share [layer, bin] of the neurons; below [layer, point], the share of them under u;
+    zeros, flat: activation -> share of the neurons that it makes exactly 0, or where its slope is nearly 0 [layer];
+    neurons: what was counted, in words; gap [point]: exact − tanh GELU, drawn magnified in a panel of its own.
     """
     # The two GELUs lie on each other at any size that fits a screen: the tanh form is drawn where it is the topic.
     drawn = [name for name in values if name != chosen and (name != "gelu_tanh" or gap is not None)] + [chosen]
@@ -64,23 +64,24 @@ def over_neurons(
         for name in values
     ]  # fmt: skip
     words = f"{TITLES[chosen]}({{x}}) = {{x}} × {{0}} = {{1}}   slope {{2}}   {{3%}} of the real ones lie below"
+    label = "Activation functions and their slopes over the histogram of real pre-activations; arrow keys move u"
     return curves.message(
-        "activations" if gap is None else "activations-gap", "Activation functions and their slopes over the histogram of "
-        "real pre-activations; left and right arrows move u", u, "u, the neuron before the activation", "u", panels,
-        cursor=cursor, columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows, sentence=words,
+        "activations" if gap is None else "activations-gap", label, u, "u, the neuron before the activation", "u",
+        panels, cursor=cursor, columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows, sentence=words,
         values=[passed[chosen], values[chosen], slopes[chosen], below], step=5, height=470 if gap is None else 590,
         gutter=104, frames=layers,
     )  # fmt: skip
 
 
 def after(
-    edges: np.ndarray, shares: Mapping[str, np.ndarray], layers: Choice, chosen: str, *, zeros: Mapping[str, np.ndarray],
-    negatives: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray], means: Mapping[str, np.ndarray],
+    edges: np.ndarray, shares: Mapping[str, np.ndarray], layers: Choice, chosen: str, *,
+    zeros: Mapping[str, np.ndarray], negatives: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray],
+    means: Mapping[str, np.ndarray],
 ) -> bytes:  # fmt: skip
     """What each activation makes of the same neurons: histograms of σ(u), with what is exactly 0 as a bar of its own.
 
-    edges [bin + 1], evenly spaced; layers: the frames; shares: activation -> share of the neurons [layer, bin], exact zeros
-    left out; zeros, negatives, flat (slope nearly 0): activation -> share of the neurons [layer]; means of σ(u) [layer].
+    edges [bin + 1], evenly spaced; layers: the frames; shares: activation -> share of the neurons [layer, bin], exact
+    zeros left out; zeros, negatives, flat (slope nearly 0): activation -> share of the neurons [layer]; means [layer].
     """
     width, floor = float(edges[1] - edges[0]), 1e-4
     at_zero = np.array([-0.4, 0.4], dtype=np.float32) * width
@@ -108,8 +109,8 @@ def strips(columns: Sequence[str], neurons: Sequence[int], parts: Mapping[str, n
            p: theme.Palette) -> alt.LayerChart:  # fmt: skip
     """A few real neurons over the tokens of the text: a row of numbers for each part (the open gate, u, their product).
 
-    columns: the tokens as shown, each with its number, so that none repeats; neurons: ids; parts: name -> [token, neuron],
-    the last being what the others multiply to. Each row is coloured by its own largest size.
+    columns: the tokens as shown, each with its number, so that none repeats; neurons: ids; parts: name ->
+    [token, neuron], the last being what the others multiply to. Each row is coloured by its own largest size.
     """
     rows, records = [], []
     for j, neuron in enumerate(neurons):

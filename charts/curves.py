@@ -1,8 +1,8 @@
 """Curves over one shared x for the browser component "curves": panels one above the other, one cursor through all.
 
-An array is [point], or [frame, point] where a slider in the picture chooses the frame (a layer, a factor) without a round
-trip; words may be one for all frames or one each. The arrays go out as they are, so the test that compares them with the
-trace compares what is drawn.
+An array is [point], or [frame, point] where a slider in the picture chooses the frame (a layer, a factor) without a
+round trip; words may be one for all frames or one each. The arrays go out as they are, so the test that compares them
+with the trace compares what is drawn.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: `values` at each x. `label` stands at its right end; `shade` mixes the colour towards the background."""
+    """One curve: `values` at each x. `label` stands at its right end; `shade` mixes the colour with the background."""
 
     values: np.ndarray
     role: Tone
@@ -153,7 +153,8 @@ def message(
               "integer": bool(np.all(x == np.round(x)))},
         "panels": [
             {"title": said(panel.title), "short": said(panel.short or panel.title), "note": said(panel.note),
-             "share": panel.share, "y": {"lo": panel.y[0], "hi": panel.y[1], "log": panel.log, "percent": panel.percent},
+             "share": panel.share,
+             "y": {"lo": panel.y[0], "hi": panel.y[1], "log": panel.log, "percent": panel.percent},
              "series": [drawn(series) for series in panel.series],
              "marks": [{"x": m.x, "text": said(m.text), "role": m.role, "left": m.left} for m in panel.marks]}
             for panel in panels
@@ -177,7 +178,7 @@ def padded(*arrays: np.ndarray, share: float = 0.06) -> tuple[float, float]:
 
 
 def mount(**where: object) -> object:
-    """Put the component on the page: data=message(...), key=..., on_cursor_change=..., on_frame_change=..., on_zoom_…"""
+    """Put the component on the page: data=message(...), key=..., on_cursor_change, on_frame_change, on_zoom_change."""
     return component.declare("curves", "plot.js")(**where)
 
 

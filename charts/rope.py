@@ -26,14 +26,14 @@ class Place:
 
 
 def pair_message(
-    q: np.ndarray, k: np.ndarray, bases: Choice, theta: np.ndarray, curve: np.ndarray, *, query: str, key: str, own: Place,
-    place: Place, subject: str, d_head: int, scale: float, label: str,
+    q: np.ndarray, k: np.ndarray, bases: Choice, theta: np.ndarray, curve: np.ndarray, *, query: str, key: str,
+    own: Place, place: Place, subject: str, d_head: int, scale: float, label: str,
 ) -> bytes:  # fmt: skip
     """For the component "rope_pair".
 
     q, k [pair, 2]: the real query and key of two tokens, not yet turned; bases: what the slider chooses from; theta
-    [base, pair]; curve [base, distance]: their score at distance 0, 1, 2 …, scaled; query, key: the tokens as shown; own:
-    where the text has them; subject: whose vectors these are (another one puts the tokens to `place`); scale: on q·k.
+    [base, pair]; curve [base, distance]: their score at distance 0, 1, 2 …, scaled; query, key: the tokens as shown;
+    own: where the text has them; subject: whose vectors these are (another puts the tokens to `place`); scale: of q·k.
     """
     lo, hi = curves.padded(curve, np.zeros(1))
     header = {
@@ -91,8 +91,8 @@ def distance_message(
          Line(aligned, "attention", "q = k", width=3, dot=True)], log=True, short="If q = k, and the bound",
     )  # fmt: skip
     return curves.message(
-        "rope-distance", "Scores against relative distance for a real head, for drawn vectors, and their envelope; left and "
-        "right arrows move the distance", distance, "distance m − n", "m − n",
+        "rope-distance", "Scores against relative distance for a real head, for drawn vectors, and their envelope; "
+                         "left and right arrows move the distance", distance, "distance m − n", "m − n",
         [panel(real, 1.25), panel(drawn, 1.0), bound], cursor=cursor,
         sentence="distance {x}: real head {0} on average, drawn {1}, q = k {2}, bound {3}",
         values=[real.mean, drawn.mean, aligned, envelope], height=510, gutter=84, zooms=up_to,
@@ -101,7 +101,7 @@ def distance_message(
 
 @dataclass(frozen=True)
 class Fan:
-    """One score at every distance, from several starts: scores [start, distance], and how much the distance explains."""
+    """One score at every distance from several starts: scores [start, distance], and how much the distance explains."""
 
     scores: np.ndarray
     share: float
@@ -109,13 +109,15 @@ class Fan:
     short: str
 
 
-def fans_message(distance: np.ndarray, starts: Sequence[int], fans: Sequence[Fan], *, subject: str, cursor: float) -> bytes:
-    """The same distances from several starts, a panel a scheme: one curve where only the distance counts, else a fan."""
+def fans_message(
+    distance: np.ndarray, starts: Sequence[int], fans: Sequence[Fan], *, subject: str, cursor: float
+) -> bytes:  # fmt: skip
+    """The same distances from several starts, a panel a scheme: one curve where only distance counts, else a fan."""
     shades = np.linspace(0.55, 1.0, len(starts))
 
     def panel(fan: Fan) -> Panel:
         one = fan.share > 0.9995  # the curves lie on each other: one name for all
-        names = ["" if one else f"n = {start:,}" for start in starts[:-1]] + ["all starts" if one else f"n = {starts[-1]:,}"]
+        names = [""] * (len(starts) - 1) + ["all starts"] if one else [f"n = {start:,}" for start in starts]
         lines = [Line(scores, "attention", name, width=2.5, shade=shade, dot=True)
                  for name, scores, shade in zip(names, fan.scores, shades, strict=True)]  # fmt: skip
         return Panel(fan.title, curves.padded(fan.scores), lines, short=fan.short,
@@ -126,7 +128,8 @@ def fans_message(distance: np.ndarray, starts: Sequence[int], fans: Sequence[Fan
         for i, (start, shade) in enumerate(zip(starts, shades, strict=True))
     ]
     return curves.message(
-        f"rope-fans-{subject}", "The same distance from different starts: sinusoids, sinusoids through real weights, and RoPE",
+        f"rope-fans-{subject}", "The same distance from different starts: sinusoids, sinusoids through real "
+                                "weights, and RoPE",
         distance, "distance m − n", "m − n", [panel(fan) for fan in fans], cursor=cursor,
         columns=[fan.short for fan in fans], rows=rows, height=180 * len(fans), gutter=84,
     )  # fmt: skip
@@ -162,11 +165,12 @@ def scalings_message(
         for name in waves
     ]  # fmt: skip
     return curves.message(
-        "rope-scalings", "Wavelength and kept speed of every pair under each scaling; left and right arrows choose the pair",
+        "rope-scalings", "Wavelength and kept speed of every pair under each scaling; left and right arrows choose "
+                         "the pair",
         pairs, "pair i, from the fastest to the slowest", "pair", [
             Panel("Positions for one full turn, 2π/θ (logarithmic)", (float(lo) * 0.6, float(max(hi, trained)) * 1.8),
-                  [Line(length, "positive", f"{trained:,} trained", width=1.5, dash=(3, 3)), *lines(waves, False)], share=1.4,
-                  log=True, short="Positions for one turn"),
+                  [Line(length, "positive", f"{trained:,} trained", width=1.5, dash=(3, 3)), *lines(waves, False)],
+                  share=1.4, log=True, short="Positions for one turn"),
             Panel("How much of its speed each pair keeps, θ′/θ", (0, 1.08), lines(kept, True), short="Speed kept, θ′/θ",
                   note=[f"1/{s} = squeezed as much as the text is longer" for s in factors.values]),
         ], cursor=cursor, columns=["positions for one turn", "speed kept%"], rows=rows, frames=factors,

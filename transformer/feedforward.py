@@ -88,7 +88,10 @@ def derivative(name: Activation, u: Tensor) -> Tensor:
 
 
 def gelu_gap(u: Tensor) -> Tensor:
-    """GELU(u) − its tanh form, in float64 so that rounding does not hide it: below 5·10⁻⁴ everywhere.   u [...] -> [...]."""
+    """GELU(u) − its tanh form, in float64 so that rounding does not hide it: below 5·10⁻⁴ everywhere.
+
+    u [...] -> [...].
+    """
     return ACTIVATIONS["gelu"](u.double()) - ACTIVATIONS["gelu_tanh"](u.double())
 
 
@@ -103,7 +106,10 @@ class Census(NamedTuple):
 
 
 def census(name: Activation, u: Tensor) -> Census:
-    """Count σ(u) over all neurons and tokens.   u [...], as recorded before the activation. ValueError when it is empty."""
+    """Count σ(u) over all neurons and tokens.
+
+    u [...], as recorded before the activation. ValueError when it is empty.
+    """
     if not u.numel():
         raise ValueError("there is no neuron to count.")
     a = ACTIVATIONS[name](u)
@@ -116,7 +122,7 @@ def census(name: Activation, u: Tensor) -> Census:
 
 
 def histogram(x: Tensor, lo: float, hi: float, bins: int) -> tuple[Tensor, Tensor]:
-    """How x spreads over [lo, hi]: edges [bin + 1] and the share of all of x in each bin [bin]; the rest lies outside."""
+    """How x spreads over [lo, hi]: edges [bin + 1], the share of all of x in each bin [bin]; the rest is outside."""
     counts = torch.histc(x.float(), bins, lo, hi)
     return torch.linspace(lo, hi, bins + 1, device=x.device), counts / max(1, x.numel())
 
@@ -127,5 +133,5 @@ def share_below(x: Tensor, at: Tensor) -> Tensor:
 
 
 def loudest(a: Tensor, count: int) -> Tensor:
-    """The neurons that reach the largest |a| on some token of this text, loudest first.   a [token, ff] -> ids [count]."""
+    """The neurons that reach the largest |a| on some token, loudest first.   a [token, ff] -> ids [count]."""
     return a.abs().amax(0).topk(min(count, a.shape[-1])).indices

@@ -32,7 +32,10 @@ def shift(distance: float, d_model: int, base: float = 10_000.0) -> Tensor:
 
 
 def similarity(starts: Tensor, distance: Tensor, d_model: int, base: float = 10_000.0) -> Tensor:
-    """PE(n + r) · PE(n), which is Σ_i cos(r·θ_i) whatever n is.   starts [start], distance [distance] -> [start, distance]."""
+    """PE(n + r) · PE(n), which is Σ_i cos(r·θ_i) whatever n is.
+
+    starts n [start], distance r [distance] -> [start, distance].
+    """
     PE_n = sinusoidal(starts, d_model, base)  # [start, model]
     PE_m = sinusoidal(starts[:, None] + distance, d_model, base)  # [start, distance, model]
     return (PE_m @ PE_n[..., None])[..., 0]
@@ -41,7 +44,7 @@ def similarity(starts: Tensor, distance: Tensor, d_model: int, base: float = 10_
 def of_head(W_Q: Tensor, W_K: Tensor, config: Config, head: int) -> tuple[Tensor, Tensor]:
     """One head's rows of the query and key matrices, the key's being those of the group it reads.
 
-    W_Q [head · d_head, model], W_K [kv_head · d_head, model], as nn.Linear keeps them -> two of [d_head, model], float32.
+    W_Q [head · d_head, model], W_K [kv_head · d_head, model], as nn.Linear keeps them -> two [d_head, model], float32.
     """
     shared = head * config.n_kv_heads // config.n_heads
     rows = [W.detach().unflatten(0, (-1, config.d_head))[i].float() for W, i in ((W_Q, head), (W_K, shared))]

@@ -106,7 +106,8 @@ def pairs(x: Tensor, layout: RopeLayout = "half") -> Tensor:
 def interleave(x: Tensor) -> Tensor:
     """Layout "half" to layout "interleaved": coordinate i goes to 2i, its partner i + d_k/2 to 2i + 1.
 
-    The permutation that makes the layouts agree, for q and k or for the rows of W_Q and W_K.   x [..., d_head] -> the same.
+    The permutation that makes the layouts agree, for q and k or for the rows of W_Q and W_K.
+    x [..., d_head] -> the same shape.
     """
     return pairs(x, "half").flatten(-2)
 
@@ -135,9 +136,9 @@ def scores_by_distance(q: Tensor, k: Tensor, theta: Tensor, distance: Tensor, la
 
 
 def scores_in_place(q: Tensor, k: Tensor, config: Config, starts: Tensor, distance: Tensor) -> Tensor:
-    """⟨R_{n+r} q, R_n k⟩ / √d_k, each vector really turned at its own absolute position: the long way round, as a model does.
+    """⟨R_{n+r} q, R_n k⟩ / √d_k, each vector really turned at its own absolute position, the long way round.
 
-    q, k [d_head] unrotated; starts n [start], distance r [distance] -> [start, distance]; the rows agree up to rounding.
+    q, k [d_head] unrotated; starts n [start], distance r [distance] -> [start, distance]; all rows agree.
     """
     m = (starts[:, None] + distance).flatten()[None]  # [1, start · distance]
     q = rotate(q.expand(1, 1, m.shape[1], -1), rotation(config, m)).unflatten(2, (len(starts), -1))[0, 0]
@@ -154,14 +155,14 @@ def aligned_decay(theta: Tensor, distance: Tensor) -> Tensor:
 
 
 def decay_envelope(theta: Tensor, distance: Tensor) -> Tensor:
-    """(2/d_k) Σ_j |S_j(r)|, S_j(r) = Σ_{i<j} e^{i r θ_i}, j = 1 … d_k/2: the envelope drawn in the RoFormer paper (§3.4.3).
+    """(2/d_k) Σ_j |S_j(r)|, S_j(r) = Σ_{i<j} e^{i r θ_i}, j = 1 … d_k/2: the envelope of the RoFormer paper (§3.4.3).
 
     By summation by parts, with h_i = q̃_i k̃_i* and h_{d_k/2} = 0,
 
         |⟨R_m q, R_n k⟩| ≤ max_i |h_{i+1} − h_i| · Σ_j |S_j(r)|.
 
-    It is an upper bound on what a pair of vectors can reach, tight only where neighbouring pairs are alike (aligned q and
-    k); it says nothing about how a given head's scores change below it.   theta [pair], distance [distance] -> [distance].
+    It is an upper bound on what two vectors can reach, of use where neighbouring pairs are alike (aligned q and k); it
+    says nothing about how a given head's scores change below it.   theta [pair], distance [distance] -> [distance].
     """
     angle = distance[:, None] * theta  # [distance, pair]
     return torch.polar(torch.ones_like(angle), angle).cumsum(-1).abs().mean(-1)

@@ -9,10 +9,10 @@
        p.text(x, y, text, {fill, size, anchor, family, weight})
    plot.scale(lo, hi, from, to, log)   ->  f(value) in pixels, with f.invert(pixel)
    plot.ticks(lo, hi, count, log)      ->  round values
-   plot.frame(p, c, box, x, y, {logX, logY, last, xLabel, countX, countY, percentY})   grid and tick labels; last: the bottom
-                                           panel, which has the x labels
+   plot.frame(p, c, box, x, y, {logX, logY, last, xLabel, countX, countY, percentY})   grid and tick labels; last: the
+                                           bottom panel, which has the x labels
    plot.tick(value, percent)           ->  "1,000", "0.25", "−3"; "25%"
-   plot.scrubber(label, change)        ->  {element, set(names, at)}: a slider over named positions that answers at once */
+   plot.scrubber(label, change)        ->  {element, set(names, at)}: a slider over named positions */
 const plot = (() => {
   const SANS = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
   const MONO = '"Source Code Pro", ui-monospace, Menlo, monospace';
@@ -85,7 +85,9 @@ const plot = (() => {
     const round = (v) => Math.round(v * 100) / 100;
     return {
       line(points, { stroke, lineWidth = 1, dash, opacity = 1 }) {
-        for (const run of runs(points)) svg.line(run.map(([x, y]) => [round(x), round(y)]), { stroke, lineWidth, dash, opacity });
+        for (const run of runs(points)) {
+          svg.line(run.map(([x, y]) => [round(x), round(y)]), { stroke, lineWidth, dash, opacity });
+        }
       },
       area: (points, { fill, opacity = 1 }) => svg.path(d(points, true), { fill, opacity }),
       rect(x, y, w, h, { fill, stroke, radius = 0, opacity = 1 }) {

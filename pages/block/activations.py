@@ -82,7 +82,7 @@ def counts_of(subject: tuple) -> dict[str, list[Census]]:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def left_of(subject: tuple) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """edges [bin + 1], and activation -> the share of the neurons that it puts into each bin, 0 left out [layer, bin]."""
+    """edges [bin + 1], and activation -> the share of the neurons that it puts in each bin, 0 left out [layer, bin]."""
     found = {name: [] for name in ACTIVATIONS}
     for u in map(neurons_of, layers):
         for name, sigma in ACTIVATIONS.items():
@@ -194,12 +194,14 @@ def draw(code_place: DeltaGenerator) -> None:
             ("W_g", (config.d_model, config.d_ff), "output"), ("a", ff, "ffn"),
         ]  # fmt: skip
     else:
-        lines, shapes = activations_words.FORMULAS[shown.chosen], [(symbol, ff, "ffn"), (rf"\sigma({symbol})", ff, "ffn")]
+        lines = activations_words.FORMULAS[shown.chosen]
+        shapes = [(symbol, ff, "ffn"), (rf"\sigma({symbol})", ff, "ffn")]
     lesson.formula(r"\begin{gathered}" + r"\\[.5em]".join(lines) + r"\end{gathered}", shapes, shown.numbers)
-    at = {"model": reading.model, "text": reading.text, "layer": shown.layer, "tensor": part, "activation": shown.chosen}
+    at = {"model": reading.model, "text": reading.text, "layer": shown.layer, "tensor": part,
+          "activation": shown.chosen}  # fmt: skip
+    snippet = activations_words.SNIPPET.format_map({name: repr(value) for name, value in at.items()})
     with code_place:
-        lesson.code([FeedForward.forward, let_through, derivative, gelu_gap, census],
-                    activations_words.SNIPPET.format_map({name: repr(value) for name, value in at.items()}))  # fmt: skip
+        lesson.code([FeedForward.forward, let_through, derivative, gelu_gap, census], snippet)
     lesson.downloads(shown.figure, shown.table, config=at | {"view": view})
 
 

@@ -16,11 +16,16 @@ from transformer import positions, rope, scores
 from transformer.config import Config
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
 
-EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL, "code": "for i in range(10):\n    print(i)"}
+EXAMPLES = {
+    "a pronoun": PRONOUN,
+    "a repeated name": REPEAT,
+    "a fact": CAPITAL,
+    "code": "for i in range(10):\n    print(i)",
+}
 TELLING = {"smollm2-135m": (16, 0), "tiny": (2, 3)}  # model -> layer and head; these read one word back by rotation
 TRAINED = "as trained"
 BASES = [TRAINED, "100", "1,000", "10,000", "100,000", "1,000,000"]
-CURSORS = {DISTANCE: ("at", 1), BESIDE: ("at", 1), LONGER: ("i", 20)}  # what the cursor is called in the URL, and its default
+CURSORS = {DISTANCE: ("at", 1), BESIDE: ("at", 1), LONGER: ("i", 20)}  # the cursor's name in the URL, and its default
 BASE = "Base of the speeds θ"
 UP_TO, FACTORS = [64, 256, 1024], [2, 4, 8, 16, 32]
 STARTS = (0, 64, 256, 1024, 4096)
@@ -187,8 +192,8 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Ch
         alignment = st.slider("Drawn vectors: how much k resembles q (ρ)", 0.0, 1.0, 1.0, 0.1, key="rho",
                               bind="query-params")  # fmt: skip
         seed = st.number_input("Seed of the drawn vectors", 0, 9999, 0, key="seed", bind="query-params")
-        st.caption("The first panel is this head on your text: all pairs of its words, each moved to every distance. The "
-                   "second is 400 pairs of normal random vectors of your seed.")  # fmt: skip
+        st.caption("The first panel is this head on your text: all pairs of its words, each moved to every "
+                   "distance. The second is 400 pairs of normal random vectors of your seed.")  # fmt: skip
     distance = torch.arange(UP_TO[-1] + 1.0)
     later, earlier = torch.tril_indices(n_words, n_words)
     if n_words > 2:  # the first word's key is where heads rest, unlike any other
@@ -197,20 +202,21 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Ch
     real = chosen.by_distance(chosen.Q[later[::step]], chosen.K[earlier[::step]], distance)
     drawn = chosen.by_distance(*rope.random_pairs(400, config.d_head, alignment, seed), distance)
     envelope, aligned = rope.decay_envelope(chosen.theta, distance), rope.aligned_decay(chosen.theta, distance)
+    up_to = url.url_state("up_to", UP_TO[1], int, UP_TO.__contains__)
+    cursor = url.url_state("at", 1, int, lambda r: 0 <= r <= UP_TO[-1])
+    title = f"Real: {len(real)} pairs of words in {chosen.name}"
     with picture:
         curves.mount(
             key="curves", on_cursor_change=keep_cursor, on_zoom_change=keep_up_to,
             data=charts.distance_message(
-                distance.numpy(),
-                charts.Spread.of(real.numpy(), f"Real: {len(real)} pairs of words in {chosen.name}", f"Real: {chosen.name}"),
+                distance.numpy(), charts.Spread.of(real.numpy(), title, f"Real: {chosen.name}"),
                 charts.Spread.of(drawn.numpy(), f"Drawn at random, seed {seed}: k resembles q by ρ = {alignment:g}",
                                  f"Drawn: ρ = {alignment:g}"),
-                envelope.numpy(), aligned.numpy(), cursor=url.url_state("at", 1, int, lambda r: 0 <= r <= UP_TO[-1]),
-                up_to=curves.Choice("Distances up to", UP_TO, url.url_state("up_to", UP_TO[1], int, UP_TO.__contains__)),
+                envelope.numpy(), aligned.numpy(), up_to=curves.Choice("Distances up to", UP_TO, up_to), cursor=cursor,
             ),
         )  # fmt: skip
-    return chosen, Shown({"distance": distance, "real mean": real.mean(0), "drawn mean": drawn.mean(0), "q = k": aligned,
-                          "bound": envelope})  # fmt: skip
+    table = {"distance": distance, "real mean": real.mean(0), "drawn mean": drawn.mean(0)}
+    return chosen, Shown(table | {"q = k": aligned, "bound": envelope})
 
 
 def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Shown]:
@@ -218,7 +224,8 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
         layer, head = choose_head()
         query, key = choose_words()
         chosen = turned(layer, head, choose_base())
-        words_too = st.toggle("Add the words' own vectors too", key="words", bind="query-params", disabled=weights is None)
+        words_too = st.toggle("Add the words' own vectors too", key="words", bind="query-params",
+                              disabled=weights is None)  # fmt: skip
         if weights is None:
             st.info(f"The panel between needs {reading.title}'s own W_Q and W_K, which come with the download in the "
                     f"sidebar.",
@@ -229,7 +236,7 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
     starts, distance = torch.tensor(STARTS), torch.arange(129)
     base = 10_000.0 if base_in_link() == TRAINED else chosen.turning.rope_base
     raw = positions.similarity(starts, distance, config.d_model, base)
-    fans = [charts.Fan(raw.numpy(), positions.share_of_distance(raw), "Sinusoids as they are: PE(n + r) · PE(n)", "PE · PE")]
+    fans = [fan(raw, "Sinusoids as they are: PE(n + r) · PE(n)", "PE · PE")]
     if weights is not None:
         blocks = weights[0].stack.blocks
         attention = blocks[layer % len(blocks)].attention
@@ -237,19 +244,22 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
         x, y = torch.tensor(reading[f"layers.{layer}.norm_1"][0, [query, key]]) * float(words_too)
         mixed = positions.mixed_scores(W_Q, W_K, x, y, starts, distance, base)
         what = "words + sinusoids" if words_too else "sinusoids"
-        fans.append(charts.Fan(mixed.numpy(), positions.share_of_distance(mixed),
-                               f"The same {what} through W_Q and W_K of {chosen.name}", "through W"))  # fmt: skip
+        fans.append(fan(mixed, f"The same {what} through W_Q and W_K of {chosen.name}", "through W"))
     last = rope.scores_in_place(chosen.Q[query], chosen.K[key], chosen.turning, starts, distance)
-    fans.append(charts.Fan(last.numpy(), positions.share_of_distance(last), f"RoPE: {chosen.name}, turned after W_Q "
-                                                                            f"and W_K",
-                           "RoPE"))  # fmt: skip
+    fans.append(fan(last, f"RoPE: {chosen.name}, turned after W_Q and W_K", "RoPE"))
+    cursor = url.url_state("at", 1, int, lambda r: 0 <= r <= 128)
     with picture:
-        curves.mount(key="curves", on_cursor_change=keep_cursor, data=charts.fans_message(
-            distance.numpy(), STARTS, fans, subject=str(len(fans)), cursor=url.url_state("at", 1, int, lambda r: 0 <= r <= 128),
-        ))  # fmt: skip
+        curves.mount(
+            key="curves", on_cursor_change=keep_cursor,
+            data=charts.fans_message(distance.numpy(), STARTS, fans, subject=str(len(fans)), cursor=cursor),
+        )  # fmt: skip
     return chosen, Shown({"distance": distance} | {
-        f"{fan.short}, n = {start}": fan.scores[i] for fan in fans for i, start in enumerate(STARTS)
+        f"{one.short}, n = {start}": one.scores[i] for one in fans for i, start in enumerate(STARTS)
     })  # fmt: skip
+
+
+def fan(S: torch.Tensor, title: str, short: str) -> charts.Fan:
+    return charts.Fan(S.numpy(), positions.share_of_distance(S), title, short)
 
 
 def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Shown]:
@@ -258,8 +268,8 @@ def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
         chosen = turned(layer, head, choose_base())
         by_title = {title: name for name, title in charts.SCALINGS.items()}
         scaling = by_title[st.radio("Scaling", list(by_title), 3, key="scaling", bind="query-params")]
-        st.caption(f"{reading.title} was trained on {config.max_len:,} positions. A pair above that line never finished a "
-                   "turn: further on it shows angles that the model has not seen.")  # fmt: skip
+        st.caption(f"{reading.title} was trained on {config.max_len:,} positions. A pair above that line never "
+                   "finished a turn: further on it shows angles that the model has not seen.")  # fmt: skip
     factor = url.url_state("factor", FACTORS[1], int, FACTORS.__contains__)
     speeds = {
         name: torch.stack([
@@ -273,8 +283,8 @@ def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
         curves.mount(
             key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_factor,
             data=charts.scalings_message(
-                waves, {name: (speed / chosen.theta).numpy() for name, speed in speeds.items()}, scaling, config.max_len,
-                curves.Choice("How many times as long", FACTORS, factor),
+                waves, {name: (speed / chosen.theta).numpy() for name, speed in speeds.items()}, scaling,
+                config.max_len, curves.Choice("How many times as long", FACTORS, factor),
                 cursor=url.url_state("i", min(CURSORS[LONGER][1], last), int, lambda i: 0 <= i <= last),
             ),
         )  # fmt: skip
@@ -290,10 +300,11 @@ def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
     chosen, shown = SHOW[view](*lesson.stage(0.3))
     d_k, h, h_kv = config.d_head, config.n_heads, config.n_kv_heads
+    query, key = f"query {n_words}", f"key {n_words}"
     lesson.formula(
         r"\begin{gathered}" + r"\\[.6em]".join(rope_words.FORMULAS[view]) + r"\end{gathered}",
-        shapes=[("Q", (f"head {h}", f"query {n_words}", d_k), "query"), ("K", (f"kv_head {h_kv}", f"key {n_words}", d_k), "key"),
-                (r"\theta", (f"pair {d_k // 2}",), "output"), ("S", (f"head {h}", f"query {n_words}", f"key {n_words}"), "scores")],
+        shapes=[("Q", (f"head {h}", query, d_k), "query"), ("K", (f"kv_head {h_kv}", key, d_k), "key"),
+                (r"\theta", (f"pair {d_k // 2}",), "output"), ("S", (f"head {h}", query, key), "scores")],
         numbers=shown.numbers,
     )  # fmt: skip
     at = {"model": reading.model, "text": reading.text, "layer": chosen.layer, "head": chosen.head,
@@ -305,7 +316,8 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("C3")
-lesson.header(rope_words.LOOK_FOR.get(st.session_state.get("view") or st.query_params.get("view"), rope_words.LOOK_FOR[TURN]))
+opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
+lesson.header(rope_words.LOOK_FOR.get(opened, rope_words.LOOK_FOR[TURN]))
 asked = models.decoder()
 if asked != models.chosen():
     st.info(f"{models.TITLES[models.chosen()]} adds learned positions and turns nothing. {models.TITLES[asked]} "

@@ -12,7 +12,10 @@ FORMULAS = {  # a line each, so that a phone has room
         r"v = \sqrt{2/\pi}\,(u + 0.044715\,u^3),\quad t = \tanh v",
         r"\sigma'(u) = \tfrac12 (1 + t) + \tfrac12 u\,(1 - t^2)\,v'",
     ),
-    "silu": (r"\operatorname{SiLU}(u) = u\,s(u),\quad s(u) = \frac{1}{1 + e^{-u}}", r"\sigma'(u) = s\,(1 + u\,(1 - s))"),
+    "silu": (
+        r"\operatorname{SiLU}(u) = u\,s(u),\quad s(u) = \frac{1}{1 + e^{-u}}",
+        r"\sigma'(u) = s\,(1 + u\,(1 - s))",
+    ),
 }
 
 
@@ -44,21 +47,24 @@ print(ACTIVATIONS[{activation}](at), derivative({activation}, at))
 def prose(title: str, gated: bool, layer: int, relu: Census, gelu: Census, own: Census) -> dict[str, str]:
     """What happens, why it matters, the catch, with the shares of one layer's neurons."""
     through = (
-        " Here the curve does not even act on the neuron: it opens a gate $\\ffn{g}$, and a second number $\\ffn{u}$ goes "
-        "through it (SwiGLU)."
+        " Here the curve does not even act on the neuron: it opens a gate $\\ffn{g}$, and a second number "
+        "$\\ffn{u}$ goes through it (SwiGLU)."
     )
     return {
-        "what": "Every neuron of the FFN is one number per word, $u$. The activation is $u$ times a gate that $u$ opens "
-                "itself: ReLU's gate is shut or open, GELU's is $\\Phi(u)$, SiLU's is sigmoid$(u)$, and both slide. Without "
-                "it the two matrices around would collapse into one." + (through if gated else ""),
-        "why": f"In layer {layer}, where this page opens, {relu.zero:.0%} of the neurons are not above 0. ReLU would make "
-               f"each of them exactly 0 and send no gradient back through it. {title} is nearly flat for {own.asleep:.1%} of "
-               "them only, so nearly all can still learn from this text. Smooth curves train a little better; ReLU's true "
-               "zeros, in return, need not be computed any further.",
-        "catch": "“GELU and SiLU give sparse activations” is not true in the sense of ReLU: they are never 0 except at "
-                 f"$u = 0$. The zeros that float32 shows for GELU ({gelu.zero:.2%} in layer {layer}) are rounding, far out on "
-                 "the left. And checkpoints know two GELUs: BERT uses the exact one, GPT-2 the tanh form. They differ by "
-                 "less than 5·10⁻⁴, harmless for the text and fatal for a test that compares at 10⁻⁵.",
+        "what": "Every neuron of the FFN is one number per word, $u$. The activation is $u$ times a gate that $u$ "
+                "opens itself: ReLU's gate is shut or open, GELU's is $\\Phi(u)$, SiLU's is sigmoid$(u)$, and both "
+                "slide. Without it the two matrices around would collapse into one." + (through if gated else ""),
+        "why": f"In layer {layer}, where this page opens, {relu.zero:.0%} of the neurons are not above 0. ReLU "
+               f"would make each of them exactly 0 and send no gradient back through it. {title} is nearly flat for "
+               f"{own.asleep:.1%} of "
+               "them only, so nearly all can still learn from this text. Smooth curves train a little better; "
+               "ReLU's true zeros, in return, need not be computed any further.",
+        "catch": "“GELU and SiLU give sparse activations” is not true in the sense of ReLU: they are never 0 except "
+                 "at "
+                 f"$u = 0$. The zeros that float32 shows for GELU ({gelu.zero:.2%} in layer {layer}) are rounding, "
+                 f"far out on "
+                 "the left. And checkpoints know two GELUs: BERT uses the exact one, GPT-2 the tanh form. They "
+                 "differ by less than 5·10⁻⁴, harmless for the text and fatal for a test that compares at 10⁻⁵.",
     }  # fmt: skip
 
 
@@ -66,7 +72,8 @@ def predict(layer: int, relu: Census, gelu: Census, silu: Census) -> dict[str, o
     """One question about one layer's neurons."""
     answer = "None, but for rounding in the last bits"
     return {
-        "question": f"In layer {layer} of this model, {relu.zero:.0%} of the neurons are not positive. How many of them would "
+        "question": f"In layer {layer} of this model, {relu.zero:.0%} of the neurons are not positive. How many of "
+                    f"them would "
                     "GELU set to exactly 0?",
         "options": ["All of them, like ReLU", "About half of them", answer],
         "answer": answer,
@@ -78,21 +85,22 @@ def predict(layer: int, relu: Census, gelu: Census, silu: Census) -> dict[str, o
 
 INTERVIEW = [
     ("Why do Transformers use GELU or SiLU and not ReLU?",
-     "They are smooth, and they let some gradient through for negative inputs, so a neuron that is pushed below 0 can come "
-     "back. ReLU's slope there is exactly 0: if that happens on all data, the neuron is dead. The gain in loss is small but "
-     "steady, and the cost is small beside the matrix products. ReLU has a virtue of its own: its zeros are exact and can "
-     "be skipped."),
+     "They are smooth, and they let some gradient through for negative inputs, so a neuron that is pushed below 0 "
+     "can come back. ReLU's slope there is exactly 0: if that happens on all data, the neuron is dead. The gain in "
+     "loss is small but steady, and the cost is small beside the matrix products. ReLU has a virtue of its own: its "
+     "zeros are exact and can be skipped."),
     ("What does a gated FFN (SwiGLU) change, and what does it cost?",
-     "One more matrix: $(\\mathrm{SiLU}(xW_g) \\odot xW_1)W_2$. The gate decides by content, word by word, how much of a "
-     "second linear reading passes. To keep the number of parameters, $d_{ff}$ is cut to two thirds: "
+     "One more matrix: $(\\mathrm{SiLU}(xW_g) \\odot xW_1)W_2$. The gate decides by content, word by word, how much "
+     "of a second linear reading passes. To keep the number of parameters, $d_{ff}$ is cut to two thirds: "
      "$\\tfrac23 \\cdot 4d = \\tfrac83 d$. SmolLM2 does exactly this: $d = 576$, $d_{ff} = 1536$."),
     ("Exact or tanh GELU: does it matter which one you load a checkpoint with?",
-     "They differ by less than 5·10⁻⁴ for any input, so text hardly changes. But errors of that size add up over layers and "
-     "break any comparison at 10⁻⁵, so a port of GPT-2 (tanh) or BERT (exact) must use the right one."),
+     "They differ by less than 5·10⁻⁴ for any input, so text hardly changes. But errors of that size add up over "
+     "layers and break any comparison at 10⁻⁵, so a port of GPT-2 (tanh) or BERT (exact) must use the right one."),
 ]  # fmt: skip
 
 SOURCES = [
-    "Hendrycks & Gimpel 2016, [Gaussian Error Linear Units](https://arxiv.org/abs/1606.08415): GELU, its tanh form, SiLU.",
+    "Hendrycks & Gimpel 2016, [Gaussian Error Linear Units](https://arxiv.org/abs/1606.08415): GELU, its tanh form, "
+    "SiLU.",
     "Shazeer 2020, [GLU Variants Improve Transformer](https://arxiv.org/abs/2002.05202): GEGLU, SwiGLU, the two-thirds "
     "rule.",
     "Ramachandran, Zoph & Le 2017, [Searching for Activation Functions](https://arxiv.org/abs/1710.05941): SiLU as "

@@ -83,25 +83,28 @@ SOURCES = [
 ]  # fmt: skip
 
 PROSE = {
-    "what": "The numbers of a query and of a key are taken in pairs, and each pair is a hand on a dial. At position $m$ "
-            "every hand is turned by $m\\theta_i$: the first pair by a radian a word, the last so slowly that a book is "
-            "too short for one turn. The score compares hands, so what counts is the angle between them, and that "
-            "depends on $m - n$ alone. Nothing is added to the words and no length changes.",
-    "why": "The same two words score the same wherever the text starts, a cached key stays good for ever, and a head can "
-           "tell “one word back” from “two words back” by its fast pairs while its slow pairs carry meaning over any "
-           "distance. Because only angles matter, a model can be stretched to longer texts by turning more slowly.",
-    "catch": "Two of them. Sinusoids have the property as well: $P_m \\cdot P_n$ depends on the distance alone. They lose "
-             "it once $W_Q$, $W_K$ and the words' own vectors mix in, and RoPE keeps it because it turns afterwards. And "
-             "“RoPE's scores decay with distance” is a bound for aligned $\\query{q}$ and $\\key{k}$, not a law: "
-             "independent vectors do not decay at all, and a real head may rise, peak one word back, or hardly care.",
+    "what": "The numbers of a query and of a key are taken in pairs, and each pair is a hand on a dial. At position "
+            "$m$ every hand is turned by $m\\theta_i$: the first pair by a radian a word, the last so slowly that a "
+            "book is too short for one turn. The score compares hands, so what counts is the angle between them, "
+            "and that depends on $m - n$ alone. Nothing is added to the words and no length changes.",
+    "why": "The same two words score the same wherever the text starts, a cached key stays good for ever, and a "
+           "head can tell “one word back” from “two words back” by its fast pairs while its slow pairs carry "
+           "meaning over any distance. Because only angles matter, a model can be stretched to longer texts by "
+           "turning more slowly.",
+    "catch": "Two of them. Sinusoids have the property as well: $P_m \\cdot P_n$ depends on the distance alone. "
+             "They lose it once $W_Q$, $W_K$ and the words' own vectors mix in, and RoPE keeps it because it turns "
+             "afterwards. And “RoPE's scores decay with distance” is a bound for aligned $\\query{q}$ and "
+             "$\\key{k}$, not a law: independent vectors do not decay at all, and a real head may rise, peak one "
+             "word back, or hardly care.",
 }  # fmt: skip
 PREDICT = {
-    "question": "Two words stand at positions 9 and 8. You put 1,000 other words in front of both. What happens to their "
-                "score before the softmax?",
+    "question": "Two words stand at positions 9 and 8. You put 1,000 other words in front of both. What happens to "
+                "their score before the softmax?",
     "options": ["It shrinks, as they are farther from the start", "It stays exactly the same",
                 "It changes, as the angles are different now"],
     "answer": "It stays exactly the same",
-    "reveal": "Both hands of every pair have turned on by the same angle, so the angle between them is what it was. Try "
-              "it: drag the grip “both”, or choose “Beside sinusoids” and compare the starts from 0 to 4,096. (In a deep "
-              "model the words' vectors would change, as they read those 1,000 words; the rotation is innocent of that.)",
+    "reveal": "Both hands of every pair have turned on by the same angle, so the angle between them is what it was. "
+              "Try it: drag the grip “both”, or choose “Beside sinusoids” and compare the starts from 0 to 4,096. "
+              "(In a deep model the words' vectors would change, as they read those 1,000 words; the rotation is "
+              "innocent of that.)",
 }  # fmt: skip

@@ -20,8 +20,8 @@ CANVAS, LAYER = ".st-key-curves canvas", ".st-key-curves input[type=range]:visib
 def numbers(page) -> dict[str, list[float]]:
     """The table: activation -> its cells."""
     rows = page.locator(".st-key-curves tbody tr").all()
-    return {row.locator("th").inner_text(): [float(cell.inner_text().replace("−", "-").rstrip("%")) for cell in row.locator("td").all()]
-            for row in rows}  # fmt: skip
+    cells = {row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in rows}
+    return {name: [float(text.replace("−", "-").rstrip("%")) for text in texts] for name, texts in cells.items()}
 
 
 def cursor(page) -> float:
@@ -156,7 +156,9 @@ def test_the_picture_leaves_as_svg(open_page, tmp_path):
     assert svg.startswith("<svg") and "The function σ(u)" in svg and "stroke-dasharray" in svg
 
 
-@pytest.mark.parametrize("query", ["view=What+they+leave", "view=Single+neurons", "gap=true&activation=GELU+(tanh)", "model=minilm-l6"])
+@pytest.mark.parametrize("query", [
+    "view=What+they+leave", "view=Single+neurons", "gap=true&activation=GELU+(tanh)", "model=minilm-l6",
+])  # fmt: skip
 def test_every_view_is_whole_on_a_phone(open_page, query):
     page = open_page(f"activations?{query}", phone=True, dark=True)
     assert not errors_shown(page) and page.seen.console == [] and sideways(page) <= 0

@@ -1,4 +1,4 @@
-"""Rotary position in a real browser: moved words turn the hands, the score keeps to the library's, a link brings it back."""
+"""Rotary position in a real browser: moved words turn the hands, the score is the library's, a link brings it back."""
 
 import re
 from pathlib import Path
@@ -131,7 +131,9 @@ def test_hovering_a_dial_shows_its_arithmetic_and_a_click_chooses_it(open_page):
             break
     assert found, "no dial answers the pointer"
     text = tip.inner_text().replace("−", "-")
-    numbers = [float(v) for v in re.search(r"\((-?[\d.]+)·(-?[\d.]+) \+ (-?[\d.]+)·(-?[\d.]+)\) / √64 = (-?[\d.]+)", text).groups()]
+    number = r"(-?[\d.]+)"
+    sum_ = re.search(rf"\({number}·{number} \+ {number}·{number}\) / √64 = {number}", text)
+    numbers = [float(value) for value in sum_.groups()]
     assert (numbers[0] * numbers[1] + numbers[2] * numbers[3]) / 8 == pytest.approx(numbers[4], abs=5e-3)
     assert numbers[4] == pytest.approx(parts(1)[9].item(), abs=1e-3)
     page.mouse.click(*found)

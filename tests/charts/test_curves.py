@@ -11,9 +11,10 @@ X = np.linspace(-1, 1, 5)
 
 
 def message(**changes):
-    panel = Panel("p", (0, 2), [Line(X**2, "ffn", "square", dot=True), Band(X - 1, X + 1, "scores")], note="n", percent=True,
-                  marks=[Mark(0.5, "here", left=True)])  # fmt: skip
-    bars = Panel("h", (0.1, 1), [Bars(np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75]), "ffn", shade=0.5, lit=False)], log=True)
+    panel = Panel("p", (0, 2), [Line(X**2, "ffn", "square", dot=True), Band(X - 1, X + 1, "scores")],
+                  note="n", percent=True, marks=[Mark(0.5, "here", left=True)])  # fmt: skip
+    histogram = Bars(np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75]), "ffn", shade=0.5, lit=False)
+    bars = Panel("h", (0.1, 1), [histogram], log=True)
     options = {"cursor": 0.5, "columns": ["value", "share%"], "rows": [Row("square", "ffn", [X**2, X**3])],
                "sentence": "{x} {0%}", "values": [X**2]}  # fmt: skip
     return unpack(curves.message("name", "label", X, "x axis", "x", [panel, bars], **(options | changes)))
@@ -71,8 +72,9 @@ def test_frames_are_rows_of_the_arrays_and_words_one_each():
     panel = Panel(["three", "four"], (0, 1), [Line(np.stack((X, X + 1)), "ffn"), Line(X, "key")], note="for both",
                   marks=[Mark(0, ["a", "b"])])  # fmt: skip
     rows = [Row("r", "ffn", [np.array([[0.25], [0.75]]), np.array([7.0])])]
-    header, arrays = unpack(curves.message("n", "l", X, "x", "x", [panel], cursor=0, frames=FRAMES, rows=rows, columns=["a", "b"],
-                                           zooms=curves.Choice("Up to", [0.5, 1.0], 1.0)))  # fmt: skip
+    header, arrays = unpack(curves.message(
+        "n", "l", X, "x", "x", [panel], cursor=0, frames=FRAMES, rows=rows, columns=["a", "b"],
+        zooms=curves.Choice("Up to", [0.5, 1.0], 1.0)))  # fmt: skip
     assert header["frames"] == {"label": "Layer", "values": [3, 4], "at": 4}
     assert header["zooms"]["values"] == [0.5, 1.0]
     sent = header["panels"][0]

@@ -1,4 +1,4 @@
-"""Rotary position: what the browser is given follows from the trace, controls change what they should, the snippet runs."""
+"""Rotary position: what the browser gets follows from the trace, controls change what they should, the snippet runs."""
 
 import dataclasses
 import re
@@ -21,7 +21,8 @@ THETA = rope.frequencies(64, 100_000.0)
 
 
 def sent(app, component: str) -> tuple[dict, dict[str, np.ndarray]]:
-    (message,) = [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name == f"glassformer_{component}"]
+    protos = [element.proto for element in app.get("bidi_component")]
+    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
     return unpack(message)
 
 
@@ -71,7 +72,8 @@ def test_the_base_is_one_for_all_pictures(open_page):
     app.select_slider(key="base_slider").set_value("100").run()
     assert app.query_params["base"] == ["100"] or app.query_params["base"] == "100"
     aligned = drawn(app)[2]["series"][1]["y"]
-    np.testing.assert_array_equal(aligned, rope.aligned_decay(rope.frequencies(64, 100.0), torch.arange(1025.0)).numpy())
+    expected = rope.aligned_decay(rope.frequencies(64, 100.0), torch.arange(1025.0))
+    np.testing.assert_array_equal(aligned, expected.numpy())
     shown(app, "One pair turns")
     assert sent(app, "rope_pair")[0]["bases"]["at"] == "100"
 
@@ -97,7 +99,9 @@ def test_a_link_says_where_the_words_stand_until_other_words_are_chosen(open_pag
     assert "m" not in app.query_params
 
 
-@pytest.mark.parametrize("query", [{"m": "-1"}, {"m": "x"}, {"pair": "32"}, {"base": "7"}, {"view": "All of them"}, {"layer": "30"}])
+@pytest.mark.parametrize("query", [
+    {"m": "-1"}, {"m": "x"}, {"pair": "32"}, {"base": "7"}, {"view": "All of them"}, {"layer": "30"},
+])  # fmt: skip
 def test_what_a_link_cannot_mean_is_one_sentence_and_the_page_stands(open_page, query):
     app = open_page(PAGE, **query)
     assert not app.exception
@@ -123,11 +127,12 @@ def test_scores_by_distance_are_the_heads_and_the_seeds(open_page):
     distance = torch.arange(1025.0)
     expected = rope.scores_by_distance(Q[later[pairs]], K[earlier[pairs]], THETA, distance) / 8
     np.testing.assert_allclose(real["series"][-1]["y"], expected.mean(0).numpy(), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(real["series"][0]["hi"], np.quantile(expected.numpy(), 0.95, axis=0), rtol=1e-4, atol=1e-4)
+    high = np.quantile(expected.numpy(), 0.95, axis=0)
+    np.testing.assert_allclose(real["series"][0]["hi"], high, rtol=1e-4, atol=1e-4)
     assert "66 pairs of words in layer 16, head 0" in real["title"]
     q, k = rope.random_pairs(400, 64, 1.0, 0)
-    np.testing.assert_allclose(random["series"][-1]["y"], (rope.scores_by_distance(q, k, THETA, distance) / 8).mean(0).numpy(),
-                               rtol=1e-4)  # fmt: skip
+    expected = rope.scores_by_distance(q, k, THETA, distance).mean(0) / 8
+    np.testing.assert_allclose(random["series"][-1]["y"], expected.numpy(), rtol=1e-4)
     assert "seed 0" in random["title"]
     np.testing.assert_array_equal(bound["series"][0]["y"], rope.decay_envelope(THETA, distance).numpy())
     np.testing.assert_array_equal(bound["series"][1]["y"], rope.aligned_decay(THETA, distance).numpy())

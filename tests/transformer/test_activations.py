@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from transformer import feedforward
-from transformer.feedforward import ACTIVATIONS, census, derivative, gelu_gap, histogram, let_through, loudest, share_below
+from transformer.feedforward import (
+    ACTIVATIONS, census, derivative, gelu_gap, histogram, let_through, loudest, share_below,
+)  # fmt: skip
 
 U = torch.linspace(-12, 12, 4801, dtype=torch.float64)
 

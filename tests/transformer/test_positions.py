@@ -1,5 +1,7 @@
 """Sinusoids: the shift that is a rotation, the dot product that knows only the distance, and what takes that away."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +15,8 @@ BASES = st.sampled_from([500.0, 10_000.0, 1_000_000.0])
 
 def test_as_in_the_paper():
     PE = positions.sinusoidal(torch.tensor([[3.0]]), 8)[0, 0]
-    expected = torch.tensor([f(torch.tensor(3.0 / 10_000 ** (2 * i / 8))) for i in range(4) for f in (torch.sin, torch.cos)])
+    angles = [3.0 / 10_000 ** (2 * i / 8) for i in range(4)]
+    expected = torch.tensor([f(angle) for angle in angles for f in (math.sin, math.cos)])
     torch.testing.assert_close(PE, expected)
 
 
@@ -61,7 +64,8 @@ def test_mixed_scores_are_the_products_written_out():
 
 
 def test_of_head_gives_the_rows_that_make_a_heads_scores():
-    model = transformer.build(transformer.Config(d_model=24, n_heads=6, n_kv_heads=2, n_layers=1, qkv_bias=False), seed=0).eval()
+    config = transformer.Config(d_model=24, n_heads=6, n_kv_heads=2, n_layers=1, qkv_bias=False)
+    model = transformer.build(config, seed=0).eval()
     names = ("layers.0.norm_1", "layers.0.attention.Q_unrotated", "layers.0.attention.K_unrotated")
     x, Q, K = (model.run([1, 2, 3], record=names).trace[name][0] for name in names)
     attention = model.stack.blocks[0].attention
@@ -76,4 +80,5 @@ def test_share_of_distance():
     assert positions.share_of_distance(curve.expand(4, -1)) == 1
     assert positions.share_of_distance(torch.stack((curve, curve.flip(0)))) == pytest.approx(0, abs=1e-6)
     fan = curve + torch.tensor([[-1.0], [1.0]])
-    assert positions.share_of_distance(fan) == pytest.approx((curve.var(correction=0) / (curve.var(correction=0) + 1)).item())
+    spread = curve.var(correction=0).item()
+    assert positions.share_of_distance(fan) == pytest.approx(spread / (spread + 1))

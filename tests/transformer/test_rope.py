@@ -165,18 +165,18 @@ def test_wavelengths():
 
 
 @pytest.mark.parametrize(("name", "d_head", "base", "factor"), [
-    (name, d_head, base, factor)
-    for name in ("linear", "ntk", "yarn", "llama3") for d_head in (32, 64, 128) for base in (1e4, 5e5) for factor in (2.0, 8.0)
+    (name, d_head, base, factor) for name in ("linear", "ntk", "yarn", "llama3")
+    for d_head in (32, 64, 128) for base in (1e4, 5e5) for factor in (2.0, 8.0)
 ])  # fmt: skip
 def test_scalings_equal_hugging_face(name, d_head, base, factor):
-    """θ' and the factor on cos, sin: as in transformers' ROPE_INIT_FUNCTIONS, whose "dynamic" is NTK at a given length."""
+    """θ' and the factor on cos, sin, as in transformers' ROPE_INIT_FUNCTIONS; "dynamic" is NTK at a given length."""
     modeling = pytest.importorskip("transformers.modeling_rope_utils")
     from transformers import LlamaConfig
 
     trained = 2048
     ours = config(
-        d_model=d_head, d_head=d_head, rope_base=base, rope_scaling=name, rope_factor=factor, max_len=int(trained * factor),
-        rope_original_len=trained, rope_low_freq_factor=1.0, rope_high_freq_factor=4.0,
+        d_model=d_head, d_head=d_head, rope_base=base, rope_scaling=name, rope_factor=factor,
+        max_len=int(trained * factor), rope_original_len=trained, rope_low_freq_factor=1.0, rope_high_freq_factor=4.0,
     )  # fmt: skip
     parameters = {"rope_type": {"ntk": "dynamic"}.get(name, name), "rope_theta": base, "factor": factor}
     if name in ("yarn", "llama3"):

@@ -1,8 +1,9 @@
 /* Curves over one shared x, in panels one above the other, with one cursor through all of them.
 
-   Hover moves the cursor, a drag or a click leaves it there, arrows step it (Shift: ten steps, Home, End). What each curve
-   is at the cursor stands in the table underneath; nothing is interpolated, the cursor sits on points the server computed.
-   With frames (a layer, a factor) a slider above switches between sets of curves at once; with zooms it sets how far x goes.
+   Hover moves the cursor, a drag or a click leaves it there, arrows step it (Shift: ten steps, Home, End). What each
+   curve is at the cursor stands in the table underneath; nothing is interpolated, the cursor sits on points that the
+   server computed. With frames (a layer, a factor) a slider above switches between sets of curves at once; with zooms
+   it sets how far x goes.
    Data: charts/curves.py says what the header holds. Reports: cursor (x), frame, zoom, where the learner left them. */
 export default (component) => gf.mount(component, (root, first) => {
   let spec = null, c = null, at = 0, pinned = 0, frame = 0, far = 0, dragging = false, send = first;
@@ -19,7 +20,8 @@ export default (component) => gf.mount(component, (root, first) => {
   view.canvas.setAttribute("role", "slider");
   const under = document.createElement("div");
   under.className = "under";
-  const table = document.createElement("table"), sum = document.createElement("p"), tools = document.createElement("div");
+  const table = document.createElement("table"), sum = document.createElement("p");
+  const tools = document.createElement("div");
   sum.className = "sum";
   sum.setAttribute("role", "status");
   tools.className = "tools";
@@ -77,7 +79,8 @@ export default (component) => gf.mount(component, (root, first) => {
       p.text(narrow(w) ? 4 : box.x, box.y - 11, text(narrow(w) ? panel.short : panel.title),
         { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
       if (text(panel.note) && !narrow(w)) {
-        p.text(box.x + box.w, box.y - 11, text(panel.note), { fill: c.muted, family: plot.SANS, size: 14, anchor: "end" });
+        p.text(box.x + box.w, box.y - 11, text(panel.note),
+          { fill: c.muted, family: plot.SANS, size: 14, anchor: "end" });
       }
       for (const mark of panel.marks) {
         p.line([[x(mark.x), box.y], [x(mark.x), box.y + box.h]], { stroke: c[mark.role], dash: [2, 4] });
@@ -175,7 +178,8 @@ export default (component) => gf.mount(component, (root, first) => {
     const thead = document.createElement("thead"), body = document.createElement("tbody");
     thead.append(head);
     for (const row of spec.table.rows) {
-      const tr = document.createElement("tr"), th = document.createElement("th"), swatch = document.createElement("span");
+      const tr = document.createElement("tr"), th = document.createElement("th");
+      const swatch = document.createElement("span");
       th.scope = "row";
       swatch.className = "swatch";
       swatch.style.borderTop = `${row.width}px ${row.dash ? "dashed" : "solid"} ${colour(row)}`;
@@ -207,7 +211,8 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function under_pointer(event) {
     const rect = view.canvas.getBoundingClientRect(), box = layout(rect.width, rect.height)[0];
-    return Math.min(last(), nearest(plot.scale(spec.x.lo, hi(), box.x, box.x + box.w).invert(event.clientX - rect.left)));
+    const x = plot.scale(spec.x.lo, hi(), box.x, box.x + box.w);
+    return Math.min(last(), nearest(x.invert(event.clientX - rect.left)));
   }
 
   function pin(index) {
@@ -235,7 +240,10 @@ export default (component) => gf.mount(component, (root, first) => {
   view.canvas.addEventListener("pointerleave", () => {
     if (spec && !dragging) { at = pinned; read(); }
   });
-  const step = (sign) => (event) => pin(Math.max(0, Math.min(last(), pinned + sign * spec.x.step * (event.shiftKey ? 10 : 1))));
+  const step = (sign) => (event) => {
+    const to = pinned + sign * spec.x.step * (event.shiftKey ? 10 : 1);
+    pin(Math.max(0, Math.min(last(), to)));
+  };
   gf.keys(view.canvas, { ArrowLeft: step(-1), ArrowRight: step(1), ArrowDown: step(-1), ArrowUp: step(1),
     Home: () => pin(0), End: () => pin(last()) });
 
@@ -258,9 +266,10 @@ export default (component) => gf.mount(component, (root, first) => {
         frame = spec.frames.values.indexOf(spec.frames.at);
       }
       if (!spec.frames) frame = 0;
-      if (!kept) at = pinned = nearest(spec.cursor);   // afterwards the cursor is the learner's, and so are frame and zoom
+      if (!kept) at = pinned = nearest(spec.cursor);   // afterwards cursor, frame and zoom are the learner's
       at = pinned = Math.min(pinned, last());
-      for (const [bar, list, now] of [[frames, spec.frames, frame], [zoom, spec.zooms, spec.zooms && spec.zooms.values.indexOf(far)]]) {
+      const near = spec.zooms && spec.zooms.values.indexOf(far);
+      for (const [bar, list, now] of [[frames, spec.frames, frame], [zoom, spec.zooms, near]]) {
         bar.element.hidden = !list;
         if (!list) continue;
         bar.element.firstChild.textContent = list.label;

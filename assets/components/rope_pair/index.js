@@ -1,13 +1,14 @@
 /* RoPE at work on one real query and one real key: the big dial shows one pair of coordinates, the wall of dials all of
    them, the ruler where the two tokens stand, and the curve what the score is at any distance.
 
-   The words keep their vectors; only their places change. Drag the tags on the ruler, drag the grip between them to move
-   both, drag on the curve, click a dial. Keys: ← → the query, Shift ← → both, ↑ ↓ the pair, space walks both. The slider
-   below chooses the base of the speeds.
-   Data: charts/rope.py. Angles are m·θ_i with the server's θ; the curve is the server's too, so what the turned hands add
-   up to can be checked against it. Reports: place {m, n, pair} and base, where the learner left them. */
+   The words keep their vectors; only their places change. Drag the tags on the ruler, drag the grip between them to
+   move both, drag on the curve, click a dial. Keys: ← → the query, Shift ← → both, ↑ ↓ the pair, space walks both. The
+   slider below chooses the base of the speeds.
+   Data: charts/rope.py. Angles are m·θ_i with the server's θ; the curve is the server's too, so what the turned hands
+   add up to can be checked against it. Reports: place {m, n, pair} and base, where the learner left them. */
 export default (component) => gf.mount(component, (root, first) => {
-  let d = null, c = null, tint = null, m = 0, n = 0, pair = 0, parts = [], base = 0, send = first, walk = 0, held = null;
+  let d = null, c = null, tint = null, send = first, walk = 0, held = null;
+  let m = 0, n = 0, pair = 0, base = 0, parts = [];
   const waiting = {};
   const bases = plot.scrubber("", (i) => { base = i; show(); later("base", () => d.bases.values[i]); });
   const view = gf.canvas(root, { label: "", draw: paint });
@@ -28,7 +29,7 @@ export default (component) => gf.mount(component, (root, first) => {
   root.append(words, bases.element, bar);
 
   const Q = (i) => [d.arrays.q[2 * i], d.arrays.q[2 * i + 1]], K = (i) => [d.arrays.k[2 * i], d.arrays.k[2 * i + 1]];
-  const turn = ([a, b], angle) => [a * Math.cos(angle) - b * Math.sin(angle), a * Math.sin(angle) + b * Math.cos(angle)];
+  const turn = ([a, b], by) => [a * Math.cos(by) - b * Math.sin(by), a * Math.sin(by) + b * Math.cos(by)];
   const count = () => d.arrays.theta.shape[1];   // [base, pair]
   const theta = (i) => d.arrays.theta[base * count() + i];
   const curveAt = (r) => d.arrays.curve[base * d.arrays.curve.shape[1] + r];   // [base, distance]
@@ -59,7 +60,8 @@ export default (component) => gf.mount(component, (root, first) => {
     const ruler = { x: 58, w: w - 58 - 18, y: narrow ? wall.y + wall.h + 10 : h - 112, h: 112 };
     const curve = { x: left + 40, w: w - left - 40 - 10, y: narrow ? ruler.y + ruler.h + 36 : wall.y + wall.h + 40 };
     curve.h = (narrow ? h - 48 : ruler.y - 52) - curve.y;
-    return { narrow, dial: { x: narrow ? w / 2 : side / 2 + 4, y: side / 2 + 30, r: side / 2 - 6 }, wall, ruler, curve };
+    const dial = { x: narrow ? w / 2 : side / 2 + 4, y: side / 2 + 30, r: side / 2 - 6 };
+    return { narrow, dial, wall, ruler, curve };
   }
 
   const along = (box) => plot.scale(0, d.reach, box.x, box.x + box.w);
@@ -99,18 +101,23 @@ export default (component) => gf.mount(component, (root, first) => {
     return points;
   }
 
+  function heading(p, x, y, text, size = 15) {
+    p.text(x, y, text, { fill: c.ink, family: plot.SANS, size, weight: 600 });
+  }
+
   function bigDial(p, { dial: { x, y, r } }) {
     const q = Q(pair), k = K(pair), most = Math.max(size(q), size(k)) || 1;
     const qm = turn(q, m * theta(pair)), kn = turn(k, n * theta(pair));
-    p.text(x - r, y - r - 14, `Pair ${pair} (of ${count()})`, { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
+    heading(p, x - r, y - r - 14, `Pair ${pair} (of ${count()})`);
     p.circle(x, y, r, { stroke: c.line, lineWidth: 1.5, fill: c.panel });
     p.line([[x - r, y], [x + r, y]], { stroke: c.line });
     p.line([[x, y - r], [x, y + r]], { stroke: c.line });
     const R = r * 0.86, ql = R * size(q) / most, kl = R * size(k) / most;
     const between = arcBetween(kn, qm);
     p.area([[x, y], ...arc(x, y, r * 0.3, between.from, between.by), [x, y]], { fill: c.scores, opacity: 0.35 });
-    p.line(arc(x, y, Math.max(ql * 0.72, 12), Math.atan2(q[1], q[0]), m * theta(pair)), { stroke: c.query, opacity: 0.5, lineWidth: 1.5 });
-    p.line(arc(x, y, Math.max(kl * 0.56, 10), Math.atan2(k[1], k[0]), n * theta(pair)), { stroke: c.key, opacity: 0.5, lineWidth: 1.5 });
+    const way = { opacity: 0.5, lineWidth: 1.5 };
+    p.line(arc(x, y, Math.max(ql * 0.72, 12), Math.atan2(q[1], q[0]), m * theta(pair)), { stroke: c.query, ...way });
+    p.line(arc(x, y, Math.max(kl * 0.56, 10), Math.atan2(k[1], k[0]), n * theta(pair)), { stroke: c.key, ...way });
     hand(p, x, y, q, ql, { stroke: c.query, lineWidth: 2, dash: [3, 5], opacity: 0.6, head: false });
     hand(p, x, y, k, kl, { stroke: c.key, lineWidth: 2, dash: [3, 5], opacity: 0.6, head: false });
     const kt = hand(p, x, y, kn, kl, { stroke: c.key, lineWidth: 4 });
@@ -134,8 +141,7 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function wall(p, { x, y, cell, cols }) {
     const most = Math.max(...parts.map(Math.abs), 1e-9);
-    p.text(x + 4, y - 14, "All pairs, fast to slow; tint: what each adds to the score",
-      { fill: c.ink, family: plot.SANS, size: cell < 50 ? 13 : 15, weight: 600 });
+    heading(p, x + 4, y - 14, "All pairs, fast to slow; tint: what each adds to the score", cell < 50 ? 13 : 15);
     for (let i = 0; i < count(); i++) {
       const cx = x + (i % cols + 0.5) * cell, cy = y + (Math.floor(i / cols) + 0.5) * cell, r = cell / 2 - 4;
       p.circle(cx, cy, r, { fill: tint(0.5 + 0.42 * parts[i] / most), stroke: i === pair ? c.ink : c.line,
@@ -171,7 +177,8 @@ export default (component) => gf.mount(component, (root, first) => {
     tag(p, grip.q, box.y, `q ${clipped(d.query)} · m = ${Math.round(m)}`, c.query, w);
     tag(p, grip.k, box.y + 56, `k ${clipped(d.key)} · n = ${Math.round(n)}`, c.key, w);
     p.rect(grip.both - grip.wide / 2, box.y + 88, grip.wide, 24, { stroke: c.scores, fill: c.background, radius: 12 });
-    p.text(grip.both, box.y + 105, `⇔ both · m − n = ${Math.round(m - n)}`, { fill: c.ink, anchor: "middle", size: 14 });
+    p.text(grip.both, box.y + 105, `⇔ both · m − n = ${Math.round(m - n)}`,
+      { fill: c.ink, anchor: "middle", size: 14 });
     p.text(box.x - 10, axis + 4, "position", { fill: c.muted, anchor: "end", family: plot.SANS, size: 12 });
   }
 
@@ -179,7 +186,7 @@ export default (component) => gf.mount(component, (root, first) => {
     const x = along(box), most = 1.05 * size(Q(pair)) * size(K(pair)) * d.scale;
     const y = plot.scale(Math.min(d.range[0], -most), Math.max(d.range[1], most), box.y + box.h, box.y);
     plot.frame(p, c, box, x, y, { xLabel: "distance m − n", countX: box.w < 400 ? 4 : 8, countY: 3 });
-    p.text(box.x, box.y - 11, box.w < 400 ? "Score at every distance" : "The score at every distance", { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
+    heading(p, box.x, box.y - 11, "Score at every distance");
     const own = [], all = [], step = Math.max(1, Math.floor(d.reach / 600));
     for (let r = 0; r <= d.reach; r += d.reach > 600 ? step : 0.25) own.push([x(r), y(part(pair, r, 0))]);
     for (let r = 0; r <= d.reach; r++) all.push([x(r), y(curveAt(r))]);
@@ -189,10 +196,12 @@ export default (component) => gf.mount(component, (root, first) => {
     p.line([[x(m - n), box.y], [x(m - n), box.y + box.h]], { stroke: c.ink, opacity: 0.5 });
     p.circle(x(m - n), y(score), 7, { fill: c.attention, stroke: c.background, lineWidth: 2 });
     const text = `S = ${num(score)}`, wide = 9.7 * text.length + 12, right = x(m - n) > box.x + box.w - wide - 16;
-    const left = x(m - n) + (right ? -wide - 11 : 11), top = Math.max(box.y + 2, Math.min(box.y + box.h - 26, y(score) - 30));
+    const left = x(m - n) + (right ? -wide - 11 : 11);
+    const top = Math.max(box.y + 2, Math.min(box.y + box.h - 26, y(score) - 30));
     p.rect(left, top, wide, 24, { fill: c.background, opacity: 0.88, radius: 6 });
     p.text(left + 6, top + 18, text, { fill: c.ink, size: 16, weight: 700 });
-    p.text(box.x + box.w, box.y - 11, "- - this pair alone", { fill: c.muted, family: plot.SANS, size: 14, anchor: "end" });
+    p.text(box.x + box.w, box.y - 11, "- - this pair alone",
+      { fill: c.muted, family: plot.SANS, size: 14, anchor: "end" });
   }
 
   // ---- what the learner does ----
@@ -223,10 +232,10 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function show() {
-    const score = compute(), t = theta(pair), lines = [
+    const score = compute(), t = theta(pair), takes = gf.number(2 * Math.PI / t), lines = [
       ["q", `turned by m·θ = ${num(m, 0)} × ${gf.number(t)} = ${num(m * t, 2)} rad`, "query"],
       ["k", `turned by n·θ = ${num(n, 0)} × ${gf.number(t)} = ${num(n * t, 2)} rad`, "key"],
-      ["pair", `${pair}: one turn takes ${gf.number(2 * Math.PI / t)} positions; it adds ${num(parts[pair])} to the score`, "muted"],
+      ["pair", `${pair}: one turn takes ${takes} positions; it adds ${num(parts[pair])} to the score`, "muted"],
       ["S", `= sum of ${count()} pairs = ${num(score)} at distance m − n = ${num(m - n, 0)}`, "scores"],
     ];
     words.replaceChildren(...lines.map(([name, text, role]) => {
@@ -269,12 +278,13 @@ export default (component) => gf.mount(component, (root, first) => {
     const col = Math.floor((x - w.x) / w.cell), row = Math.floor((y - w.y) / w.cell), i = row * w.cols + col;
     if (col >= 0 && col < w.cols && row >= 0 && i < count()) return { kind: "dial", i, x, y };
     if (y >= at.ruler.y - 4 && y <= at.ruler.y + at.ruler.h + 6) {
-      const grip = grips(at.ruler, rect.width), value = along(at.ruler).invert(x);
+      const value = along(at.ruler).invert(x);
       if (y > at.ruler.y + 84) return { kind: "both", value, x, y };
-      const nearQ = y < at.ruler.y + 42;
-      return { kind: nearQ ? "q" : "k", value, off: (nearQ ? m : n) - along(at.ruler).invert(nearQ ? grip.q : grip.k), x, y };
+      return { kind: y < at.ruler.y + 42 ? "q" : "k", value, x, y };
     }
-    if (x >= at.curve.x - 20 && y >= at.curve.y - 8 && y <= at.curve.y + at.curve.h + 24) return { kind: "curve", value: along(at.curve).invert(x), x, y };
+    if (x >= at.curve.x - 20 && y >= at.curve.y - 8 && y <= at.curve.y + at.curve.h + 24) {
+      return { kind: "curve", value: along(at.curve).invert(x), x, y };
+    }
     return { kind: "none", x, y };
   }
 
@@ -311,7 +321,8 @@ export default (component) => gf.mount(component, (root, first) => {
     if (found.kind !== "dial") return tip.hide();
     const i = found.i, q = turn(Q(i), m * theta(i)), k = turn(K(i), n * theta(i));
     tip.show(found.x, found.y, [
-      { text: `pair ${i}: θ = ${gf.number(theta(i))}, a turn in ${gf.number(2 * Math.PI / theta(i))} positions`, strong: true },
+      { text: `pair ${i}: θ = ${gf.number(theta(i))}, a turn in ${gf.number(2 * Math.PI / theta(i))} positions`,
+        strong: true },
       { text: `q turned: (${num(q[0])}, ${num(q[1])})`, colour: c.query },
       { text: `k turned: (${num(k[0])}, ${num(k[1])})`, colour: c.key },
       `(${num(q[0])}·${num(k[0])} + ${num(q[1])}·${num(k[1])}) / √${d.d_head} = ${num(parts[i])}`,
