@@ -23,7 +23,8 @@ SHORT = ("--retries=2", "--timeout=15", "--disable-pip-version-check")
 def locate(archive: Archive, cancelled: Callable[[], bool]) -> str:
     """The address of the archive, by pip's dry run; the archive itself is not downloaded.
 
-    pip reads the metadata file beside the wheel or, on an index without one, the last bytes of the wheel.
+    pip reads the metadata file beside the wheel or, on an index without one, the last bytes of the wheel. A pip older than 25.3 (requirements.txt has a newer one)
+    downloads the wheel to answer: the fetch still works, with twice the traffic.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
