@@ -44,6 +44,8 @@ class Attention(nn.Module):
     x [batch, token, d_model] -> [batch, token, d_model], and this layer's keys and values when a cache is kept.
     """
 
+    READ_TOGETHER = "W_Q", "W_K", "W_V"  # ``decoding`` lays them into one matrix
+
     def __init__(self, config: Config):
         super().__init__()
         d, d_head = config.d_model, config.d_head
@@ -54,13 +56,13 @@ class Attention(nn.Module):
         self.W_K = nn.Linear(d, config.n_kv_heads * d_head, bias=config.qkv_bias)
         self.W_V = nn.Linear(d, config.n_kv_heads * d_head, bias=config.qkv_bias)
         self.W_O = nn.Linear(config.n_heads * d_head, d, bias=config.out_bias)
+        self.joint = None
 
     def forward(
         self, x: Tensor, geometry: Geometry, past: KeyValues | None, tap: Tap
     ) -> tuple[Tensor, KeyValues | None]:
-        Q = self.split(self.W_Q(x))  # [batch, head, query, d_head]
-        K = self.split(self.W_K(x))  # [batch, kv_head, key, d_head]
-        V = self.split(self.W_V(x))  # [batch, kv_head, key, d_head]
+        projected = (self.W_Q(x), self.W_K(x), self.W_V(x)) if self.joint is None else self.joint(x)
+        Q, K, V = map(self.split, projected)  # Q [batch, head, query, d_head]; K, V [batch, kv_head, key, d_head]
         if geometry.rotation is not None:
             Q = rotate(tap("Q_unrotated", Q), geometry.rotation)
             K = rotate(tap("K_unrotated", K), geometry.rotation)

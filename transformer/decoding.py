@@ -30,12 +30,33 @@ class HalfLinear(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
+class HalfJoint(HalfLinear):
+    """Matrices that read the same vector, laid into one: a single long read from memory instead of several short ones.
+
+    x [..., in] -> one [..., out] for each of them.
+    """
+
+    def __init__(self, parts: list[nn.Linear], dtype: torch.dtype):
+        biases = [part.bias for part in parts if part.bias is not None]
+        super().__init__(torch.cat([part.weight for part in parts]), torch.cat(biases) if biases else None, dtype)
+        self.sizes = [part.out_features for part in parts]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return super().forward(x).split(self.sizes, -1)
+
+
 def half_copy(model: Model, dtype: torch.dtype) -> Model:
     """``model`` with every matrix (the tied head's too) in ``dtype``; all other parameters are shared with it."""
     with torch.device("meta"):
         copy = type(model)(model.config).eval()
     copy.load_state_dict(model.state_dict(), assign=True)
     for module in list(copy.modules()):
+        if together := getattr(module, "READ_TOGETHER", None):
+            parts = [getattr(module, name) for name in together]
+            if None not in parts:
+                module.joint = HalfJoint(parts, dtype)
+                for name in together:
+                    setattr(module, name, None)
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(module, name, HalfLinear(child.weight, child.bias, dtype))

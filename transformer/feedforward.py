@@ -25,6 +25,8 @@ class FeedForward(nn.Module):
     x [batch, token, d_model] -> [batch, token, d_model]; d_ff neurons between.
     """
 
+    READ_TOGETHER = "W_1", "W_g"  # ``decoding`` lays them into one matrix
+
     def __init__(self, config: Config):
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
@@ -32,14 +34,17 @@ class FeedForward(nn.Module):
         self.W_g = nn.Linear(config.d_model, config.d_ff, bias=config.ffn_bias) if config.gated else None
         self.W_2 = nn.Linear(config.d_ff, config.d_model, bias=config.ffn_bias)
         self.dropout = nn.Dropout(config.dropout)
+        self.gated = config.gated
+        self.joint = None
 
     def forward(self, x: Tensor, tap: Tap) -> Tensor:
-        u = tap("pre", self.W_1(x))  # [batch, token, ff]
-        if self.W_g is None:
-            a = tap("post", self.activation(u))
-        else:
-            g = tap("gate", self.W_g(x))  # [batch, token, ff]
+        if self.gated:
+            u, g = (self.W_1(x), self.W_g(x)) if self.joint is None else self.joint(x)
+            u, g = tap("pre", u), tap("gate", g)  # [batch, token, ff] each
             a = tap("post", self.activation(g) * u)
+        else:
+            u = tap("pre", self.W_1(x))  # [batch, token, ff]
+            a = tap("post", self.activation(u))
         return tap("out", self.dropout(self.W_2(a)))  # [batch, token, model]
 
 
