@@ -6,16 +6,23 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
-Kind = Literal["decoder", "encoder"]
-AttentionPattern = Literal["full", "window", "dilated", "strided"]
-Score = Literal["scaled_dot", "dot"]
-Position = Literal["none", "sinusoidal", "learned", "rope"]
+from transformer import sense
+
+Kind = Literal["decoder", "encoder", "encoder-decoder", "vision"]
+AttentionPattern = Literal[
+    "full", "window", "dilated", "strided", "longformer", "bigbird", "lsh", "linformer", "performer", "linear", "latent",
+    "recurrent",
+]  # fmt: skip
+Score = Literal["scaled_dot", "dot", "general", "additive", "cosine", "location"]
+Position = Literal["none", "sinusoidal", "learned", "rope", "alibi", "t5", "shaw", "xl"]
 RopeScaling = Literal["none", "linear", "ntk", "yarn", "llama3"]
 RopeLayout = Literal["half", "interleaved"]
-NormKind = Literal["layer", "rms", "none"]
-NormPlace = Literal["pre", "post"]
+QKNorm = Literal["none", "before", "after"]
+NormKind = Literal["layer", "rms", "batch", "none"]
+NormPlace = Literal["pre", "post", "sandwich"]
 Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
-Head = Literal["lm", "none"]
+Head = Literal["lm", "mlm", "classify", "none"]
+Init = Literal["gpt2", "normal", "xavier"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +37,8 @@ class Config:
     kind: Kind = "decoder"
     vocab_size: int = 256  # V
     d_model: int = 128  # d, the width of the residual stream
-    n_layers: int = 2
+    n_layers: int = 2  # of the decoder, where there are two stacks
+    n_encoder_layers: int | None = None  # encoder-decoder; default n_layers
     n_heads: int = 4  # h, query heads
     n_kv_heads: int | None = None  # h_kv; h = MHA (the default), 1 = MQA, between = GQA
     d_head: int | None = None  # d_k; default d / h
@@ -38,37 +46,65 @@ class Config:
     dropout: float = 0.0
 
     attention: AttentionPattern = "full"
-    window: int | None = None  # keys that a query of "window" or "dilated" sees on its side, itself included
+    window: int | None = None  # keys that a query sees on its side, itself included; longformer, bigbird: default 64
     dilation: int | None = None  # r: "dilated" sees every r-th key; "strided" sees r neighbours and every r-th key
+    global_tokens: int | None = None  # longformer, bigbird: the first g tokens see all and are seen by all; default 1
+    random_keys: int | None = None  # bigbird: keys drawn at random for each query; default 2
+    chunk: int | None = None  # lsh: tokens that are sorted together and meet; default 64
+    hashes: int | None = None  # lsh: rounds; default 2
+    rank: int | None = None  # linformer: rows that keys and values are squeezed to (64); latent: its width (d / 4)
+    q_rank: int | None = None  # latent: width of the queries' own latent; None: no squeeze
+    features: int | None = None  # performer: random features a head; default d_k ln d_k, rounded up
+    memory: int | None = None  # recurrent: earlier tokens that each segment still reads; default max_len
+    prefix: int = 0  # decoder: the first tokens all see one another (prefix LM)
+    packed: bool = False  # tokens see their own segment only: several texts in one row
     score: Score = "scaled_dot"
+    qk_norm: QKNorm = "none"  # RMS-normalise q and k of each head, before RoPE or after it
+    soft_cap: float | None = None  # c: scores become c · tanh(S / c)
+    sinks: bool = False  # a learned score a head that takes weight and gives no value
+    gate: bool = False  # each head's output times a sigmoid of the token's own vector
     qkv_bias: bool = False
     out_bias: bool = False
 
     position: Position = "rope"
     rope_base: float = 10_000.0
     rope_layout: RopeLayout = "half"
+    rope_dims: int | None = None  # coordinates of a head that are turned; None: all (latent: half as many more)
     rope_scaling: RopeScaling = "none"
     rope_factor: float = 1.0
     rope_original_len: int | None = None  # yarn, llama3: the length before stretching; default max_len / factor
     rope_low_freq_factor: float = 1.0  # llama3
     rope_high_freq_factor: float = 4.0  # llama3
+    max_distance: int | None = None  # t5 (default 128), shaw (default 16): farther keys count as this far
+    buckets: int | None = None  # t5: rows of the bias table; default 32
 
     norm: NormKind = "rms"
     norm_eps: float = 1e-5
     norm_place: NormPlace = "pre"
-    final_norm: bool | None = None  # default: yes with pre-norm, no with post-norm
+    final_norm: bool | None = None  # default: no with post-norm, else yes
     embed_norm: bool = False  # BERT: normalise the sum of embeddings
 
-    d_ff: int | None = None  # default 4 d
+    d_ff: int | None = None  # default 4 d; of each expert, where there are several
     activation: Activation = "gelu"
     gated: bool = False
     ffn_bias: bool = False
+    experts: int = 1  # mixture of experts: how many stand side by side
+    experts_per_token: int | None = None  # how many of them read a token; default 2
+    shared_experts: int = 0  # read every token, beside the chosen ones
+    capacity: float | None = None  # tokens an expert takes, over an even share; None: all that come
+
+    image_size: int | None = None  # vision: pixels a side
+    patch_size: int | None = None  # vision: pixels a side of a patch
+    channels: int | None = None  # vision; default 3
 
     n_segments: int = 0  # BERT: rows of the segment (token type) table
     scale_embeddings: bool = False  # multiply token embeddings by √d
+    d_embed: int | None = None  # ALBERT: width of the embedding table, widened to d by a matrix; default d
     tie_embeddings: bool = True
     share_layers: bool = False  # ALBERT: one block, used n_layers times
-    head: Head | None = None  # default: a language-model head for a decoder, none for an encoder
+    head: Head | None = None  # default: lm where there is a decoder, classify for vision, none for an encoder
+    n_classes: int | None = None  # classify
+    init: Init = "gpt2"
 
     def __new__(cls, *_, **options):
         """Refuse an unknown option by name, with the nearest known one (dataclasses would raise a bare TypeError)."""
@@ -82,7 +118,8 @@ class Config:
     def __post_init__(self):
         self._check_types()
         self._derive()
-        self._check_sense()
+        if problem := next(sense.problems(self), None):
+            raise ValueError(problem)
 
     def to_dict(self) -> dict:
         """All fields as plain JSON values; ``Config(**d)`` gives the same config back."""
@@ -108,7 +145,7 @@ class Config:
                     raise ValueError(f"{field} is {value!r}; it must be a finite number.")
             elif isinstance(value, bool) or not isinstance(value, int):
                 raise ValueError(f"{field} is {value!r}; it must be a whole number.")
-            elif value < 1 and field != "n_segments":
+            elif value < 1 and field not in ("n_segments", "prefix", "shared_experts"):
                 raise ValueError(f"{field} is {value}; it must be at least 1.")
 
     def _derive(self) -> None:
@@ -123,49 +160,35 @@ class Config:
         default("d_head", self.d_model // self.n_heads)
         default("n_kv_heads", self.n_heads)
         default("d_ff", 4 * self.d_model)
-        default("final_norm", self.norm_place == "pre" and self.norm != "none")
-        default("head", "lm" if self.kind == "decoder" else "none")
+        default("final_norm", self.norm_place != "post" and self.norm != "none")
+        default("head", {"encoder": "none", "vision": "classify"}.get(self.kind, "lm"))
+        default("d_embed", self.d_model)
+        if self.kind == "encoder-decoder":
+            default("n_encoder_layers", self.n_layers)
+        if self.kind == "vision":
+            default("channels", 3)
         if self.rope_scaling in ("yarn", "llama3"):
             default("rope_original_len", max(1, int(self.max_len / self.rope_factor)))
+        if self.position in ("t5", "shaw"):
+            default("max_distance", 128 if self.position == "t5" else 16)
+        if self.position == "t5":
+            default("buckets", 32)
+        if self.experts > 1:
+            default("experts_per_token", 2)
+        for option, value in self._of_this_attention().items():
+            default(option, value)
 
-    def _check_sense(self) -> None:
-        if self.n_heads % self.n_kv_heads:
-            raise ValueError(
-                f"n_heads {self.n_heads} does not divide by n_kv_heads {self.n_kv_heads}; "
-                "each key/value head must serve the same number of query heads."
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
-        if self.norm_eps <= 0:
-            raise ValueError(f"norm_eps is {self.norm_eps}; it must be above 0.")
-        if self.n_segments < 0:
-            raise ValueError(f"n_segments is {self.n_segments}; it must be 0 or more.")
-        if self.position == "rope" and self.d_head % 2:
-            raise ValueError(f"RoPE turns pairs of coordinates, so d_head must be even, and it is {self.d_head}.")
-        if self.position == "sinusoidal" and self.d_model % 2:
-            raise ValueError(f"sinusoids come in sin, cos pairs, so d_model must be even, and it is {self.d_model}.")
-        if self.rope_base <= 1:
-            raise ValueError(f"rope_base is {self.rope_base}; it must be above 1.")
-        if self.rope_factor < 1:
-            raise ValueError(f"rope_factor is {self.rope_factor}; it stretches the context, so it must be at least 1.")
-        if self.rope_scaling != "none" and self.position != "rope":
-            raise ValueError(f"rope_scaling {self.rope_scaling!r} needs position='rope', not {self.position!r}.")
-        if self.rope_scaling == "ntk" and self.d_head < 4:
-            raise ValueError("NTK-aware scaling needs d_head of at least 4.")
-        if self.attention == "window" and self.window is None:
-            raise ValueError("attention='window' needs window, the number of keys that a query may see.")
-        if self.attention in ("dilated", "strided") and self.dilation is None:
-            raise ValueError(f"attention={self.attention!r} needs dilation, the step between keys.")
-        if self.window is not None and self.attention not in ("window", "dilated"):
-            raise ValueError(f"window has no meaning with attention={self.attention!r}; leave it out.")
-        if self.dilation is not None and self.attention not in ("dilated", "strided"):
-            raise ValueError(f"dilation has no meaning with attention={self.attention!r}; leave it out.")
-        if self.final_norm and self.norm == "none":
-            raise ValueError("final_norm=True needs a norm, and norm is 'none'.")
-        if self.embed_norm and self.norm == "none":
-            raise ValueError("embed_norm=True needs a norm, and norm is 'none'.")
-        if self.kind == "decoder" and self.head == "none":
-            raise ValueError("a decoder predicts tokens, so its head must be 'lm'.")
+    def _of_this_attention(self) -> dict[str, int]:
+        """What an attention's own options are when nothing is said."""
+        return {
+            "longformer": {"window": 64, "global_tokens": 1},
+            "bigbird": {"window": 64, "global_tokens": 1, "random_keys": 2},
+            "linformer": {"rank": min(64, self.max_len)},
+            "latent": {"rank": max(1, self.d_model // 4)},
+            "lsh": {"chunk": 64, "hashes": 2},
+            "performer": {"features": math.ceil(self.d_head * math.log(self.d_head)) or 1},
+            "recurrent": {"memory": self.max_len},
+        }.get(self.attention, {})
 
 
 _FIELD_TYPES = get_type_hints(Config)

@@ -8,7 +8,7 @@ from transformer import PRESETS, Config
 NONSENSE = {
     "heads do not divide the width": (dict(d_model=10, n_heads=3), "divide"),
     "key/value heads do not divide heads": (dict(n_heads=4, n_kv_heads=3), "n_kv_heads"),
-    "unknown option value": (dict(norm="batchnorm"), "layer, rms, none"),
+    "unknown option value": (dict(norm="batchnorm"), "layer, rms, batch, none"),
     "misspelt option": (dict(d_modle=64), "did you mean 'd_model'"),
     "text for a number": (dict(d_model="64"), "whole number"),
     "a bool for a number": (dict(n_layers=True), "whole number"),
