@@ -140,7 +140,7 @@ class Config:
             elif kind is bool or bool in options:
                 if not isinstance(value, bool):
                     raise ValueError(f"{field} is {value!r}; it must be True or False.")
-            elif kind is float:
+            elif kind is float or float in options:
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"{field} is {value!r}; it must be a finite number.")
             elif isinstance(value, bool) or not isinstance(value, int):

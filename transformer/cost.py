@@ -15,6 +15,7 @@ from math import prod
 from typing import NamedTuple
 
 from transformer import names
+from transformer.cache import kept
 from transformer.config import Config
 from transformer.tap import RecordingTap
 
@@ -42,7 +43,8 @@ def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0) -> list[Mat
     """Every matrix product of one forward pass over ``n`` tokens, in the order of computation.
 
     ``part`` is the tensor that it makes: Q, K, V, scores, z, out (of attention), ffn, logits.
-    ``cached``: tokens that the KV cache already holds, so that each query meets ``cached + n`` keys.
+    ``cached``: tokens that the KV cache already holds, so that each query meets ``cached + n`` keys (a window: w − 1 of
+    the cached ones).
     Scores and z are those of the textbook path: dense n × n, even where a causal mask throws half of it away and a
     window most of it. Biases, norms, softmax, activations and RoPE are no matrix products and are left out: they grow
     as n · d or n² · h, a d-th or d_k-th part of the products beside them.
@@ -52,9 +54,9 @@ def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0) -> list[Mat
     _whole(0, cached=cached)
     if cached and config.kind == "encoder":
         raise ValueError("an encoder reads its whole text at once, so it keeps no cache; leave cached at 0.")
-    d, d_head, d_ff = config.d_model, config.d_head, config.d_ff
+    d, d_head = config.d_model, config.d_head
     all_heads, kv_heads = config.n_heads * d_head, config.n_kv_heads * d_head
-    keys = cached + n
+    keys = _held(config, cached) + n
     layers = config.n_layers * batch
     heads = config.n_heads * layers
     products = [
@@ -64,12 +66,25 @@ def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0) -> list[Mat
         Matmul("scores", n, d_head, keys, heads),
         Matmul("z", n, keys, d_head, heads),
         Matmul("out", n, all_heads, d, layers),
-        Matmul("ffn", n, d, d_ff, layers * (2 if config.gated else 1)),  # W_1, and W_g of a gated one
-        Matmul("ffn", n, d_ff, d, layers),
+        *_ffn(config, n, layers),
     ]
     if config.head == "lm":
         products.append(Matmul("logits", n, d, config.vocab_size, batch))
     return products
+
+
+def _ffn(config: Config, n: int, times: int) -> list[Matmul]:
+    """The FFN's products. Of several experts each token is read by k, and by the shared ones; none is dropped here,
+    though a capacity may (so these are then the most)."""
+    d, d_ff, up = config.d_model, config.d_ff, 2 if config.gated else 1  # W_1, and W_g of a gated one
+    if config.experts == 1:
+        return [Matmul("ffn", n, d, d_ff, times * up), Matmul("ffn", n, d_ff, d, times)]
+    reads, wide = n * config.experts_per_token, config.shared_experts * d_ff
+    return [
+        Matmul("ffn", n, d, config.experts, times),  # the router
+        Matmul("ffn", n, d, wide, times * up), Matmul("ffn", n, wide, d, times),
+        Matmul("ffn", reads, d, d_ff, times * up), Matmul("ffn", reads, d_ff, d, times),
+    ]  # fmt: skip
 
 
 def flops(config: Config, n: int, batch: int = 1, cached: int = 0) -> dict[str, int]:
@@ -101,22 +116,32 @@ def crossover(config: Config, projections: bool = True) -> float:
     return max(0.0, (one["ffn"] - fixed) / pairs)
 
 
-def parameters(config: Config) -> dict[str, int]:
+def parameters(config: Config, active: bool = False) -> dict[str, int]:
     """Parameters by part; the sum is what ``sum(p.numel() for p in build(config).parameters())`` gives.
 
+    ``active``: only those that one token meets, k experts of each layer instead of all.
+
     attention  layers · (d h d_k + 2 d h_kv d_k + h d_k d), and biases where the config has them
-    ffn        layers · (2 d d_ff), or 3 d d_ff gated, and biases
+    ffn        layers · (2 d d_ff), or 3 d d_ff gated, and biases; with experts so much for each, a wider one for the
+               shared, and d · experts for the router
     norms      2 a layer, and the embedding's and the final one: d each (RMS) or 2d (LayerNorm)
     A tied unembedding counts 0, shared layers count once.
     """
-    d, d_ff = config.d_model, config.d_ff
+    d = config.d_model
     all_heads, kv_heads = config.n_heads * config.d_head, config.n_kv_heads * config.d_head
     layers = 1 if config.share_layers else config.n_layers
     up = 2 if config.gated else 1
 
     attention = d * (all_heads + 2 * kv_heads) + all_heads * d
     attention += (all_heads + 2 * kv_heads if config.qkv_bias else 0) + (d if config.out_bias else 0)
-    ffn = (up + 1) * d * d_ff + (up * d_ff + d if config.ffn_bias else 0)
+
+    def network(d_ff: int) -> int:
+        return (up + 1) * d * d_ff + (up * d_ff + d if config.ffn_bias else 0)
+
+    ffn = network(config.d_ff)
+    if config.experts > 1:
+        ffn *= config.experts_per_token if active else config.experts
+        ffn += d * config.experts + (network(config.shared_experts * config.d_ff) if config.shared_experts else 0)
     norm = {"layer": 2 * d, "rms": d, "none": 0}[config.norm]
     untied = config.head == "lm" and not config.tie_embeddings
     return {
@@ -133,13 +158,13 @@ def parameters(config: Config) -> dict[str, int]:
 def kv_cache_bytes(config: Config, n: int, batch: int = 1, bytes_per_value: int = 2) -> int:
     """2 · n · h_kv · d_k · layers · batch · bytes_per_value: keys and values of ``n`` tokens in every layer.
 
-    Everything that was read is kept, with a window too (one could drop what lies behind it; this library does not).
+    A window keeps its w − 1 newest tokens, a recurrent memory as many as it is long.
     Raises ValueError for an encoder, which keeps none.
     """
     _whole(1, n=n, batch=batch, bytes_per_value=bytes_per_value)
     if config.kind == "encoder":
         raise ValueError("an encoder reads its whole text at once, so it keeps no cache.")
-    return 2 * n * config.n_kv_heads * config.d_head * config.n_layers * batch * bytes_per_value
+    return 2 * _held(config, n) * config.n_kv_heads * config.d_head * config.n_layers * batch * bytes_per_value
 
 
 def trace_bytes(config: Config, n: int, record: str | Iterable[str] = ("*",), bytes_per_value: int = 4) -> int:
@@ -165,6 +190,12 @@ def longest(config: Config, record: str | Iterable[str], budget_bytes: int, byte
         else:
             too_long = n
     return fits
+
+
+def _held(config: Config, n: int) -> int:
+    """How many of n tokens the cache still holds."""
+    most = kept(config)
+    return n if most is None else min(n, most)
 
 
 def _recorded(config: Config, record: str | Iterable[str]) -> Counter[str]:

@@ -72,13 +72,15 @@ _copies: WeakKeyDictionary[Model, tuple[tuple, Model]] = WeakKeyDictionary()
 def stepper(model: Model) -> Model:
     """The model to take single-token steps with: a half-precision copy, made once, where that is faster; else itself.
 
-    A model in training, one not in float32, and one small enough for the processor's caches steps by itself. The copy
-    is made anew when the weights have changed or moved.
+    A model in training, one not in float32, and one small enough for the processor's caches steps by itself; so does a
+    mixture of experts, where rounding could send a token to another expert. The copy is made anew when the weights have
+    changed or moved.
     """
     parameters = list(model.parameters())
     dtype = half_precision(parameters[0].device)
     n_bytes = sum(p.nbytes for p in parameters)
-    if dtype is None or model.training or parameters[0].dtype != torch.float32 or n_bytes < WORTHWHILE_BYTES:
+    alike = model.config.experts == 1 and not model.training and parameters[0].dtype == torch.float32
+    if dtype is None or not alike or n_bytes < WORTHWHILE_BYTES:
         return model
     state = tuple((p.data_ptr(), p._version) for p in parameters)
     known = _copies.get(model)

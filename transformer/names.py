@@ -30,6 +30,7 @@ _Q = ("batch", "head", "query", "d_head")
 _KV = ("batch", "kv_head", "key", "d_head")
 _MAP = ("batch", "head", "query", "key")
 _FF = ("batch", "token", "ff")
+_EXPERT = ("batch", "token", "expert")
 
 GLOSSARY: dict[str, Name] = {
     "embed.tokens": Name("E", _STREAM, "one learned vector per vocabulary entry, looked up by token id", "residual"),
@@ -89,9 +90,16 @@ GLOSSARY: dict[str, Name] = {
         "a", _FF, "neurons after the activation (and the gate)", "ffn",
         ("layers.*.ffn.pre", "layers.*.ffn.gate"), r"a = \sigma(u) \text{ or } \sigma(g) \odot u",
     ),
+    "layers.*.ffn.router": Name(
+        "r", _EXPERT, "how well each expert suits each token", "ffn", ("layers.*.norm_2",), r"r = \hat{x}' W_r"
+    ),
+    "layers.*.ffn.gates": Name(
+        "g", _EXPERT, "each expert's weight for each token: 0 but for the k chosen", "ffn", ("layers.*.ffn.router",),
+        r"g_e = p_e / \sum_{\text{top-}k} p,\; p = \operatorname{softmax}(r)",
+    ),
     "layers.*.ffn.out": Name(
-        r"\Delta x_{\text{ffn}}", _STREAM, "what the FFN adds to the stream", "ffn", ("layers.*.ffn.post",),
-        r"\Delta x = a W_2",
+        r"\Delta x_{\text{ffn}}", _STREAM, "what the FFN adds to the stream", "ffn",
+        ("layers.*.ffn.post", "layers.*.ffn.gates"), r"\Delta x = a W_2",
     ),
     "layers.*.resid_post": Name(
         "x''", _STREAM, "the stream as the block hands it on", "residual",
@@ -127,6 +135,9 @@ def of(config: Config) -> list[str]:
         absent |= {"layers.*.attention.Q_unrotated", "layers.*.attention.K_unrotated"}
     if not config.gated:
         absent.add("layers.*.ffn.gate")
+    several = {"layers.*.ffn.router", "layers.*.ffn.gates"}
+    neurons = {"layers.*.ffn.pre", "layers.*.ffn.gate", "layers.*.ffn.post"}
+    absent |= neurons if config.experts > 1 else several  # each expert's neurons see other tokens
     if config.norm == "none":
         absent |= {"layers.*.norm_1", "layers.*.norm_2"}
     if not config.final_norm:
@@ -151,5 +162,6 @@ def shape(name: str, config: Config, n: int, batch: int = 1) -> tuple[int, ...]:
     size = {
         "batch": batch, "token": n, "query": n, "key": n, "head": config.n_heads, "kv_head": config.n_kv_heads,
         "d_head": config.d_head, "model": config.d_model, "ff": config.d_ff, "vocab": config.vocab_size,
+        "expert": config.experts,
     }  # fmt: skip
     return tuple(size[axis] for axis in lookup(name).axes)
