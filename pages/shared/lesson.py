@@ -69,8 +69,7 @@ class Lesson:
                 self._chip = st.empty()
             with st.container(horizontal=True, vertical_alignment="center", width="content", key="gf-actions"):
                 # It also reports a theme that is not the one this run was painted for: that is a rerun.
-                component.declare("actions")(key="actions", width="content",
-                                             data={"theme": self.palette.name, "path": self.entry.path},
+                component.declare("actions")(key="actions", width="content", data={"theme": self.palette.name},
                                              on_theme_change=_nothing)
                 self._actions = st.container(width="content", key="gf-download")
         if self.shows("look"):

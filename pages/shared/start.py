@@ -1,15 +1,27 @@
-"""What a process does once, after its first picture: until then the processor belongs to that picture."""
+"""What a process does once: before its first visitor, and after its first picture, to whom the processor belongs."""
 
 from __future__ import annotations
 
 import gc
+import importlib
 import threading
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from pages.shared.shelf import Shelf
 
 AFTER = 1.0  # seconds in which the browser still asks for files after the script has ended
+
+
+def before_first_visitor() -> None:
+    """Say that the router names the pages, and import torch while the browser is still loading the front end.
+
+    Streamlit takes a folder pages/ for the pages themselves until st.navigation has run once: a first visitor who came by
+    a link to a lesson was told "Page not found".
+    """
+    PagesManager.uses_pages_directory = False
+    threading.Thread(target=importlib.import_module, args=("transformer",), name="import torch", daemon=True).start()
 
 
 @st.cache_resource(show_spinner=False)

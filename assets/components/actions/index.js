@@ -36,10 +36,8 @@ export default (component) => gf.mount(component, (root) => {
   window.addEventListener("resize", soon);
   document.fonts.addEventListener("loadingdone", soon);   // a formula gets its width with its font
   let reported = null;
-  let tries = 0;
   return {
     update({ data, setStateValue }) {
-      if (!tries++) takeBackNotFound(data.path, 30);
       const [red, green, blue] = gf.rgb(gf.colours(root).background);
       const theme = red + green + blue > 384 ? "light" : "dark";
       if (theme !== data.theme && theme !== reported) setStateValue("theme", theme);
@@ -52,16 +50,6 @@ export default (component) => gf.mount(component, (root) => {
     },
   };
 });
-
-// The first visitor of a fresh server who comes by a link to a lesson: Streamlit, which has not met our navigation yet and
-// sees a folder called pages/, says "Page not found" over the very page that was asked for. Take that back, and only that.
-function takeBackNotFound(path, tries) {
-  const asked = decodeURIComponent(window.location.pathname).replace(/\/$/, "");
-  if (!path || !asked.endsWith(`/${path}`)) return;
-  const dialog = document.querySelector("[role=dialog]");
-  if (dialog && dialog.textContent.startsWith("Page not found")) dialog.querySelector("button[aria-label=Close]").click();
-  else if (tries) setTimeout(takeBackNotFound, 100, path, tries - 1);
-}
 
 async function copyText(text) {
   if (navigator.clipboard && window.isSecureContext) {
