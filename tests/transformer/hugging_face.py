@@ -18,6 +18,10 @@ LLAMA = {
     "ffn.pre": "mlp.up_proj",
     "ffn.out": "mlp.down_proj",
 }
+MIXTRAL = {name: module for name, module in LLAMA.items() if not name.startswith("ffn.")} | {
+    "ffn.router": "mlp.gate",
+    "ffn.out": "mlp",
+}
 GPT2 = {
     "norm_1": "ln_1",
     "attention.QKV": "attn.c_attn",
@@ -40,6 +44,7 @@ BERT = {
 PLACES = {
     "llama": (LLAMA, "model.embed_tokens", "model.layers", "model.norm"),
     "mistral": (LLAMA, "model.embed_tokens", "model.layers", "model.norm"),
+    "mixtral": (MIXTRAL, "model.embed_tokens", "model.layers", "model.norm"),
     "qwen2": (LLAMA, "model.embed_tokens", "model.layers", "model.norm"),
     "gpt2": (GPT2, "transformer.drop", "transformer.h", "transformer.ln_f"),
     "bert": (BERT, "embeddings", "encoder.layer", None),
@@ -73,14 +78,17 @@ def their_tensors(theirs: nn.Module, **inputs: Tensor) -> dict[str, Tensor]:
         found[f"layers.{i}.attention.A"] = A
     if "logits" in output:
         found["logits"] = output.logits
-    return {name: split for whole, tensor in found.items() for name, split in _in_heads(whole, tensor, theirs.config)}
+    batch = len(found["embed"])
+    return {name: split for whole, tensor in found.items() for name, split in _in_heads(whole, tensor, theirs.config, batch)}
 
 
-def _in_heads(name: str, tensor: Tensor, config) -> list[tuple[str, Tensor]]:
-    """[batch, token, head · d_head] -> [batch, head, token, d_head]; and GPT-2's three in one, parted."""
+def _in_heads(name: str, tensor: Tensor, config, batch: int) -> list[tuple[str, Tensor]]:
+    """[batch, token, head · d_head] -> [batch, head, token, d_head]; GPT-2's three in one, parted; a router's rows."""
     before, _, last = name.rpartition(".")
     if last == "QKV":
-        return [_in_heads(f"{before}.{part}", w, config)[0] for part, w in zip("QKV", tensor.chunk(3, -1))]
+        return [_in_heads(f"{before}.{part}", w, config, batch)[0] for part, w in zip("QKV", tensor.chunk(3, -1))]
+    if last == "router":  # they lay the batch's tokens end to end
+        return [(name, tensor.unflatten(0, (batch, -1)))]
     if last not in ("Q", "K", "V", "Q_unrotated", "K_unrotated"):
         return [(name, tensor)]
     d_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

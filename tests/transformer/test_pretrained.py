@@ -190,6 +190,10 @@ FAMILIES = {
     ),
     "qwen2": (hf.Qwen2ForCausalLM, hf.Qwen2Config(**SMALL, num_key_value_heads=2)),
     "mistral": (hf.MistralForCausalLM, hf.MistralConfig(**SMALL, num_key_value_heads=1, sliding_window=7)),
+    "mixtral": (
+        hf.MixtralForCausalLM,
+        hf.MixtralConfig(**SMALL, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, rope_parameters=ROPE),
+    ),
     "bert": (hf.BertModel, hf.BertConfig(**SMALL, max_position_embeddings=64)),
 }  # fmt: skip
 
@@ -200,6 +204,7 @@ def random_model(kind: str, attention: str = "eager", dtype: torch.dtype = torch
     torch.manual_seed(0)
     config = type(config)(**config.to_dict())
     config._attn_implementation = attention
+    config._experts_implementation = "eager"  # the other kernels know no float64
     model = make(config).to(dtype).eval()
     for name, w in model.named_parameters():
         torch.nn.init.normal_(w, mean=1.0 if "norm" in name.lower() or "ln_" in name else 0.0, std=0.15)
@@ -226,8 +231,16 @@ def float64_inside(monkeypatch):
     def rms(self, x):
         return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
 
-    for module, name in (("llama", "LlamaRMSNorm"), ("qwen2", "Qwen2RMSNorm"), ("mistral", "MistralRMSNorm")):
-        monkeypatch.setattr(getattr(getattr(hf.models, module), f"modeling_{module}").__dict__[name], "forward", rms)
+    for name in ("Llama", "Qwen2", "Mistral", "Mixtral"):
+        modeling = getattr(getattr(hf.models, name.lower()), f"modeling_{name.lower()}")
+        monkeypatch.setattr(modeling.__dict__[f"{name}RMSNorm"], "forward", rms)
+
+    def router(self, x):  # it rounds before its softmax, too
+        logits = torch.nn.functional.linear(x, self.weight)
+        value, index = logits.softmax(-1).topk(self.top_k)
+        return logits, value / value.sum(-1, keepdim=True), index
+
+    monkeypatch.setattr(hf.models.mixtral.modeling_mixtral.MixtralTopKRouter, "forward", router)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -364,6 +377,27 @@ def test_variants_of_the_others_that_would_be_computed_wrongly():
     assert llama.config(qwen | mixed | {"max_window_layers": 0}).window == 8
 
 
+def test_mixtral_from_its_files_names_and_what_it_must_have(tmp_path):
+    theirs = random_model("mixtral")
+    theirs.save_pretrained(tmp_path)
+    on_disk = load_file(tmp_path / "model.safetensors")
+    assert "model.layers.0.block_sparse_moe.experts.3.w1.weight" in on_disk
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert torch.equal(from_state_dict("mixtral", config, on_disk)(IDS), opened(theirs)(IDS))
+    del on_disk["model.layers.1.block_sparse_moe.experts.2.w3.weight"]
+    refused("mixtral", config, on_disk, "lacks layers.1.mlp.experts.2.w3.weight")
+    refused("mixtral", config | {"num_local_experts": 1}, on_disk, "nothing to route")
+    state = theirs.state_dict()
+    state["model.layers.0.mlp.experts.down_proj"] = torch.zeros(3)
+    refused("mixtral", config, state, "stack of matrices")
+
+
+def test_mixtral_8x7b_has_the_published_sizes():
+    config = llama.config(hf.MixtralConfig().to_dict())
+    assert sum(transformer.cost.parameters(config).values()) == 46_702_792_704
+    assert round(sum(transformer.cost.parameters(config, active=True).values()) / 1e9, 1) == 12.9
+
+
 def test_old_spellings_of_rope():
     base = {k: v for k, v in hf.LlamaConfig(**SMALL).to_dict().items() if k != "rope_parameters"}
     assert llama.config(base | {"rope_theta": 5e5}).rope_base == 5e5
@@ -379,7 +413,7 @@ def test_known_configs_equal_our_presets():
 
 def test_unknown_family(small):
     refused("lama", *small, "did you mean llama")
-    refused("t5", *small, "there are gpt2, llama, mistral, qwen2, bert")
+    refused("t5", *small, "there are gpt2, llama, mistral, mixtral, qwen2, bert")
 
 
 def test_unknown_names():

@@ -17,14 +17,14 @@ from transformer.pretrained.safetensors_file import PICKLED, read_json, read_ten
 from transformer.tokenizers import Tokenizer
 
 # Each family is a module with two pure functions: config(theirs) and weights(theirs, config).
-FAMILIES = {"gpt2": gpt2, "llama": llama, "mistral": llama, "qwen2": llama, "bert": bert}
+FAMILIES = {"gpt2": gpt2, "llama": llama, "mistral": llama, "mixtral": llama, "qwen2": llama, "bert": bert}
 TINY = Path(__file__).parents[2] / "assets" / "tiny"
 
 
 def from_state_dict(family: str, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> Model:
     """A checkpoint in memory, under Hugging Face's names, as a model of ours in eval mode. The tensors are copied.
 
-    family: gpt2, llama, mistral, qwen2 or bert; config: the fields of the checkpoint's config.json.
+    family: gpt2, llama, mistral, mixtral, qwen2 or bert; config: the fields of the checkpoint's config.json.
     Raises ValueError, one sentence, for an unknown family, a missing field, or a missing, unknown or misshapen tensor.
     """
     return _model(family, config, {name: w.detach().clone() for name, w in state_dict.items()})
