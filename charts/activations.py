@@ -1,15 +1,13 @@
-"""Activations: the curves, the real neurons under them, what is left of them, and the gate at work."""
+"""Activations: the curves, the real neurons under them, and what is left of these."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import altair as alt
 import numpy as np
-import pandas as pd
 
-from charts import curves, theme
-from charts.curves import Bars, Choice, Line, Mark, Panel, Row
+from charts import curves
+from charts.curves import Bars, Choice, Line, Mark, Panel, Row, Switch
 
 TITLES = {"relu": "ReLU", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU"}
 DASHES: dict[str, tuple[int, int] | None] = {"relu": None, "gelu": (7, 4), "gelu_tanh": (2, 4), "silu": (12, 4)}
@@ -18,24 +16,26 @@ DASHES: dict[str, tuple[int, int] | None] = {"relu": None, "gelu": (7, 4), "gelu
 def over_neurons(
     u: np.ndarray, values: Mapping[str, np.ndarray], slopes: Mapping[str, np.ndarray], passed: Mapping[str, np.ndarray],
     chosen: str, layers: Choice, edges: np.ndarray, share: np.ndarray, below: np.ndarray, *,
-    zeros: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray], neurons: str, cursor: float,
-    gap: np.ndarray | None = None,
+    zeros: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray], neurons: str, cursor: float, gap: np.ndarray,
+    magnify: Switch, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """σ(u) and σ'(u) of every activation over the histogram of real pre-activations, all on one u axis.
 
     u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; layers: the frames;
     edges [bin + 1], share [layer, bin] of the neurons; below [layer, point], the share of them under u;
     zeros, flat: activation -> share of the neurons that it makes exactly 0, or where its slope is nearly 0 [layer];
-    neurons: what was counted, in words; gap [point]: exact − tanh GELU, drawn magnified in a panel of its own.
+    neurons: what was counted, in words; gap [point]: exact − tanh GELU, drawn 1,000 times as large in a panel of its own
+    while the switch magnify is on.
     """
-    # The two GELUs lie on each other at any size that fits a screen: the tanh form is drawn where it is the topic.
-    drawn = [name for name in values if name != chosen and (name != "gelu_tanh" or gap is not None)] + [chosen]
+    drawn = sorted(values, key=lambda name: name == chosen)  # the chosen one on top
 
     def lines(of: Mapping[str, np.ndarray], label: bool) -> list[Line]:
         return [
             Line(of[name], "ffn" if name == chosen else "muted", label=TITLES[name] if label else "",
                  width=4 if name == chosen else 1.75, dash=None if name == chosen else DASHES[name],
-                 dot=name == chosen, quiet=name != chosen)
+                 dot=name == chosen, quiet=name != chosen,
+                 # The two GELUs lie on each other at any size that fits a screen: drawn where it is the topic.
+                 switched=name == "gelu_tanh" and name != chosen)
             for name in drawn
         ]  # fmt: skip
 
@@ -45,18 +45,15 @@ def over_neurons(
         Panel("The function σ(u)", (-0.15 * top - 0.2, top), lines(values, True), share=1.5),
         Panel("Its slope σ′(u): what the gradient is multiplied with", (-0.25, 1.25), lines(slopes, False),
               short="Its slope σ′(u)"),
-    ]  # fmt: skip
-    if gap is not None:
-        panels.append(Panel("Exact GELU − tanh GELU, magnified 1,000 times", (-0.55, 0.55),
-                            [Line(gap * 1000, "ffn", width=3, dot=True)], share=0.8, short="Exact − tanh GELU, × 1,000",
-                            note="never beyond ±0.5, that is 5·10⁻⁴"))  # fmt: skip
-    panels.append(
+        Panel("Exact GELU − tanh GELU, magnified 1,000 times", (-0.55, 0.55),
+              [Line(gap * 1000, "ffn", width=3, dot=True)], share=0.8, short="Exact − tanh GELU, × 1,000",
+              note="never beyond ±0.5, that is 5·10⁻⁴", switched=True),
         Panel([f"Where {neurons} of layer {layer} really are (share per bin)" for layer in layers.values],
               (0, float(share.max()) * 1.15), [Bars(edges, share, "ffn", shade=0.75)], percent=True,
               short=[f"Where layer {layer} really is" for layer in layers.values],
               note=[f"{out:.1%} lie outside this axis" if out >= 0.0005 else "" for out in outside],
-              marks=[Mark(0.0, [f"{b:.0%} below 0" for b in below[:, middle]], "ink", left=True)])
-    )  # fmt: skip
+              marks=[Mark(0.0, [f"{b:.0%} below 0" for b in below[:, middle]], "ink", left=True)]),
+    ]  # fmt: skip
     rows = [
         Row(TITLES[name], "ffn" if name == chosen else "muted",
             [passed[name], values[name], slopes[name], zeros[name][:, None], flat[name][:, None]],
@@ -66,17 +63,16 @@ def over_neurons(
     words = f"{TITLES[chosen]}({{x}}) = {{x}} × {{0}} = {{1}}   slope {{2}}   {{3%}} of the real ones lie below"
     label = "Activation functions and their slopes over the histogram of real pre-activations; arrow keys move u"
     return curves.message(
-        "activations" if gap is None else "activations-gap", label, u, "u, the neuron before the activation", "u",
-        panels, cursor=cursor, columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows, sentence=words,
-        values=[passed[chosen], values[chosen], slopes[chosen], below], step=5, height=470 if gap is None else 590,
-        gutter=104, frames=layers,
+        "activations", label, u, "u, the neuron before the activation", "u", panels, cursor=cursor, columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows, sentence=words,
+        values=[passed[chosen], values[chosen], slopes[chosen], below], step=5, height=470, gutter=104, frames=layers,
+        switch=magnify, epoch=epoch,
     )  # fmt: skip
 
 
 def after(
     edges: np.ndarray, shares: Mapping[str, np.ndarray], layers: Choice, chosen: str, *,
     zeros: Mapping[str, np.ndarray], negatives: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray],
-    means: Mapping[str, np.ndarray],
+    means: Mapping[str, np.ndarray], epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """What each activation makes of the same neurons: histograms of σ(u), with what is exactly 0 as a bar of its own.
 
@@ -102,45 +98,5 @@ def after(
         "after-activation", "Histograms of the same real neurons after each activation, on a logarithmic scale", edges,
         "σ(u), the neuron after the activation", "σ", panels, cursor=0.0,
         columns=["exactly 0%", "negative%", "slope ≈ 0%", "mean"], rows=rows, height=560, gutter=20, frames=layers,
+        epoch=epoch,
     )  # fmt: skip
-
-
-def strips(columns: Sequence[str], neurons: Sequence[int], parts: Mapping[str, np.ndarray],
-           p: theme.Palette) -> alt.LayerChart:  # fmt: skip
-    """A few real neurons over the tokens of the text: a row of numbers for each part (the open gate, u, their product).
-
-    columns: the tokens as shown, each with its number, so that none repeats; neurons: ids; parts: name ->
-    [token, neuron], the last being what the others multiply to. Each row is coloured by its own largest size.
-    """
-    rows, records = [], []
-    for j, neuron in enumerate(neurons):
-        for part, values in parts.items():
-            rows.append(f"{neuron}  {part}")
-            most = np.abs(values[:, j]).max() or 1.0
-            for t, column in enumerate(columns):
-                *factors, product = (_signed(v[t, j]) for v in parts.values())
-                records.append({"row": rows[-1], "token": column, "value": float(values[t, j]),
-                                "share": float(values[t, j] / most), "sum": f"{' × '.join(factors)} = {product}"})
-        rows.append(" " * (j + 1))  # an empty row between neurons
-    base = alt.Chart(pd.DataFrame(records)).encode(
-        x=alt.X("token:N", title=None, scale=alt.Scale(domain=columns), axis=alt.Axis(
-            labelAngle=-55, orient="top", domain=False, ticks=False, labelColor=p.ink, labelLimit=96)),
-        y=alt.Y("row:N", title=None, scale=alt.Scale(domain=rows[:-1]), axis=alt.Axis(
-            domain=False, ticks=False, labelColor=p.ink, labelLimit=170)),
-        tooltip=[alt.Tooltip("row:N", title="neuron"), alt.Tooltip("token:N"), alt.Tooltip("value:Q", format=".5g"),
-                 alt.Tooltip("sum:N", title=" × ".join(list(parts)[:-1]) + " = a")],
-    )  # fmt: skip
-    cells = base.mark_rect(stroke=p.line, strokeWidth=1).encode(color=alt.Color(
-        "share:Q", scale=alt.Scale(domain=[-1, 0, 1], range=[p.negative, p.background, p.positive],
-                                 interpolate="rgb"),
-        title="as a share of the row's largest size",
-        legend=alt.Legend(values=[-1, 0, 1], gradientLength=240, titleLimit=400, titleFontWeight=400)))  # fmt: skip
-    numbers = base.mark_text(fontSize=13, opacity=alt.expr(f"width / {len(columns)} > 42 ? 1 : 0")).encode(
-        text=alt.Text("value:Q", format=".2f"),
-        color=alt.condition("abs(datum.share) > 0.6", alt.value(p.background), alt.value(p.ink)),
-    )  # fmt: skip
-    return alt.layer(cells, numbers).properties(height=27 * (len(rows) - 1), width="container")
-
-
-def _signed(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−")

@@ -1,8 +1,8 @@
 """Curves over one shared x for the browser component "curves": panels one above the other, one cursor through all.
 
 An array is [point], or [frame, point] where a slider in the picture chooses the frame (a layer, a factor) without a
-round trip; words may be one for all frames or one each. The arrays go out as they are, so the test that compares them
-with the trace compares what is drawn.
+round trip; words may be one for all frames or one each. A switch in the picture shows and hides what is `switched`. The
+arrays go out as they are, so the test that compares them with the trace compares what is drawn.
 """
 
 from __future__ import annotations
@@ -27,6 +27,21 @@ class Choice:
     values: Sequence[float | str]
     at: float | str
 
+    def header(self) -> dict[str, object]:
+        """As it goes to the browser. ValueError where it starts at none of its positions."""
+        if self.at not in self.values:
+            raise ValueError(f"{self.label} cannot start at {self.at}.")
+        return {"label": self.label, "values": list(self.values), "at": self.at}
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A switch in the picture: what it is called, and whether it starts on. It makes the picture `taller` by so much."""
+
+    label: str
+    on: bool
+    taller: int = 0
+
 
 @dataclass(frozen=True)
 class Line:
@@ -42,6 +57,7 @@ class Line:
     dot: bool = False  # ride along with the cursor
     quiet: bool = False  # the label in muted ink
     points: bool = False  # the x are few and whole: show each
+    switched: bool = False  # only there while the switch is on
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,7 @@ class Panel:
     log: bool = False
     percent: bool = False
     marks: Sequence[Mark] = ()
+    switched: bool = False  # only there while the switch is on
 
 
 @dataclass(frozen=True)
@@ -107,13 +124,15 @@ def message(
     name: str, label: str, x: np.ndarray, x_label: str, symbol: str, panels: Sequence[Panel], *, cursor: float,
     columns: Sequence[str] = (), rows: Sequence[Row] = (), sentence: str = "", values: Sequence[np.ndarray] = (),
     step: int = 1, height: int = 520, gutter: int = 96, frames: Choice | None = None, zooms: Choice | None = None,
+    switch: Switch | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """The message for the component.
 
-    name: stem of saved files and identity (another name puts the cursor back to `cursor`); label: for screen readers;
-    x [point], evenly spaced; symbol: how the cursor calls x; columns: titles of the table, one that ends in % shows
-    shares; sentence: read out at the cursor, {x} and {0}, {1%} … of `values`; step: points that an arrow key moves;
-    gutter: room for the labels at the right; frames: which row of the arrays is drawn; zooms: how far x may go.
+    name: stem of saved files; label: for screen readers; x [point], evenly spaced; symbol: how the cursor calls x;
+    columns: titles of the table, one that ends in % shows shares; sentence: read out at the cursor, {x} and {0},
+    {1%} … of `values`; step: points that an arrow key moves; gutter: room for the labels at the right; frames: which row
+    of the arrays is drawn; zooms: how far x may go. Cursor, frame, zoom and switch are taken up when epoch differs from
+    the last one and belong to the browser after that, so that moving them sends nothing here again.
     ValueError when an array of a curve has not the length of x, or words or rows are not as many as the frames.
     """
     count = len(frames.values) if frames else 1
@@ -137,7 +156,7 @@ def message(
             case Line():
                 look = {"kind": "line", "y": keep(series.values), "label": series.label, "width": series.width,
                         "dash": series.dash, "opacity": series.opacity, "dot": series.dot, "quiet": series.quiet,
-                        "points": series.points}
+                        "points": series.points, "switched": series.switched}
             case Band():
                 look = {"kind": "band", "lo": keep(series.lo), "hi": keep(series.hi), "opacity": series.opacity}
             case Bars():
@@ -148,12 +167,13 @@ def message(
 
     header = {
         "name": name, "label": label, "height": height, "gutter": gutter, "cursor": cursor,
-        "frames": _choice(frames), "zooms": _choice(zooms),
+        "frames": frames.header() if frames else None, "zooms": zooms.header() if zooms else None, "epoch": epoch,
+        "switch": {"label": switch.label, "on": switch.on, "taller": switch.taller} if switch else None,
         "x": {"lo": float(x[0]), "hi": float(x[-1]), "label": x_label, "symbol": symbol, "step": step,
               "integer": bool(np.all(x == np.round(x)))},
         "panels": [
             {"title": said(panel.title), "short": said(panel.short or panel.title), "note": said(panel.note),
-             "share": panel.share,
+             "share": panel.share, "switched": panel.switched,
              "y": {"lo": panel.y[0], "hi": panel.y[1], "log": panel.log, "percent": panel.percent},
              "series": [drawn(series) for series in panel.series],
              "marks": [{"x": m.x, "text": said(m.text), "role": m.role, "left": m.left} for m in panel.marks]}
@@ -178,17 +198,9 @@ def padded(*arrays: np.ndarray, share: float = 0.06) -> tuple[float, float]:
 
 
 def mount(**where: object) -> object:
-    """Put the component on the page: data=message(...), key=..., on_cursor_change, on_frame_change, on_zoom_change."""
+    """Put the component on the page: data=message(...), key=..., on_cursor_change and so for frame, zoom, switch."""
     return component.declare("curves", "plot.js")(**where)
 
 
 def _colour(role: Tone, shade: float | None) -> dict[str, object]:
     return {"role": role} if shade is None else {"role": role, "shade": shade}
-
-
-def _choice(choice: Choice | None) -> dict[str, object] | None:
-    if choice is None:
-        return None
-    if choice.at not in choice.values:
-        raise ValueError(f"{choice.label} cannot start at {choice.at}.")
-    return {"label": choice.label, "values": list(choice.values), "at": choice.at}

@@ -39,7 +39,7 @@ def pair_message(
     header = {
         "query": query, "key": key, "m0": own.m, "n0": own.n, "m": place.m, "n": place.n, "pair": place.pair,
         "subject": subject, "d_head": d_head, "scale": scale, "label": label, "reach": curve.shape[1] - 1,
-        "range": [lo, hi], "bases": {"label": bases.label, "values": list(bases.values), "at": bases.at},
+        "range": [lo, hi], "bases": bases.header(),
     }  # fmt: skip
     arrays = {"q": q, "k": k, "theta": theta, "curve": curve}
     return component.pack(header, {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()})
@@ -52,37 +52,41 @@ def mount_pair(**where: object) -> object:
 
 @dataclass(frozen=True)
 class Spread:
-    """Many scores at each distance: their mean, the band that holds 90 % of them, and some of them one by one."""
+    """Many scores at each distance: their mean, the band that holds 90 % of them, and some of them one by one.
+
+    Each [distance], or [frame, distance] where a slider in the picture chooses the frame.
+    """
 
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
     some: Sequence[np.ndarray]
-    title: str
-    short: str
 
     @classmethod
-    def of(cls, scores: np.ndarray, title: str, short: str) -> Spread:
-        """scores [pair of words, distance]."""
-        low, high = np.quantile(scores, (0.05, 0.95), axis=0)
-        return cls(scores.mean(0), low, high, list(scores[:: max(1, len(scores) // 6)][:6]), title, short)
+    def of(cls, scores: np.ndarray) -> Spread:
+        """scores [pair of words, distance], or [frame, pair of words, distance]."""
+        low, high = np.quantile(scores, (0.05, 0.95), axis=-2)
+        step = max(1, scores.shape[-2] // 6)
+        return cls(scores.mean(-2), low, high, [scores[..., i, :] for i in range(0, scores.shape[-2], step)][:6])
 
 
 def distance_message(
-    distance: np.ndarray, real: Spread, drawn: Spread, envelope: np.ndarray, aligned: np.ndarray, *, up_to: Choice,
-    cursor: float,
+    distance: np.ndarray, real: Spread, drawn: Spread, envelope: np.ndarray, aligned: np.ndarray, *, head: str,
+    pairs: int, seed: int, likeness: Choice, up_to: Choice, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """Scores against distance: a real head's, drawn vectors', and aligned ones under their envelope; each [distance].
 
-    aligned: `rope.aligned_decay`; envelope: `rope.decay_envelope`, in the same units; up_to: how far the axis goes.
+    drawn [frame, distance]: a frame for each ρ of `likeness`; aligned: `rope.aligned_decay`; envelope:
+    `rope.decay_envelope`, in the same units; head: what the real ones are called, from so many pairs of words; seed: of
+    the drawn ones; up_to: how far the axis goes.
     """
 
-    def panel(spread: Spread, share: float) -> Panel:
+    def panel(spread: Spread, share: float, title: str | list[str], short: str | list[str]) -> Panel:
         lines = [Line(one, "scores", width=1, opacity=0.35) for one in spread.some]
         return Panel(
-            spread.title, curves.padded(spread.low, spread.high, *spread.some),
+            title, curves.padded(spread.low, spread.high, *spread.some),
             [Band(spread.low, spread.high, "scores"), *lines, Line(spread.mean, "attention", width=3.5, dot=True)],
-            share=share, short=spread.short, note="mean, 90 % band, six single pairs",
+            share=share, short=short, note="mean, 90 % band, six single pairs",
         )  # fmt: skip
 
     bound = Panel(
@@ -90,10 +94,16 @@ def distance_message(
         [Line(envelope, "muted", "the bound", width=2.5, dash=(6, 4), quiet=True),
          Line(aligned, "attention", "q = k", width=3, dot=True)], log=True, short="If q = k, and the bound",
     )  # fmt: skip
+    panels = [
+        panel(real, 1.25, f"Real: {pairs} pairs of words in {head}", f"Real: {head}"),
+        panel(drawn, 1.0, [f"Drawn at random, seed {seed}: k resembles q by ρ = {rho:g}" for rho in likeness.values],
+              [f"Drawn: ρ = {rho:g}" for rho in likeness.values]),
+        bound,
+    ]  # fmt: skip
     return curves.message(
         "rope-distance", "Scores against relative distance for a real head, for drawn vectors, and their envelope; "
                          "left and right arrows move the distance", distance, "distance m − n", "m − n",
-        [panel(real, 1.25), panel(drawn, 1.0), bound], cursor=cursor,
+        panels, cursor=cursor, epoch=epoch, frames=likeness,
         sentence="distance {x}: real head {0} on average, drawn {1}, q = k {2}, bound {3}",
         values=[real.mean, drawn.mean, aligned, envelope], height=510, gutter=84, zooms=up_to,
     )  # fmt: skip
@@ -110,8 +120,8 @@ class Fan:
 
 
 def fans_message(
-    distance: np.ndarray, starts: Sequence[int], fans: Sequence[Fan], *, subject: str, cursor: float
-) -> bytes:  # fmt: skip
+    distance: np.ndarray, starts: Sequence[int], fans: Sequence[Fan], *, cursor: float, epoch: int = 0
+) -> bytes:
     """The same distances from several starts, a panel a scheme: one curve where only distance counts, else a fan."""
     shades = np.linspace(0.55, 1.0, len(starts))
 
@@ -128,16 +138,15 @@ def fans_message(
         for i, (start, shade) in enumerate(zip(starts, shades, strict=True))
     ]
     return curves.message(
-        f"rope-fans-{subject}", "The same distance from different starts: sinusoids, sinusoids through real "
-                                "weights, and RoPE",
-        distance, "distance m − n", "m − n", [panel(fan) for fan in fans], cursor=cursor,
+        "rope-fans", "The same distance from different starts: sinusoids, sinusoids through real weights, and RoPE",
+        distance, "distance m − n", "m − n", [panel(fan) for fan in fans], cursor=cursor, epoch=epoch,
         columns=[fan.short for fan in fans], rows=rows, height=180 * len(fans), gutter=84,
     )  # fmt: skip
 
 
 def scalings_message(
     waves: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], chosen: str, trained: int, factors: Choice, *,
-    cursor: float,
+    cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """How long each pair takes for one turn, and how much of its speed it keeps, under every scaling.
 
@@ -173,7 +182,7 @@ def scalings_message(
                   share=1.4, log=True, short="Positions for one turn"),
             Panel("How much of its speed each pair keeps, θ′/θ", (0, 1.08), lines(kept, True), short="Speed kept, θ′/θ",
                   note=[f"1/{s} = squeezed as much as the text is longer" for s in factors.values]),
-        ], cursor=cursor, columns=["positions for one turn", "speed kept%"], rows=rows, frames=factors,
+        ], cursor=cursor, epoch=epoch, columns=["positions for one turn", "speed kept%"], rows=rows, frames=factors,
         sentence="pair {x}: a turn takes {0} positions as trained, {1} scaled; it keeps {2%} of its speed",
         values=[waves["none"], waves[chosen], kept[chosen]], height=470, gutter=120,
     )  # fmt: skip

@@ -5,6 +5,7 @@ position. A rotation keeps lengths, and ⟨R_m q, R_n k⟩ depends on m − n al
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -174,11 +175,34 @@ def random_pairs(count: int, d_head: int, alignment: float, seed: int) -> tuple[
     So E⟨R_m q, R_n k⟩ = ρ Σ_i 2 cos(r θ_i): the decay is the alignment's, not the rotation's alone.
     Returns q, k [count, d_head]. Raises ValueError when ρ is outside −1 … 1.
     """
-    if not -1 <= alignment <= 1:
-        raise ValueError(f"alignment is {alignment}; a correlation lies between −1 and 1.")
+    _check_alignment(alignment)
     generator = torch.Generator().manual_seed(seed)
     q, noise = torch.randn(2, count, d_head, generator=generator)
     return q, alignment * q + math.sqrt(1 - alignment**2) * noise
+
+
+def scores_by_alignment(
+    count: int, d_head: int, alignments: Sequence[float], seed: int, theta: Tensor, distance: Tensor,
+    layout: RopeLayout = "half",
+) -> Tensor:  # fmt: skip
+    """The scores of ``random_pairs`` at every distance, for many ρ at the price of two: they are linear in k, so
+
+        ⟨R_m q, R_n k⟩ = ρ ⟨R_m q, R_n q⟩ + √(1 − ρ²) ⟨R_m q, R_n ε⟩.
+
+    theta [pair], distance [distance] -> [alignment, count, distance]. Not divided by √d_k. Raises ValueError when a ρ is
+    outside −1 … 1.
+    """
+    for alignment in alignments:
+        _check_alignment(alignment)
+    (q, same), (_, other) = (random_pairs(count, d_head, alignment, seed) for alignment in (1.0, 0.0))
+    like, unlike = (scores_by_distance(q, k, theta, distance, layout) for k in (same, other))
+    rho = torch.tensor(alignments)[:, None, None]
+    return rho * like + (1 - rho**2).sqrt() * unlike
+
+
+def _check_alignment(alignment: float) -> None:
+    if not -1 <= alignment <= 1:
+        raise ValueError(f"alignment is {alignment}; a correlation lies between −1 and 1.")
 
 
 def _parts(q: Tensor, k: Tensor, layout: RopeLayout) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,10 @@ import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from charts import activations, curves
-from pages.shared import activations_words, url
-from pages.shared.activations_words import AFTER, CURVES, NEURONS, VIEWS
+from charts import activations, curves, strips
+from pages.block import activations_words
+from pages.block.activations_words import AFTER, CURVES, NEURONS, VIEWS
+from pages.shared import held, url
 from pages.shared.lesson import Lesson
 from transformer.feedforward import (
     ACTIVATIONS, Census, FeedForward, census, derivative, gelu_gap, histogram, let_through, loudest, share_below,
@@ -27,7 +28,17 @@ BY_TITLE = {title: name for name, title in TITLES.items()}
 CURSOR = -1.28  # where SiLU is at its lowest
 STEP = {2: 0.01, 3: 0.01, 4: 0.01, 8: 0.02, 16: 0.04}  # how far the u axis reaches -> between points
 CHOOSE = "Layer whose neurons are shown"
-MOST_WORDS = 16  # columns of the strips
+MOST_WORDS, LOUDEST = 16, 5  # columns of the strips, and how many neurons they show
+
+
+class Stand(NamedTuple):
+    """Where the picture stands, by the link."""
+
+    view: str
+    layer: int
+    cursor: float
+    gap: bool
+    word: str
 
 
 class Shown(NamedTuple):
@@ -40,17 +51,40 @@ class Shown(NamedTuple):
     figure: object = None
 
 
+def stand() -> Stand:
+    layer, cursor, gap, word = telling, CURSOR, False, names[-1]
+    layer = url.url_state("layer", layer, int, layers.__contains__)
+    if view == CURVES:
+        cursor = url.url_state("u", cursor, float, lambda u: -16 <= u <= 16)
+        gap = url.url_state("gap", "false", str.lower, ("true", "false").__contains__) == "true"
+    elif view == NEURONS:
+        word = url.url_state("word", word, str, names.__contains__)
+    return Stand(view, layer, cursor, gap, word)
+
+
 def keep_cursor() -> None:
     at = st.session_state["curves"].get("cursor")
     if isinstance(at, int | float):
         url.set_url_state("u", round(float(at), 2), CURSOR)
+    held.reported("curves", stand())
+
+
+def keep_gap() -> None:
+    url.set_url_state("gap", "true" if st.session_state["curves"].get("switch") else "false", "false")
+    held.reported("curves", stand())
 
 
 def keep_layer() -> None:
-    """The layer is chosen in the picture, where a slider answers at once, or under it."""
-    at = st.session_state["layer_of_neurons"] if view == NEURONS else st.session_state["curves"].get("frame")
-    if at in layers:
+    component, name = ("strips", "layer") if view == NEURONS else ("curves", "frame")
+    if (at := st.session_state[component].get(name)) in layers:
         url.set_url_state("layer", at, telling)
+    held.reported(component, stand())
+
+
+def keep_word() -> None:
+    if (word := st.session_state["strips"].get("word")) in names:
+        url.set_url_state("word", word, names[-1])
+    held.reported("strips", stand())
 
 
 def choose_activation() -> str:
@@ -92,6 +126,24 @@ def left_of(subject: tuple) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return edges.numpy(), {name: torch.stack(shares).numpy() for name, shares in found.items()}
 
 
+@st.cache_data(max_entries=32, show_spinner=False)
+def loud_of(subject: tuple) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The loudest neurons at every word [layer, word, neuron], and part -> its numbers [layer, word, neuron, token]."""
+    ids, parts = [], {}
+    for layer in layers:
+        u, post = neurons_of(layer)[columns], torch.tensor(reading[f"layers.{layer}.ffn.post"][0])[columns]
+        loud = torch.stack([loudest(a[None], LOUDEST) for a in post])  # [word, neuron]
+        if config.gated:
+            up = torch.tensor(reading[f"layers.{layer}.ffn.pre"][0])[columns]
+            found = {f"{TITLES[own]}(g)": ACTIVATIONS[own](u), "u": up, "a": post}  # [token, ff] each
+        else:
+            found = {"u": u, f"{TITLES[own]}(u)/u": let_through(own, u), "a": post}
+        ids.append(loud)
+        for name, values in found.items():
+            parts.setdefault(name, []).append(values[:, loud].permute(1, 2, 0))
+    return torch.stack(ids).numpy(), {name: torch.stack(values).numpy() for name, values in parts.items()}
+
+
 def column(counts: dict[str, list[Census]], field: str) -> dict[str, np.ndarray]:
     """activation -> one number of its census, layer by layer."""
     return {name: np.array([getattr(one, field) for one in of]) for name, of in counts.items()}
@@ -105,11 +157,10 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         chosen = choose_activation()
         reach = st.select_slider("The u axis reaches to ±", list(STEP), 3, key="reach", bind="query-params")
-        magnify = st.toggle("Magnify exact − tanh GELU", key="gap", bind="query-params")
         st.caption("“passes” is σ(u)/u, the share of u that gets through. “made 0” and “slope ≈ 0” (below 0.01, so "
                    "hardly any gradient comes back) count this layer's real neurons.")  # fmt: skip
-    layer = url.url_state("layer", telling, int, lambda i: i in layers)
-    cursor = url.url_state("u", CURSOR, float, lambda u: -16 <= u <= 16)
+    here = stand()
+    shown, epoch = held.to_send("curves", here)
     counts, grid = counts_of(subject), axis(reach)
     edges, share, below = spread_of(subject, reach)
     values = {name: sigma(grid).numpy() for name, sigma in ACTIVATIONS.items()}
@@ -117,17 +168,17 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     passed = {name: let_through(name, grid).numpy() for name in ACTIVATIONS}
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_layer,
+            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_layer, on_switch_change=keep_gap,
             data=activations.over_neurons(
-                grid.numpy(), values, slopes, passed, chosen, curves.Choice(CHOOSE, layers, layer), edges, share, below,
-                zeros=column(counts, "zero"), flat=column(counts, "asleep"), cursor=cursor,
+                grid.numpy(), values, slopes, passed, chosen, curves.Choice(CHOOSE, layers, shown.layer), edges, share,
+                below, zeros=column(counts, "zero"), flat=column(counts, "asleep"), cursor=shown.cursor, epoch=epoch,
                 neurons=f"the {n * config.d_ff:,} {'gates' if config.gated else 'neurons'}",
-                gap=gelu_gap(grid).numpy() if magnify else None,
+                gap=gelu_gap(grid).numpy(), magnify=curves.Switch("Magnify exact − tanh GELU", shown.gap, taller=120),
             ),
         )  # fmt: skip
-    at = torch.tensor(cursor, dtype=torch.float64)
+    at = torch.tensor(here.cursor, dtype=torch.float64)
     return Shown(
-        layer, chosen, {"u": grid} | values | {f"{name} slope": slope for name, slope in slopes.items()},
+        here.layer, chosen, {"u": grid} | values | {f"{name} slope": slope for name, slope in slopes.items()},
         rf"\begin{{gathered}}\sigma({at:.2f}) = {at:.2f} \times {let_through(chosen, at):.4f} = "
         rf"\ffn{{{ACTIVATIONS[chosen](at):.4f}}}\\ \sigma'({at:.2f}) = {derivative(chosen, at):.4f}\end{{gathered}}",
     )  # fmt: skip
@@ -138,46 +189,43 @@ def show_after(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         chosen = choose_activation()
         st.caption("The share of the neurons in each bin. The one tall bar is what is exactly 0. The scale is "
                    "logarithmic: each grid line is ten times the one below.")  # fmt: skip
-    layer = url.url_state("layer", telling, int, lambda i: i in layers)
+    here = stand()
+    shown, epoch = held.to_send("curves", here)
     edges, shares = left_of(subject)
     counts = counts_of(subject)
     with picture:
         curves.mount(
             key="curves", on_frame_change=keep_layer,
             data=activations.after(
-                edges, shares, curves.Choice(CHOOSE, layers, layer), chosen, zeros=column(counts, "zero"),
+                edges, shares, curves.Choice(CHOOSE, layers, shown.layer), chosen, zeros=column(counts, "zero"),
                 negatives=column(counts, "negative"), flat=column(counts, "asleep"), means=column(counts, "mean"),
+                epoch=epoch,
             ),
         )  # fmt: skip
-    here = layers.index(layer)
-    return Shown(layer, chosen, {"from": edges[:-1], "to": edges[1:]} | {name: s[here] for name, s in shares.items()})
+    table = {name: share[layers.index(here.layer)] for name, share in shares.items()}
+    return Shown(here.layer, chosen, {"from": edges[:-1], "to": edges[1:]} | table)
 
 
 def show_neurons(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
-    words = range(max(0, n - MOST_WORDS), n)
-    names = [f"{i} {reading.pieces[i].strip() or '␣'}" for i in words]
-    layer = url.url_state("layer", telling, int, lambda i: i in layers)
     with controls:
-        if len(layers) > 1:
-            st.select_slider(CHOOSE, layers, layer, key="layer_of_neurons", on_change=keep_layer)
-        if st.session_state.get("word") not in (None, *names):
-            del st.session_state["word"]  # another text has other words
-        word = st.selectbox("Loudest neurons at the word", names, len(names) - 1, key="word", bind="query-params")
         st.caption("The gate decides, word by word, how much of u passes. Hover a cell for the product." if config.gated
                    else "This model has no gate: each neuron passes the share of itself that the curve lets through.")
-    u, post = neurons_of(layer), torch.tensor(reading[f"layers.{layer}.ffn.post"][0])  # [token, ff]
-    ids = loudest(post[None, words[names.index(word)]], 5)
-    if config.gated:
-        up = torch.tensor(reading[f"layers.{layer}.ffn.pre"][0])
-        parts = {f"{TITLES[own]}(g)": ACTIVATIONS[own](u), "u": up, "a": post}
-    else:
-        parts = {"u": u, f"{TITLES[own]}(u)/u": let_through(own, u), "a": post}
-    cells = {key: value[list(words)][:, ids].numpy() for key, value in parts.items()}
-    figure = activations.strips(names, ids.tolist(), cells, lesson.palette)
+    here = stand()
+    shown, epoch = held.to_send("strips", here)
+    ids, parts = loud_of(subject)
     with picture:
-        lesson.chart(figure, "strips", alt_text=f"Five neurons of layer {layer} over the words of the text")
-    table = {"token": [i for i in words for _ in ids], "neuron": ids.tolist() * len(words)}
-    return Shown(layer, own, table | {key: value.flatten() for key, value in cells.items()}, figure=figure)
+        strips.mount(
+            key="strips", on_layer_change=keep_layer, on_word_change=keep_word,
+            data=strips.message(
+                curves.Choice("Layer", layers, shown.layer), curves.Choice("Loudest at the word", names, shown.word),
+                ids, parts, epoch=epoch,
+            ),
+        )  # fmt: skip
+    at = layers.index(here.layer), names.index(here.word)
+    loud, cells = ids[at].tolist(), {name: values[at] for name, values in parts.items()}  # [neuron, token] each
+    table = {"token": [i for i in columns for _ in loud], "neuron": loud * len(columns)}
+    return Shown(here.layer, own, table | {name: values.T.flatten() for name, values in cells.items()},
+                 figure=lambda: strips.figure(names, loud, cells, lesson.palette))  # fmt: skip
 
 
 SHOW = {CURVES: show_curves, AFTER: show_after, NEURONS: show_neurons}
@@ -217,6 +265,8 @@ part, symbol = ("gate", "g") if config.gated else ("pre", "u")
 layers = [i for i in range(config.n_layers) if f"layers.{i}.ffn.{part}" in reading.arrays]
 subject = (reading.model, reading.label, reading.text)  # what the surveys below are kept by
 telling = min(layers, key=lambda i: abs(i - config.n_layers // 6))  # early layers keep most neurons low
+columns = list(range(max(0, n - MOST_WORDS), n))  # of the strips
+names = [f"{i} {reading.pieces[i].strip() or '␣'}" for i in columns]
 view = st.segmented_control("Picture", VIEWS, default=CURVES, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
 stage, words, code_place, more = (st.container() for _ in range(4))

@@ -9,11 +9,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves
 from charts import rope as charts
-from pages.shared import models, rope_words, url
+from pages.position import rope_words
+from pages.position.rope_heads import BASES, DRAWN, FARTHEST, LIKENESS, TRAINED, Head, drawn_spread, real_spread, turned
+from pages.position.rope_words import BESIDE, DISTANCE, LONGER, TURN, VIEWS
+from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
-from pages.shared.rope_words import BESIDE, DISTANCE, LONGER, TURN, VIEWS
-from transformer import positions, rope, scores
-from transformer.config import Config
+from transformer import positions, rope
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
 
 EXAMPLES = {
@@ -23,32 +24,21 @@ EXAMPLES = {
     "code": "for i in range(10):\n    print(i)",
 }
 TELLING = {"smollm2-135m": (16, 0), "tiny": (2, 3)}  # model -> layer and head; these read one word back by rotation
-TRAINED = "as trained"
-BASES = [TRAINED, "100", "1,000", "10,000", "100,000", "1,000,000"]
-CURSORS = {DISTANCE: ("at", 1), BESIDE: ("at", 1), LONGER: ("i", 20)}  # the cursor's name in the URL, and its default
+# What the pictures call what they hold: its name in the URL, and its default.
+CURSORS = {DISTANCE: ("at", 1), BESIDE: ("at", 1), LONGER: ("i", 20)}
+FRAMES = {DISTANCE: ("rho", 1.0), LONGER: ("factor", 4)}
 BASE = "Base of the speeds θ"
-UP_TO, FACTORS = [64, 256, 1024], [2, 4, 8, 16, 32]
-STARTS = (0, 64, 256, 1024, 4096)
-MOST_PAIRS = 400  # pairs of words in the band of the real head
+UP_TO, FACTORS = [64, 256, FARTHEST], [2, 4, 8, 16, 32]
+STARTS, BESIDE_TO = (0, 64, 256, 1024, 4096), 128
 
 
-class Chosen(NamedTuple):
-    """One head on this text, and how fast it is turned."""
+class Stand(NamedTuple):
+    """Where the curves stand, by the link."""
 
-    layer: int
-    head: int
-    Q: torch.Tensor  # [query, d_head], unrotated
-    K: torch.Tensor  # [key, d_head]
-    turning: Config
-    theta: torch.Tensor  # [pair]
-    scale: float  # on q·k
-
-    @property
-    def name(self) -> str:
-        return f"layer {self.layer}, head {self.head}"
-
-    def by_distance(self, q: torch.Tensor, k: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
-        return rope.scores_by_distance(q, k, self.theta, distance, self.turning.rope_layout) * self.scale
+    view: str
+    cursor: int
+    frame: float | None
+    up_to: int
 
 
 class Shown(NamedTuple):
@@ -90,19 +80,6 @@ def word(i: int) -> str:
     return reading.pieces[i].strip() or "␣"
 
 
-def base_of(name: str) -> float:
-    return config.rope_base if name == TRAINED else float(name.replace(",", ""))
-
-
-def turned(layer: int, head: int, base: str) -> Chosen:
-    """The head's vectors, and the speeds that the base asks for."""
-    turning = replace(config, rope_base=base_of(base))
-    theta, on_cos_and_sin = rope.scaled_frequencies(turning)
-    Q, K = (torch.tensor(reading[f"layers.{layer}.attention.{letter}_unrotated"][0]) for letter in "QK")
-    shared = head * config.n_kv_heads // config.n_heads
-    return Chosen(layer, head, Q[head], K[shared], turning, theta, scores.scale(config) * on_cos_and_sin**2)
-
-
 def base_in_link() -> str:
     return url.url_state("base", TRAINED, str, lambda base: base in BASES)
 
@@ -120,14 +97,26 @@ def keep_base() -> None:
         url.set_url_state("base", base, TRAINED)
 
 
+def stand() -> Stand:
+    last = {DISTANCE: FARTHEST, BESIDE: BESIDE_TO, LONGER: config.d_head // 2 - 1}[view]
+    name, start = CURSORS[view]
+    cursor, frame = url.url_state(name, min(start, last), int, lambda at: 0 <= at <= last), None
+    if view in FRAMES:
+        name, start = FRAMES[view]
+        frame = url.url_state(name, start, type(start), (LIKENESS if view == DISTANCE else FACTORS).__contains__)
+    return Stand(view, cursor, frame, url.url_state("up_to", UP_TO[1], int, UP_TO.__contains__))
+
+
 def keep_up_to() -> None:
     if (far := st.session_state["curves"].get("zoom")) in UP_TO:
         url.set_url_state("up_to", far, UP_TO[1])
+    held.reported("curves", stand())
 
 
-def keep_factor() -> None:
-    if (factor := st.session_state["curves"].get("frame")) in FACTORS:
-        url.set_url_state("factor", factor, FACTORS[1])
+def keep_frame() -> None:
+    if (frame := st.session_state["curves"].get("frame")) in (LIKENESS if view == DISTANCE else FACTORS):
+        url.set_url_state(FRAMES[view][0], frame, FRAMES[view][1])
+    held.reported("curves", stand())
 
 
 def keep_place() -> None:
@@ -143,27 +132,28 @@ def keep_cursor() -> None:
     if isinstance(at, int | float):
         name, default = CURSORS[view]
         url.set_url_state(name, int(at), default)
+    held.reported("curves", stand())
 
 
-def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Shown]:
+def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head, Shown]:
     with controls:
         layer, head = choose_head()
         query, key = choose_words()
-        chosen = turned(layer, head, base_in_link())
+        chosen = turned(reading, layer, head, base_in_link())
         reach = st.select_slider("Positions up to", [64, 512, 4096], key="reach", bind="query-params")
         st.caption("The words keep their vectors; you move only their places. In the big dial the hands have their "
                    "true lengths and the dashed ones are not turned yet; the small dials show directions.")  # fmt: skip
     own = st.session_state["_rope_own"] = charts.Place(query, key)
-    subject = f"{reading.model} {reading.text} {query} {key}"
-    if st.session_state.setdefault("_rope_subject", subject) != subject:  # other words stand where their text has them
-        st.session_state["_rope_subject"] = subject
+    words = " ".join(map(str, (reading.model, reading.text, query, key)))
+    if st.session_state.setdefault("_rope_words", words) != words:  # other words stand where their text has them
+        st.session_state["_rope_words"] = words
         st.query_params.pop("m", None)
         st.query_params.pop("n", None)
     m = url.url_state("m", own.m, int, lambda m: 0 <= m <= 4096)
     n = url.url_state("n", own.n, int, lambda n: 0 <= n <= 4096)
     pair = url.url_state("pair", 0, int, lambda i: 0 <= i < config.d_head // 2)
     q, k, distance = chosen.Q[query], chosen.K[key], torch.arange(reach + 1.0)
-    at_base = [turned(layer, head, base) for base in BASES]
+    at_base = [turned(reading, layer, head, base) for base in BASES]
     curve = torch.stack([at.by_distance(q, k, distance) for at in at_base])
     with picture:
         charts.mount_pair(
@@ -172,7 +162,7 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
                 rope.pairs(q, config.rope_layout).numpy(), rope.pairs(k, config.rope_layout).numpy(),
                 curves.Choice(BASE, BASES, base_in_link()), torch.stack([at.theta for at in at_base]).numpy(),
                 curve.numpy(), query=word(query), key=word(key), own=own, place=charts.Place(max(m, n), n, pair),
-                subject=subject, d_head=config.d_head, scale=chosen.scale,
+                subject=words, d_head=config.d_head, scale=chosen.scale,
                 label=f"A query and a key of {chosen.name}, turned by their positions.",
             ),
         )  # fmt: skip
@@ -185,45 +175,37 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
     )
 
 
-def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Shown]:
+def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head, Shown]:
     with controls:
         layer, head = choose_head()
-        chosen = turned(layer, head, choose_base())
-        alignment = st.slider("Drawn vectors: how much k resembles q (ρ)", 0.0, 1.0, 1.0, 0.1, key="rho",
-                              bind="query-params")  # fmt: skip
+        chosen = turned(reading, layer, head, choose_base())
         seed = st.number_input("Seed of the drawn vectors", 0, 9999, 0, key="seed", bind="query-params")
         st.caption("The first panel is this head on your text: all pairs of its words, each moved to every "
-                   "distance. The second is 400 pairs of normal random vectors of your seed.")  # fmt: skip
-    distance = torch.arange(UP_TO[-1] + 1.0)
-    later, earlier = torch.tril_indices(n_words, n_words)
-    if n_words > 2:  # the first word's key is where heads rest, unlike any other
-        later, earlier = later[earlier > 0], earlier[earlier > 0]
-    step = -(-len(later) // MOST_PAIRS)
-    real = chosen.by_distance(chosen.Q[later[::step]], chosen.K[earlier[::step]], distance)
-    drawn = chosen.by_distance(*rope.random_pairs(400, config.d_head, alignment, seed), distance)
+                   f"distance. The second is {DRAWN} pairs of normal random vectors of your seed.")  # fmt: skip
+    distance = torch.arange(FARTHEST + 1.0)
+    real, pairs = real_spread(*subject, chosen.layer, chosen.head, base_in_link(), reading)
+    drawn = drawn_spread(reading.model, base_in_link(), seed, config)
     envelope, aligned = rope.decay_envelope(chosen.theta, distance), rope.aligned_decay(chosen.theta, distance)
-    up_to = url.url_state("up_to", UP_TO[1], int, UP_TO.__contains__)
-    cursor = url.url_state("at", 1, int, lambda r: 0 <= r <= UP_TO[-1])
-    title = f"Real: {len(real)} pairs of words in {chosen.name}"
+    here = stand()
+    shown, epoch = held.to_send("curves", here)
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor, on_zoom_change=keep_up_to,
+            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_frame, on_zoom_change=keep_up_to,
             data=charts.distance_message(
-                distance.numpy(), charts.Spread.of(real.numpy(), title, f"Real: {chosen.name}"),
-                charts.Spread.of(drawn.numpy(), f"Drawn at random, seed {seed}: k resembles q by ρ = {alignment:g}",
-                                 f"Drawn: ρ = {alignment:g}"),
-                envelope.numpy(), aligned.numpy(), up_to=curves.Choice("Distances up to", UP_TO, up_to), cursor=cursor,
+                distance.numpy(), real, drawn, envelope.numpy(), aligned.numpy(), head=chosen.name, pairs=pairs,
+                seed=seed, likeness=curves.Choice("Likeness ρ of drawn q and k", LIKENESS, shown.frame),
+                up_to=curves.Choice("Distances up to", UP_TO, shown.up_to), cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip
-    table = {"distance": distance, "real mean": real.mean(0), "drawn mean": drawn.mean(0)}
+    table = {"distance": distance, "real mean": real.mean, "drawn mean": drawn.mean[LIKENESS.index(here.frame)]}
     return chosen, Shown(table | {"q = k": aligned, "bound": envelope})
 
 
-def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Shown]:
+def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head, Shown]:
     with controls:
         layer, head = choose_head()
         query, key = choose_words()
-        chosen = turned(layer, head, choose_base())
+        chosen = turned(reading, layer, head, choose_base())
         words_too = st.toggle("Add the words' own vectors too", key="words", bind="query-params",
                               disabled=weights is None)  # fmt: skip
         if weights is None:
@@ -233,7 +215,7 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
         st.caption(f"{reading.title} was trained with RoPE; its weights stand in for any learned ones. A model "
                    f"trained with "
                    "sinusoids has others, but nothing makes them keep the property.")  # fmt: skip
-    starts, distance = torch.tensor(STARTS), torch.arange(129)
+    starts, distance = torch.tensor(STARTS), torch.arange(BESIDE_TO + 1)
     base = 10_000.0 if base_in_link() == TRAINED else chosen.turning.rope_base
     raw = positions.similarity(starts, distance, config.d_model, base)
     fans = [fan(raw, "Sinusoids as they are: PE(n + r) · PE(n)", "PE · PE")]
@@ -247,11 +229,11 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
         fans.append(fan(mixed, f"The same {what} through W_Q and W_K of {chosen.name}", "through W"))
     last = rope.scores_in_place(chosen.Q[query], chosen.K[key], chosen.turning, starts, distance)
     fans.append(fan(last, f"RoPE: {chosen.name}, turned after W_Q and W_K", "RoPE"))
-    cursor = url.url_state("at", 1, int, lambda r: 0 <= r <= 128)
+    shown, epoch = held.to_send("curves", stand())
     with picture:
         curves.mount(
             key="curves", on_cursor_change=keep_cursor,
-            data=charts.fans_message(distance.numpy(), STARTS, fans, subject=str(len(fans)), cursor=cursor),
+            data=charts.fans_message(distance.numpy(), STARTS, fans, cursor=shown.cursor, epoch=epoch),
         )  # fmt: skip
     return chosen, Shown({"distance": distance} | {
         f"{one.short}, n = {start}": one.scores[i] for one in fans for i, start in enumerate(STARTS)
@@ -262,34 +244,34 @@ def fan(S: torch.Tensor, title: str, short: str) -> charts.Fan:
     return charts.Fan(S.numpy(), positions.share_of_distance(S), title, short)
 
 
-def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Shown]:
+def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head, Shown]:
     with controls:
         layer, head = choose_head()
-        chosen = turned(layer, head, choose_base())
+        chosen = turned(reading, layer, head, choose_base())
         by_title = {title: name for name, title in charts.SCALINGS.items()}
         scaling = by_title[st.radio("Scaling", list(by_title), 3, key="scaling", bind="query-params")]
         st.caption(f"{reading.title} was trained on {config.max_len:,} positions. A pair above that line never "
                    "finished a turn: further on it shows angles that the model has not seen.")  # fmt: skip
-    factor = url.url_state("factor", FACTORS[1], int, FACTORS.__contains__)
-    speeds = {
+    here = stand()
+    shown, epoch = held.to_send("curves", here)
+    scaled = {
         name: torch.stack([
             rope.scaled_frequencies(replace(chosen.turning, rope_scaling=name, rope_factor=float(s),
                                             rope_original_len=config.max_len))[0] for s in FACTORS
         ]) for name in charts.SCALINGS
     }  # fmt: skip
-    waves = {name: rope.wavelengths(speed).numpy() for name, speed in speeds.items()}
-    last = config.d_head // 2 - 1
+    waves = {name: rope.wavelengths(speed).numpy() for name, speed in scaled.items()}
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_factor,
+            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_frame,
             data=charts.scalings_message(
-                waves, {name: (speed / chosen.theta).numpy() for name, speed in speeds.items()}, scaling,
-                config.max_len, curves.Choice("How many times as long", FACTORS, factor),
-                cursor=url.url_state("i", min(CURSORS[LONGER][1], last), int, lambda i: 0 <= i <= last),
+                waves, {name: (speed / chosen.theta).numpy() for name, speed in scaled.items()}, scaling,
+                config.max_len, curves.Choice("How many times as long", FACTORS, shown.frame),
+                cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip
-    here = FACTORS.index(factor)
-    return chosen, Shown({"pair": range(last + 1)} | {f"{name} wavelength": wave[here] for name, wave in waves.items()})
+    table = {f"{name} wavelength": wave[FACTORS.index(here.frame)] for name, wave in waves.items()}
+    return chosen, Shown({"pair": range(config.d_head // 2)} | table)
 
 
 SHOW = {TURN: show_turn, DISTANCE: show_distance, BESIDE: show_beside, LONGER: show_longer}
@@ -331,6 +313,7 @@ if view == BESIDE and models.loaded(asked) is not None:
     wanted += ("layers.*.norm_1",)  # a word's vector as the head reads it
 reading = lesson.read(text, wanted, name=asked)
 config, n_words = reading.config, len(reading.ids)
+subject = (reading.model, reading.label, reading.text)  # what is cached belongs to it
 weights = models.loaded(reading.model) if reading.label != "recorded" else None
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:

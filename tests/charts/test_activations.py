@@ -1,46 +1,36 @@
-"""The strips: the numbers in the cells are those given, and the arithmetic on hover is theirs."""
+"""The curves of the activations: the tanh form and the magnified gap are there while the switch is on."""
 
 import numpy as np
-import pytest
 
-from charts import activations, theme
+from charts import activations
+from charts.curves import Choice, Switch
+from tests.charts.test_component import unpack
 
-GATE = np.array([[0.5, -0.1], [2.0, 0.0], [-0.2, 1.5]])
-UP = np.array([[1.0, 3.0], [-2.0, 1.0], [4.0, 2.0]])
-
-
-@pytest.fixture
-def spec():
-    chart = activations.strips(["0 a", "1 b", "2 a"], [7, 12], {"SiLU(g)": GATE, "u": UP, "a": GATE * UP}, theme.LIGHT)
-    return chart.to_dict()
+U = np.linspace(-2, 2, 5)
+EACH = {name: U + i for i, name in enumerate(activations.TITLES)}
 
 
-def cells(spec):
-    (data,) = spec["datasets"].values()
-    return {(cell["row"], cell["token"]): cell for cell in data}
+def message(chosen: str) -> tuple[dict, dict]:
+    shares = {name: np.array([0.1, 0.2]) for name in activations.TITLES}
+    return unpack(activations.over_neurons(
+        U, EACH, EACH, EACH, chosen, Choice("Layer", [0, 1], 1), np.array([-2.0, 0.0, 2.0]), np.full((2, 2), 0.5),
+        np.tile(np.linspace(0, 1, 5), (2, 1)), zeros=shares, flat=shares, neurons="the gates", cursor=0.0,
+        gap=U / 5000, magnify=Switch("Magnify", False, taller=100), epoch=1))  # fmt: skip
 
 
-def test_every_cell_is_its_number(spec):
-    found = cells(spec)
-    assert len(found) == 2 * 3 * 3
-    for t, token in enumerate(["0 a", "1 b", "2 a"]):
-        for j, neuron in enumerate([7, 12]):
-            assert found[f"{neuron}  SiLU(g)", token]["value"] == GATE[t, j]
-            assert found[f"{neuron}  u", token]["value"] == UP[t, j]
-            assert found[f"{neuron}  a", token]["value"] == GATE[t, j] * UP[t, j]
+def test_the_gap_is_magnified_in_a_panel_of_its_own():
+    header, arrays = message("silu")
+    assert [panel["switched"] for panel in header["panels"]] == [False, False, True, False]
+    np.testing.assert_allclose(arrays[header["panels"][2]["series"][0]["y"]], U / 5, rtol=1e-6)
+    assert header["switch"] == {"label": "Magnify", "on": False, "taller": 100}
 
 
-def test_a_row_is_coloured_by_its_own_largest_size(spec):
-    found = cells(spec)
-    assert found["7  SiLU(g)", "1 b"]["share"] == 1
-    assert found["7  u", "1 b"]["share"] == -0.5
-    assert max(abs(cell["share"]) for cell in found.values()) == 1
-
-
-def test_the_hover_says_the_product(spec):
-    assert cells(spec)["7  u", "1 b"]["sum"] == "2 × −2 = −4"
-
-
-def test_a_row_of_zeros_stays_uncoloured():
-    chart = activations.strips(["0 a"], [1], {"u": np.zeros((1, 1)), "a": np.zeros((1, 1))}, theme.DARK)
-    assert {cell["share"] for cell in cells(chart.to_dict()).values()} == {0}
+def test_the_tanh_form_is_drawn_where_it_is_the_topic():
+    header, arrays = message("silu")
+    by_label = {series["label"]: series for series in header["panels"][0]["series"]}
+    assert {name: series["switched"] for name, series in by_label.items()} == {
+        "ReLU": False, "GELU": False, "GELU (tanh)": True, "SiLU": False}  # fmt: skip
+    np.testing.assert_array_equal(arrays[by_label["GELU (tanh)"]["y"]], np.float32(EACH["gelu_tanh"]))
+    assert header["panels"][0]["series"][-1]["label"] == "SiLU"  # the chosen one lies on top
+    header, _ = message("gelu_tanh")
+    assert not any(series["switched"] for series in header["panels"][0]["series"])

@@ -41,7 +41,8 @@ def test_the_look_goes_along():
     assert first["marks"] == [{"x": 0.5, "text": "here", "role": "muted", "left": True}]
     assert second["y"]["log"] and second["series"][0]["shade"] == 0.5 and "shade" not in first["series"][0]
     assert header["table"]["columns"] == ["value", "share"] and header["table"]["percent"] == [False, True]
-    assert header["frames"] is None and header["zooms"] is None
+    assert header["frames"] is None and header["zooms"] is None and header["switch"] is None
+    assert not first["switched"] and not first["series"][0]["switched"]
     assert (header["x"]["step"], header["height"], header["cursor"]) == (3, 400, 0.5)
     assert header["x"]["integer"] is False and first["short"] == "p"
 
@@ -82,6 +83,15 @@ def test_frames_are_rows_of_the_arrays_and_words_one_each():
     np.testing.assert_allclose(arrays[sent["series"][0]["y"]][1], X + 1)
     assert arrays[sent["series"][1]["y"]].shape == (5,)
     assert arrays[header["table"]["rows"][0]["cells"][0]].shape == (2, 1)
+
+
+def test_what_is_switched_says_so():
+    panels = [Panel("p", (0, 1), [Line(X, "ffn", switched=True), Line(X, "ffn")]), Panel("q", (0, 1), [], switched=True)]
+    header, _ = unpack(curves.message("n", "l", X, "x", "x", panels, cursor=0,
+                                      switch=curves.Switch("Magnify", True, taller=90), epoch=4))  # fmt: skip
+    assert header["switch"] == {"label": "Magnify", "on": True, "taller": 90} and header["epoch"] == 4
+    assert [panel["switched"] for panel in header["panels"]] == [False, True]
+    assert [series["switched"] for series in header["panels"][0]["series"]] == [True, False]
 
 
 @pytest.mark.parametrize(("panel", "said"), [

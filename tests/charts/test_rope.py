@@ -27,18 +27,42 @@ def test_the_pair_goes_out_as_it_is():
 
 def test_a_spread_holds_ninety_percent():
     scores = np.random.default_rng(0).standard_normal((1000, 5))
-    spread = rope.Spread.of(scores, "t", "s")
+    spread = rope.Spread.of(scores)
     inside = (scores >= spread.low) & (scores <= spread.high)
     assert abs(inside.mean() - 0.9) < 0.005
     np.testing.assert_allclose(spread.mean, scores.mean(0))
     assert len(spread.some) == 6 and all((one == scores).all(1).any() for one in spread.some)
-    assert len(rope.Spread.of(scores[:2], "t", "s").some) == 2
+    assert len(rope.Spread.of(scores[:2]).some) == 2
+
+
+def test_a_spread_of_frames_is_the_spreads_of_each():
+    scores = np.random.default_rng(1).standard_normal((3, 20, 5))
+    spread = rope.Spread.of(scores)
+    for i in range(3):
+        one = rope.Spread.of(scores[i])
+        for name in ("mean", "low", "high"):
+            np.testing.assert_allclose(getattr(spread, name)[i], getattr(one, name))
+        np.testing.assert_array_equal([line[i] for line in spread.some], one.some)
+
+
+def test_the_likeness_is_a_slider_of_the_picture():
+    real, drawn = rope.Spread.of(np.stack((R, -R))), rope.Spread.of(np.arange(30.0).reshape(2, 3, 5))
+    header, arrays = unpack(rope.distance_message(
+        R, real, drawn, R + 9, R, head="layer 1, head 2", pairs=2, seed=7, likeness=Choice("ρ", [0.0, 0.5], 0.5),
+        up_to=Choice("Up to", [2, 4], 2), cursor=1, epoch=3))  # fmt: skip
+    assert (header["frames"]["at"], header["zooms"]["at"], header["epoch"]) == (0.5, 2, 3)
+    first, second, _ = header["panels"]
+    assert first["title"] == "Real: 2 pairs of words in layer 1, head 2"
+    assert second["title"] == [f"Drawn at random, seed 7: k resembles q by ρ = {rho}" for rho in ("0", "0.5")]
+    np.testing.assert_array_equal(arrays[second["series"][-1]["y"]], drawn.mean.astype(np.float32))
+    np.testing.assert_array_equal(arrays[second["series"][0]["hi"]], drawn.high.astype(np.float32))
+    assert second["y"]["lo"] < 0 and second["y"]["hi"] > 29  # one range for all frames: what is gone is seen to be gone
 
 
 def test_equal_curves_have_one_name_and_a_fan_has_one_each():
     one, fan = np.tile(R, (2, 1)), np.stack((R, R + 3))
     fans = [rope.Fan(one, 1.0, "one", "o"), rope.Fan(fan, 0.2, "fan", "f")]
-    header, arrays = unpack(rope.fans_message(R, [0, 64], fans, subject="x", cursor=1))
+    header, arrays = unpack(rope.fans_message(R, [0, 64], fans, cursor=1))
     names = [[series["label"] for series in panel["series"]] for panel in header["panels"]]
     assert names == [["", "all starts"], ["n = 0", "n = 64"]]
     assert [panel["note"][-6:] for panel in header["panels"]] == ["100.0%", " 20.0%"]

@@ -3,6 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.shared.lesson import Lesson
+
 ROOT = __file__.rsplit("/tests/", 1)[0]
 
 
@@ -29,3 +31,15 @@ def open_page():
         return app.run()
 
     return opened
+
+
+@pytest.fixture
+def downloads(monkeypatch):
+    """What the page last gave to its downloads: figure, table, config."""
+    given = {}
+
+    def keep(self, figure=None, table=None, config=None) -> None:
+        given.update(figure=figure, table=table, config=config)
+
+    monkeypatch.setattr(Lesson, "downloads", keep)
+    return given

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import transformer
+from pages.shared import models
 from tests.charts.test_component import unpack
 from transformer import recording
 from transformer.feedforward import ACTIVATIONS, census, derivative, histogram, let_through, share_below
@@ -18,7 +19,12 @@ GATE = CAPITAL["layers.5.ffn.gate"][0]
 
 
 def sent(app) -> tuple[dict, dict[str, np.ndarray]]:
-    (message,) = [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name == "glassformer_curves"]
+    return of(app, "curves")
+
+
+def of(app, component: str) -> tuple[dict, dict[str, np.ndarray]]:
+    protos = [element.proto for element in app.get("bidi_component")]
+    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
     return unpack(message)
 
 
@@ -56,7 +62,8 @@ def test_it_opens_on_curves_over_real_neurons(open_page):
     np.testing.assert_allclose(below, share_below(GATE, torch.linspace(-3, 3, 601)).numpy(), atol=2 / GATE.numel())
     assert f"{(GATE < 0).float().mean():.0%} below 0" == header["panels"][-1]["marks"][0]["text"][5]
     assert header["frames"] == {"label": "Layer whose neurons are shown", "values": list(range(30)), "at": 5}
-    assert header["cursor"] == -1.28 and len(header["panels"]) == 3
+    assert header["cursor"] == -1.28 and not header["switch"]["on"]
+    assert [panel["switched"] for panel in header["panels"]] == [False, False, True, False]
 
 
 def test_the_models_own_activation_stands_out_until_another_is_chosen(open_page):
@@ -87,7 +94,7 @@ def test_every_layer_goes_out_and_a_link_says_which_is_shown(open_page):
 def test_the_gap_between_the_two_gelus_is_magnified(open_page):
     app = open_page(PAGE, gap="true")
     header, arrays = sent(app)
-    assert len(header["panels"]) == 4
+    assert header["switch"]["on"]
     gap = arrays[header["panels"][2]["series"][0]["y"]]
     assert 0.4 < np.abs(gap).max() < 0.5  # thousandths
     u = torch.from_numpy(arrays["x"].copy()).double()
@@ -119,30 +126,61 @@ def test_what_each_activation_leaves(open_page):
     assert relu[5, 0] == pytest.approx((GATE <= 0).float().mean().item())
 
 
-def cells(app) -> dict[tuple[str, str], float]:
-    """(row, word) -> the number printed in the strips."""
-    (chart,) = app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")
-    import pyarrow as pa
-
-    (data,) = [d.data.data for d in chart.proto.datasets] or [chart.proto.data.data]
-    table = pa.ipc.open_stream(data).read_pandas()
-    return {(row["row"], row["token"]): row["value"] for _, row in table.iterrows()}
-
-
 def test_single_neurons_are_the_traces(open_page):
-    app = shown(open_page(PAGE), "Single neurons")
-    found = cells(app)
-    post = CAPITAL["layers.5.ffn.post"][0]
-    loud = post[4].abs().topk(5).indices.tolist()
-    assert {int(row.split()[0]) for row, _ in found} == set(loud)
-    for neuron in loud:
-        for i, word in enumerate(["0 The", "1 capital", "2 of", "3 France", "4 is"]):
-            gate, up = ACTIVATIONS["silu"](GATE[i, neuron]).item(), CAPITAL["layers.5.ffn.pre"][0, i, neuron].item()
-            assert found[f"{neuron}  SiLU(g)", word] == pytest.approx(gate, rel=1e-5)
-            assert found[f"{neuron}  u", word] == pytest.approx(up, rel=1e-5)
-            assert found[f"{neuron}  a", word] == pytest.approx(gate * up, rel=1e-4)
-    app.selectbox(key="word").set_value("3 France").run()
-    assert {int(row.split()[0]) for row, _ in cells(app)} == set(post[3].abs().topk(5).indices.tolist())
+    header, arrays = of(shown(open_page(PAGE), "Single neurons"), "strips")
+    assert (header["layers"]["at"], header["words"]["at"]) == (5, "4 is")
+    assert header["words"]["values"] == ["0 The", "1 capital", "2 of", "3 France", "4 is"]
+    assert header["parts"] == ["SiLU(g)", "u", "a"]
+    for layer in (0, 5, 29):
+        gate, pre, post = (CAPITAL[f"layers.{layer}.ffn.{part}"][0] for part in ("gate", "pre", "post"))
+        for word in range(5):
+            loud = post[word].abs().topk(5).indices
+            assert arrays["ids"][layer, word].tolist() == loud.tolist()
+            expected = ACTIVATIONS["silu"](gate[:, loud]), pre[:, loud], post[:, loud]  # [token, neuron]
+            for found, part in zip(arrays["values"][:, layer, word], expected, strict=True):
+                np.testing.assert_allclose(found, part.T.numpy(), rtol=1e-5)
+            np.testing.assert_allclose(arrays["values"][2, layer, word],
+                                       arrays["values"][0, layer, word] * arrays["values"][1, layer, word], rtol=1e-4)
+
+
+def test_a_link_says_which_neurons(open_page):
+    app = open_page(PAGE, view="Single neurons", layer="28", word="3 France")
+    assert not app.warning
+    header, _ = of(app, "strips")
+    assert (header["layers"]["at"], header["words"]["at"]) == (28, "3 France")
+    app = open_page(PAGE, view="Single neurons", word="3 Spain")
+    assert len(app.warning) == 1 and "word" in app.warning[0].value
+    assert of(app, "strips")[0]["words"]["at"] == "4 is"
+
+
+def test_the_table_and_the_figure_are_those_of_the_link(open_page, downloads):
+    open_page(PAGE, view="Single neurons", layer="28", word="3 France")
+    pre, post = (CAPITAL[f"layers.28.ffn.{part}"][0] for part in ("pre", "post"))
+    loud = post[3].abs().topk(5).indices
+    table = downloads["table"]
+    assert table["token"] == [i for i in range(5) for _ in loud] and table["neuron"] == loud.tolist() * 5
+    np.testing.assert_allclose(table["u"], pre[:, loud].flatten().numpy(), rtol=1e-5)
+    np.testing.assert_allclose(table["a"], post[:, loud].flatten().numpy(), rtol=1e-5)
+    assert downloads["config"]["layer"] == 28
+    (cells,) = downloads["figure"]().to_dict()["datasets"].values()
+    found = {(cell["row"], cell["token"]): cell["value"] for cell in cells}
+    assert found[f"{loud[0]}  a", "3 France"] == pytest.approx(post[3, loud[0]].item(), rel=1e-5)
+
+
+def test_neurons_without_a_gate_pass_a_share_of_themselves(open_page, monkeypatch):
+    _, tokenizer = transformer.load("tiny")
+    config = transformer.Config(d_model=16, n_layers=2, n_heads=2, activation="gelu", vocab_size=tokenizer.vocab_size)
+    model = transformer.build(config, seed=0)
+    monkeypatch.setattr(models, "_tiny", lambda: (model, tokenizer))
+    monkeypatch.setattr(models, "_limit", lambda name, record: 64)
+    app = shown(open_page(PAGE, model="tiny", text="no gate here"), "Single neurons")
+    header, arrays = of(app, "strips")
+    assert header["parts"] == ["u", "GELU(u)/u", "a"]
+    u = model.run(tokenizer.encode("no gate here"), record="layers.1.ffn.pre").trace["layers.1.ffn.pre"][0]
+    found = u[:, arrays["ids"][1, 2].tolist()]
+    np.testing.assert_allclose(arrays["values"][0, 1, 2], found.T.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(arrays["values"][1, 1, 2], let_through("gelu", found).T.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(arrays["values"][2], arrays["values"][0] * arrays["values"][1], rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("query", [{"u": "99"}, {"u": "x"}, {"reach": "5"}, {"activation": "tanh"}, {"layer": "30"}])

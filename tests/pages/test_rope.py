@@ -109,6 +109,15 @@ def test_what_a_link_cannot_mean_is_one_sentence_and_the_page_stands(open_page, 
     assert sent(app, "rope_pair")[0]["query"] == "tired"
 
 
+@pytest.mark.parametrize("query", [{"rho": "0.35"}, {"rho": "much"}, {"at": "-1"}, {"at": "1025"}])
+def test_nor_what_the_curves_cannot_hold(open_page, query):
+    app = open_page(PAGE, view="Score by distance", **query)
+    assert not app.exception
+    assert len(app.warning) == 1 and next(iter(query)) in app.warning[0].value
+    header, _ = sent(app, "curves")
+    assert (header["frames"]["at"], header["zooms"]["at"], header["cursor"]) == (1.0, 256, 1)
+
+
 def test_the_numbers_in_the_formula_add_up_to_the_score(open_page):
     app = open_page(PAGE)
     app.toggle(key="numbers").set_value(True).run()
@@ -132,24 +141,48 @@ def test_scores_by_distance_are_the_heads_and_the_seeds(open_page):
     assert "66 pairs of words in layer 16, head 0" in real["title"]
     q, k = rope.random_pairs(400, 64, 1.0, 0)
     expected = rope.scores_by_distance(q, k, THETA, distance).mean(0) / 8
-    np.testing.assert_allclose(random["series"][-1]["y"], expected.numpy(), rtol=1e-4)
-    assert "seed 0" in random["title"]
+    np.testing.assert_allclose(random["series"][-1]["y"][-1], expected.numpy(), rtol=1e-4)
+    assert "seed 0" in random["title"][-1]
     np.testing.assert_array_equal(bound["series"][0]["y"], rope.decay_envelope(THETA, distance).numpy())
     np.testing.assert_array_equal(bound["series"][1]["y"], rope.aligned_decay(THETA, distance).numpy())
     assert (bound["series"][0]["y"] > bound["series"][1]["y"]).all()
 
 
-def test_seed_and_likeness_change_the_drawn_vectors_alone(open_page):
+def test_every_likeness_goes_out_and_a_link_says_which(open_page):
+    app = open_page(PAGE, view="Score by distance", rho="0.3", up_to="64")
+    assert not app.warning
+    header, _ = sent(app, "curves")
+    assert (header["frames"]["at"], header["zooms"]["at"]) == (0.3, 64)
+    assert header["frames"]["values"] == [round(0.1 * i, 1) for i in range(11)]
+    random = drawn(app)[1]
+    for i, rho in enumerate(header["frames"]["values"]):
+        scores = rope.scores_by_distance(*rope.random_pairs(400, 64, rho, 0), THETA, torch.arange(1025.0)) / 8
+        np.testing.assert_allclose(random["series"][-1]["y"][i], scores.mean(0).numpy(), rtol=1e-3, atol=1e-4)
+        low, high = np.quantile(scores.numpy(), (0.05, 0.95), axis=0)
+        np.testing.assert_allclose(random["series"][0]["lo"][i], low, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(random["series"][0]["hi"][i], high, rtol=1e-3, atol=1e-3)
+        assert f"ρ = {rho:g}" in random["title"][i]
+    assert abs(random["series"][-1]["y"][0]).max() < 0.2  # no likeness, no decay: nothing there
+
+
+def test_the_table_is_that_of_the_link(open_page, downloads):
+    open_page(PAGE, view="Score by distance", rho="0.3")
+    scores = rope.scores_by_distance(*rope.random_pairs(400, 64, 0.3, 0), THETA, torch.arange(1025.0)) / 8
+    np.testing.assert_allclose(downloads["table"]["drawn mean"], scores.mean(0).numpy(), rtol=1e-3, atol=1e-4)
+    open_page(PAGE, view="Longer texts", factor="8")
+    expected = rope.wavelengths(THETA / 8).numpy()
+    np.testing.assert_allclose(downloads["table"]["linear wavelength"], expected, rtol=1e-5)
+
+
+def test_the_seed_changes_the_drawn_vectors_alone(open_page):
     app = shown(open_page(PAGE), "Score by distance")
     before = drawn(app)
     app.number_input(key="seed").set_value(3).run()
-    app.slider(key="rho").set_value(0.0).run()
     real, random, _ = drawn(app)
     np.testing.assert_array_equal(real["series"][-1]["y"], before[0]["series"][-1]["y"])
-    q, k = rope.random_pairs(400, 64, 0.0, 3)
-    expected = rope.scores_by_distance(q, k, THETA, torch.arange(1025.0)).mean(0) / 8
-    np.testing.assert_allclose(random["series"][-1]["y"], expected.numpy(), rtol=1e-3, atol=1e-4)
-    assert abs(random["series"][-1]["y"]).max() < 0.2  # no likeness, no decay: nothing there
+    expected = rope.scores_by_distance(*rope.random_pairs(400, 64, 1.0, 3), THETA, torch.arange(1025.0)).mean(0) / 8
+    np.testing.assert_allclose(random["series"][-1]["y"][-1], expected.numpy(), rtol=1e-3, atol=1e-4)
+    assert "seed 3" in random["title"][-1]
 
 
 def test_beside_sinusoids_without_weights_says_what_is_missing(open_page):

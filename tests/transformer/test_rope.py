@@ -148,6 +148,17 @@ def test_alignment_not_rotation_makes_the_decay():
     assert spread.max() / spread.min() < 1.1
 
 
+def test_scores_at_many_alignments_are_those_of_the_pairs_at_each():
+    theta, r = rope.frequencies(16, 1000.0), torch.arange(9.0)
+    for layout in ("half", "interleaved"):
+        found = rope.scores_by_alignment(5, 16, [0.0, 0.3, 1.0, -0.6], 3, theta, r, layout)
+        for S, alignment in zip(found, (0.0, 0.3, 1.0, -0.6), strict=True):
+            expected = rope.scores_by_distance(*rope.random_pairs(5, 16, alignment, 3), theta, r, layout)
+            torch.testing.assert_close(S, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="correlation"):
+        rope.scores_by_alignment(5, 16, [0.0, 1.5], 3, theta, r)
+
+
 def test_random_pairs_are_the_seeds_and_refuse_nonsense():
     assert torch.equal(rope.random_pairs(3, 8, 0.5, 7)[1], rope.random_pairs(3, 8, 0.5, 7)[1])
     assert not torch.equal(rope.random_pairs(3, 8, 0.5, 7)[1], rope.random_pairs(3, 8, 0.5, 8)[1])

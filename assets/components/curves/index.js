@@ -3,10 +3,11 @@
    Hover moves the cursor, a drag or a click leaves it there, arrows step it (Shift: ten steps, Home, End). What each
    curve is at the cursor stands in the table underneath; nothing is interpolated, the cursor sits on points that the
    server computed. With frames (a layer, a factor) a slider above switches between sets of curves at once; with zooms
-   it sets how far x goes.
-   Data: charts/curves.py says what the header holds. Reports: cursor (x), frame, zoom, where the learner left them. */
+   one sets how far x goes; a switch shows and hides what is only there with it.
+   Data: charts/curves.py says what the header holds. Reports: cursor (x), frame, zoom, switch, where the learner left
+   them. */
 export default (component) => gf.mount(component, (root, first) => {
-  let spec = null, c = null, at = 0, pinned = 0, frame = 0, far = 0, dragging = false, send = first;
+  let spec = null, c = null, at = 0, pinned = 0, frame = 0, far = 0, on = false, dragging = false, send = first;
   const waiting = {};
   const frames = plot.scrubber("", (i) => { frame = i; read(); tell("frame", spec.frames.values[i]); });
   const zoom = plot.scrubber("", (i) => {
@@ -15,7 +16,16 @@ export default (component) => gf.mount(component, (root, first) => {
     read();
     tell("zoom", far);
   });
-  root.append(frames.element, zoom.element);
+  const toggle = document.createElement("label"), check = document.createElement("input");
+  const called = document.createElement("span"), bar = document.createElement("div");
+  toggle.className = "switch";
+  check.type = "checkbox";
+  check.setAttribute("role", "switch");
+  check.addEventListener("change", () => { on = check.checked; grow(); read(); tell("switch", on); });
+  toggle.append(check, called);
+  bar.className = "bar";
+  bar.append(frames.element, zoom.element, toggle);
+  root.append(bar);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => spec && draw(plot.onCanvas(ctx), w, h) });
   view.canvas.setAttribute("role", "slider");
   const under = document.createElement("div");
@@ -35,6 +45,8 @@ export default (component) => gf.mount(component, (root, first) => {
   const hi = () => (spec.zooms ? far : spec.x.hi);
   const last = () => (spec.zooms ? nearest(far) : X().length - 1);
   const text = (words) => (Array.isArray(words) ? words[frame] : words);   // one for all frames, or one each
+  const there = (part) => on || !part.switched;
+  const panels = () => spec.panels.filter(there);
 
   function values(name) {   // of this frame: an array may have a row for each
     const a = spec.arrays[name];
@@ -54,10 +66,10 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function layout(w, h) {
     const left = narrow(w) ? 52 : 58, right = narrow(w) ? 14 : spec.gutter, bottom = 50, gap = 40, top = 26;
-    const room = h - top - bottom - gap * (spec.panels.length - 1);
-    const whole = spec.panels.reduce((a, panel) => a + panel.share, 0);
+    const room = h - top - bottom - gap * (panels().length - 1);
+    const whole = panels().reduce((a, panel) => a + panel.share, 0);
     let y = top;
-    return spec.panels.map((panel) => {
+    return panels().map((panel) => {
       const box = { x: left, y, w: w - left - right, h: room * panel.share / whole };
       y += box.h + gap;
       return box;
@@ -70,8 +82,8 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function draw(p, w, h) {
     const boxes = layout(w, h);
-    spec.panels.forEach((panel, i) => {
-      const box = boxes[i];
+    panels().forEach((panel, i) => {
+      const box = boxes[i], series = panel.series.filter(there);
       const x = plot.scale(spec.x.lo, hi(), box.x, box.x + box.w);
       const y = plot.scale(panel.y.lo, panel.y.hi, box.y + box.h, box.y, panel.y.log);
       plot.frame(p, c, box, x, y, { logY: panel.y.log, last: i === boxes.length - 1, xLabel: spec.x.label,
@@ -88,16 +100,16 @@ export default (component) => gf.mount(component, (root, first) => {
           { fill: c[mark.role], family: plot.SANS, anchor: mark.left ? "end" : "start" });
       }
       const cursor = x(X()[at]);
-      for (const series of panel.series) paint(p, series, x, y, box, cursor);
+      for (const one of series) paint(p, one, x, y, box, cursor);
       p.line([[cursor, box.y], [cursor, box.y + box.h]], { stroke: c.ink, opacity: 0.55 });
-      for (const series of panel.series) {
-        if (series.kind !== "line" || !series.dot) continue;
-        const v = here(series.y);
+      for (const one of series) {
+        if (one.kind !== "line" || !one.dot) continue;
+        const v = here(one.y);
         if (v >= panel.y.lo && v <= panel.y.hi) {
-          p.circle(cursor, y(v), 5, { fill: colour(series), stroke: c.background, lineWidth: 2 });
+          p.circle(cursor, y(v), 5, { fill: colour(one), stroke: c.background, lineWidth: 2 });
         }
       }
-      if (!narrow(w)) labels(p, panel, y, box);
+      if (!narrow(w)) labels(p, series, panel, y, box);
     });
     const cursor = plot.scale(spec.x.lo, hi(), boxes[0].x, boxes[0].x + boxes[0].w)(X()[at]);
     const foot = boxes[boxes.length - 1];
@@ -137,8 +149,8 @@ export default (component) => gf.mount(component, (root, first) => {
     }
   }
 
-  function labels(p, panel, y, box) {   // at the right end of each curve, pushed apart where they would meet
-    const found = panel.series.filter((s) => s.kind === "line" && s.label).map((s) => {
+  function labels(p, series, panel, y, box) {   // at the right end of each curve, pushed apart where they would meet
+    const found = series.filter((s) => s.kind === "line" && s.label).map((s) => {
       const line = values(s.y);
       let i = last();
       while (i > 0 && !(line[i] >= panel.y.lo && line[i] <= panel.y.hi)) i--;
@@ -199,10 +211,13 @@ export default (component) => gf.mount(component, (root, first) => {
     for (const [td, name, percent] of cells) td.textContent = figure(here(name), percent);
     sum.textContent = spec.sum.text.replace(/\{(\d+|x)(%?)\}/g, (_, i, percent) =>
       (i === "x" ? shown(X()[at]) : figure(here(spec.sum.arrays[i]), percent)));
+    view.canvas.setAttribute("aria-valuemax", plain(hi()));
     view.canvas.setAttribute("aria-valuenow", plain(X()[at]));
     view.canvas.setAttribute("aria-valuetext", sum.textContent || `${spec.x.symbol} = ${shown(X()[at])}`);
     view.redraw();
   }
+
+  function grow() { view.canvas.style.height = `${spec.height + (on ? spec.switch.taller : 0)}px`; }
 
   function nearest(value) {
     const x = X(), step = (x[x.length - 1] - x[0]) / (x.length - 1);
@@ -259,15 +274,13 @@ export default (component) => gf.mount(component, (root, first) => {
       const before = spec;
       spec = gf.unpack(component.data);
       c = gf.colours(root);
-      const kept = before && before.name === spec.name && before.arrays.x[0] === X()[0]
-        && before.arrays.x.length === X().length;
-      if (spec.zooms && !(before && before.zooms)) far = spec.zooms.at;
-      if (spec.frames && !(before && before.frames && String(before.frames.values) === String(spec.frames.values))) {
-        frame = spec.frames.values.indexOf(spec.frames.at);
-      }
-      if (!spec.frames) frame = 0;
-      if (!kept) at = pinned = nearest(spec.cursor);   // afterwards cursor, frame and zoom are the learner's
-      at = pinned = Math.min(pinned, last());
+      const kept = before && before.epoch === spec.epoch;   // cursor, frame, zoom and switch are the learner's
+      if (!kept) Object.values(waiting).forEach(clearTimeout);
+      on = spec.switch ? (kept ? on : spec.switch.on) : false;
+      if (spec.zooms && !(kept && spec.zooms.values.includes(far))) far = spec.zooms.at;
+      const looked = kept && before.frames && spec.frames ? spec.frames.values.indexOf(before.frames.values[frame]) : -1;
+      frame = looked >= 0 ? looked : spec.frames ? spec.frames.values.indexOf(spec.frames.at) : 0;
+      at = pinned = Math.min(nearest(kept ? before.arrays.x[pinned] : spec.cursor), last());
       const near = spec.zooms && spec.zooms.values.indexOf(far);
       for (const [bar, list, now] of [[frames, spec.frames, frame], [zoom, spec.zooms, near]]) {
         bar.element.hidden = !list;
@@ -275,10 +288,13 @@ export default (component) => gf.mount(component, (root, first) => {
         bar.element.firstChild.textContent = list.label;
         bar.set(list.values.map((v) => (typeof v === "number" ? plot.tick(v) : v)), now);
       }
-      view.canvas.style.height = `${spec.height}px`;
+      toggle.hidden = !spec.switch;
+      check.checked = on;
+      called.textContent = spec.switch ? spec.switch.label : "";
+      bar.hidden = !(spec.frames || spec.zooms || spec.switch);
+      grow();
       view.canvas.setAttribute("aria-label", spec.label);
       view.canvas.setAttribute("aria-valuemin", plain(spec.x.lo));
-      view.canvas.setAttribute("aria-valuemax", plain(hi()));
       fillTable();
       read();
     },
