@@ -1,6 +1,7 @@
 """The training loop against a plain one, and the tiny checkpoint against what is said about it."""
 
 import copy
+import dataclasses
 import json
 import math
 import os
@@ -13,8 +14,8 @@ import torch.nn.functional as F
 import transformer
 from transformer.analysis import pattern_scores
 from transformer.pretrained.errors import FetchError
-from transformer.training import tiny
-from transformer.training.loop import evaluate, fit, next_token_loss, optimiser_for, schedule
+from transformer.training import checkpoint, tiny
+from transformer.training.loop import State, evaluate, expert_loss, fit, next_token_loss, optimiser_for
 from transformer.training.plays import spoken
 
 FOLDER = Path(__file__).parents[2] / "assets" / "tiny"
@@ -88,6 +89,129 @@ def test_it_equals_a_plain_loop_of_torch():
     torch.testing.assert_close(weights(ours), weights(theirs), rtol=0, atol=1e-5)
 
 
+def test_each_step_is_adamw_as_the_paper_writes_it():
+    """Loshchilov & Hutter 2019, algorithm 2, in float64: m, v, their corrections, and the decay beside them."""
+    model = transformer.build(dataclasses.replace(CONFIG, dropout=0.0), seed=0).double()
+    by_hand = copy.deepcopy(model)
+    theta = list(by_hand.parameters())
+    m, v = [torch.zeros_like(p) for p in theta], [torch.zeros_like(p) for p in theta]
+    generator = torch.Generator().manual_seed(4)
+    settings = dict(loss=lambda model, ids: F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()))
+    for t, _ in enumerate(fit(model, batch, 10, lr=lambda t: 1e-3 / t, clip=1e9, seed=4, **settings), start=1):
+        ids = batch(generator)
+        gradients = torch.autograd.grad(settings["loss"](by_hand, ids), theta)
+        for i, (p, g) in enumerate(zip(theta, gradients, strict=True)):
+            m[i] = 0.9 * m[i] + 0.1 * g
+            v[i] = 0.95 * v[i] + 0.05 * g**2
+            decay = 0.1 if p.dim() > 1 else 0.0
+            update = (m[i] / (1 - 0.9**t)) / ((v[i] / (1 - 0.95**t)).sqrt() + 1e-8) + decay * p
+            p.data = p.data - 1e-3 / t * update
+        torch.testing.assert_close(weights(model), weights(by_hand), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", [{}, {"experts": 3, "share_layers": True}])
+def test_stopped_saved_and_resumed_equals_never_stopped_bit_for_bit(tmp_path, options):
+    config = dataclasses.replace(CONFIG, **options)
+    settings = dict(lr=1e-2, warmup=3, loss=expert_loss() if options else None)
+    whole = transformer.build(config, seed=0)
+    expected = list(fit(whole, batch, 12, seed=7, **settings))
+
+    model = transformer.build(config, seed=0)
+    state = State.start(model, seed=7)
+    met = []
+    for progress in fit(model, batch, 12, state=state, **settings):
+        met.append(progress)
+        if progress.step == 5:
+            break
+    checkpoint.save(tmp_path, state)
+    for _ in range(2):  # and a checkpoint can be gone on from twice
+        state = checkpoint.load(tmp_path)
+        torch.manual_seed(99)
+        rest = list(fit(state.model, batch, 12, state=state, **settings))
+        assert [*met, *rest] == expected
+        assert torch.equal(weights(state.model), weights(whole))
+    assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"} and state.step == 12
+    assert not list(fit(state.model, batch, 12, state=state, **settings))  # nothing is left to do
+
+
+def test_a_state_goes_on_without_files_and_before_the_first_step(tmp_path):
+    model, whole = transformer.build(CONFIG, seed=0), transformer.build(CONFIG, seed=0)
+    state = State.start(model, weight_decay=0.3)
+    checkpoint.save(tmp_path, state)
+    unborn = checkpoint.load(tmp_path)
+    list(fit(unborn.model, batch, 4, state=unborn))
+    for steps in (1, 2, 4):
+        list(fit(model, batch, steps, lr=lambda t: 1e-2, state=state))
+    list(fit(whole, batch, 4, lr=lambda t: 1e-2, weight_decay=0.3))
+    assert torch.equal(weights(model), weights(whole)) and unborn.optimiser.param_groups[0]["weight_decay"] == 0.3
+
+
+def test_a_save_that_is_cut_off_leaves_the_one_before_whole(tmp_path, monkeypatch):
+    state = State.start(transformer.build(CONFIG, seed=0))
+    list(fit(state.model, batch, 3, state=state))
+    checkpoint.save(tmp_path, state)
+    before = weights(state.model)
+    list(fit(state.model, batch, 6, state=state))
+
+    def power_cut(*_, **__):
+        raise OSError("no power")
+
+    monkeypatch.setattr(checkpoint.json, "dumps", power_cut)
+    with pytest.raises(OSError):
+        checkpoint.save(tmp_path, state)
+    loaded = checkpoint.load(tmp_path)
+    assert loaded.step == 3 and torch.equal(weights(loaded.model), before)
+
+
+def test_folders_that_are_no_checkpoint_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no state.json"):
+        checkpoint.load(tmp_path)
+    (tmp_path / "state.json").write_text('{"format": "something"}')
+    with pytest.raises(ValueError, match="no training checkpoint"):
+        checkpoint.load(tmp_path)
+    state = State.start(transformer.build(CONFIG, seed=0))
+    checkpoint.save(tmp_path, state)
+    about = json.loads((tmp_path / "state.json").read_text())
+    (tmp_path / "state.json").write_text(json.dumps(about | {"step": 4}))
+    with pytest.raises(ValueError, match="lacks exp_avg"):
+        checkpoint.load(tmp_path)
+    (tmp_path / "state.json").write_text(json.dumps(about | {"config": about["config"] | {"d_ff": 31}}))
+    with pytest.raises(ValueError, match="another shape"):
+        checkpoint.load(tmp_path)
+    (tmp_path / "step-0.safetensors").write_bytes(b"cut")
+    with pytest.raises(ValueError, match="damaged"):
+        checkpoint.load(tmp_path)
+
+
+def test_a_state_of_another_model_is_refused_at_the_call():
+    state = State.start(transformer.build(CONFIG))
+    with pytest.raises(ValueError, match="another model"):
+        fit(transformer.build(CONFIG), batch, 5, state=state)
+
+
+def test_experts_learn_under_their_own_losses_and_report_them():
+    config = dataclasses.replace(CONFIG, experts=4, experts_per_token=1, dropout=0.0)
+    model = transformer.build(config, seed=0)
+    with torch.no_grad():  # a common direction in all tokens: one expert is everyone's favourite
+        model.embedding.W_E.weight.add_(0.3)
+    history = list(fit(model, batch, 60, lr=1e-2, warmup=5, loss=expert_loss(balance=0.1, z=0.01)))
+    first, last = history[0].metrics, history[-1].metrics
+    assert last["cross_entropy"] < first["cross_entropy"] - 0.5 and last["balance"] < first["balance"]
+    for p in history:
+        m = p.metrics
+        assert p.loss == pytest.approx(m["cross_entropy"] + 0.1 * m["balance"] + 0.01 * m["z"], rel=1e-5)
+    ids = batch(torch.Generator().manual_seed(0))
+    assert evaluate(model, [ids]) < evaluate(model, [ids], expert_loss())
+
+
+def test_batches_may_be_pairs():
+    x, y = torch.arange(9)[None], torch.zeros(1, 9, dtype=torch.long)
+    model = transformer.build(CONFIG, seed=0)
+    loss = lambda model, pair: F.cross_entropy(model(pair[0]).flatten(0, 1), pair[1].flatten())  # noqa: E731
+    history = list(fit(model, lambda _: (x, y), 20, lr=1e-2, warmup=2, loss=loss))
+    assert history[-1].loss < 0.3 * history[0].loss
+
+
 def test_who_stops_listening_stops_it_and_the_mode_is_kept():
     model = transformer.build(CONFIG, seed=0).eval()
     other = transformer.build(CONFIG, seed=0)
@@ -114,13 +238,6 @@ def test_decay_shrinks_matrices_only():
     groups = optimiser_for(transformer.build(CONFIG), 0.1).param_groups
     assert [g["weight_decay"] for g in groups] == [0.1, 0.0]
     assert {p.dim() for p in groups[0]["params"]} == {2} and {p.dim() for p in groups[1]["params"]} == {1}
-
-
-def test_schedule():
-    rates = [schedule(step, 100, 10) for step in range(100)]
-    assert rates[0] == 0.1 and rates[9] == rates[10] == 1.0
-    assert rates == [*sorted(rates[:10]), *sorted(rates[10:], reverse=True)]
-    assert rates[55] == pytest.approx(0.55) and 0.1 < rates[-1] < 0.11
 
 
 def test_the_loss_of_a_uniform_guess_and_of_an_independent_count():

@@ -2,16 +2,23 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transformer import names
+from transformer.experts import balance_loss, z_loss
 from transformer.models import Model
+from transformer.schedule import Schedule, cosine
+from transformer.tap import RecordingTap
 
-Batch = Callable[[torch.Generator], Tensor]  # draws the next batch
-Loss = Callable[[Model, Tensor], Tensor]
+Examples = Tensor | tuple[Tensor, ...]
+Batch = Callable[[torch.Generator], Examples]  # draws the next batch
+Metrics = dict[str, Tensor]
+Loss = Callable[[Model, Examples], Tensor | tuple[Tensor, Metrics]]  # what to make small, and what else to report
 
 
 class Progress(NamedTuple):
@@ -21,6 +28,93 @@ class Progress(NamedTuple):
     loss: float  # of the batch, before this step changed the weights
     lr: float
     grad_norm: float  # before clipping
+    metrics: dict[str, float]  # what the loss reports beside itself
+
+
+@dataclass
+class State:
+    """Everything that the next step depends on, but for the data and the settings: ``checkpoint`` keeps it in files."""
+
+    model: Model
+    optimiser: torch.optim.AdamW
+    generator: torch.Generator  # rolls the dice for batches; dropout's are seeded anew at each step
+    seed: int
+    step: int = 0  # how many have been taken
+
+    @classmethod
+    def start(cls, model: Model, *, weight_decay: float = 0.1, seed: int = 0) -> "State":
+        return cls(model, optimiser_for(model, weight_decay), torch.Generator().manual_seed(seed), seed)
+
+
+def fit(
+    model: Model,
+    batch: Batch,
+    steps: int,
+    *,
+    loss: Loss | None = None,
+    lr: float | Schedule = 1e-3,
+    warmup: int = 100,
+    weight_decay: float = 0.1,
+    clip: float = 1.0,
+    seed: int = 0,
+    state: State | None = None,
+) -> Iterator[Progress]:
+    """Train ``model`` in place up to step ``steps``, and yield after every step; stop listening, and it stops.
+
+    AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) with decay on matrices only, and gradients scaled down to a joint
+    length of ``clip``. ``loss``: next-token cross-entropy unless given. ``lr``: a schedule (``transformer.schedule``), or
+    the peak of a cosine after ``warmup`` steps. ``seed`` decides everything random, batches and dropout, so the same call
+    on the same weights gives the same weights. The model is in training mode during a step alone.
+
+    ``state``: go on from there, with its own seed and decay: ``State.start(model)``, kept by the caller and updated after
+    every step, or what ``checkpoint.load`` gives. A run that is stopped and resumed equals one that never stopped.
+    Raises ValueError when ``state`` belongs to another model, and when the loss is no longer a number.
+    """
+    state = state or State.start(model, weight_decay=weight_decay, seed=seed)
+    if state.model is not model:
+        raise ValueError("the state belongs to another model; pass state.model, which is the one it trains.")
+    loss = loss or next_token_loss
+    rate = lr if callable(lr) else cosine(lr, steps, warmup)
+    return _steps(state, batch, steps, loss, rate, clip)
+
+
+def _steps(state: State, batch: Batch, steps: int, loss: Loss, rate: Schedule, clip: float) -> Iterator[Progress]:
+    model, optimiser = state.model, state.optimiser
+    parameters = list(model.parameters())
+    device = parameters[0].device
+    while state.step < steps:
+        lr = rate(state.step + 1)
+        for group in optimiser.param_groups:
+            group["lr"] = lr
+        examples = _to(device, batch(state.generator))
+        was_training = model.training
+        # Dropout draws from the global generator, which is the caller's to keep.
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(state.seed + state.step)
+            L = loss(model.train(), examples)
+            L, metrics = L if isinstance(L, tuple) else (L, {})
+            L.backward()
+        grad_norm = nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+        # The one moment in a step at which a GPU is waited for.
+        L, norm, *values = torch.stack([x.detach().float() for x in (L, grad_norm, *metrics.values())]).tolist()
+        if not math.isfinite(L):
+            optimiser.zero_grad()
+            model.train(was_training)
+            raise ValueError(f"the loss became {L} at step {state.step + 1}; a smaller lr than {lr:.3g} keeps it finite.")
+        optimiser.step()
+        optimiser.zero_grad()
+        model.train(was_training)
+        state.step += 1
+        yield Progress(state.step, L, lr, norm, dict(zip(metrics, values, strict=True)))
+
+
+def optimiser_for(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW that shrinks matrices and leaves biases and norms alone; its lr is set at each step."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    # Fused: one pass over all weights instead of some ten, a twentieth of a small model's step.
+    return torch.optim.AdamW([group for group in groups if group["params"]], betas=(0.9, 0.95), fused=True)
 
 
 def next_token_loss(model: Model, ids: Tensor) -> Tensor:
@@ -29,73 +123,38 @@ def next_token_loss(model: Model, ids: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
 
 
-def fit(
-    model: Model,
-    batch: Batch,
-    steps: int,
-    *,
-    loss: Loss = next_token_loss,
-    lr: float = 1e-3,
-    warmup: int = 100,
-    weight_decay: float = 0.1,
-    clip: float = 1.0,
-    seed: int = 0,
-) -> Iterator[Progress]:
-    """Train ``model`` in place, and yield after every step; stop listening, and it stops.
+def expert_loss(balance: float = 0.01, z: float = 0.001) -> Loss:
+    """Next-token loss + balance · L_balance + z · L_z, read from the routers of all layers; reports each part.
 
-    AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) with decay on matrices only, ``schedule`` below, and gradients
-    scaled down to a joint length of ``clip``. ``seed`` decides everything random, batches and dropout, so the same call
-    on the same weights gives the same weights. The model is in training mode during a step alone.
-    Raises ValueError when the loss is no longer a number.
+    0.01 is Switch's weight for the balance (Fedus et al. 2021), 0.001 ST-MoE's for z (Zoph et al. 2022).
     """
-    optimiser = optimiser_for(model, weight_decay)
-    generator = torch.Generator().manual_seed(seed)
-    device = next(model.parameters()).device
-    for step in range(steps):
-        rate = lr * schedule(step, steps, warmup)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        examples = batch(generator).to(device)
-        was_training = model.training
-        with torch.random.fork_rng():  # dropout draws from the global generator, which is the caller's to keep
-            torch.manual_seed(seed + step)
-            L = loss(model.train(), examples)
-            L.backward()
-        grad_norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
-        if not math.isfinite(L.item()):
-            raise ValueError(f"the loss became {L.item()} at step {step + 1}; a smaller lr than {lr} keeps it finite.")
-        optimiser.step()
-        optimiser.zero_grad()
-        model.train(was_training)
-        yield Progress(step + 1, L.item(), rate, grad_norm.item())
 
+    def loss(model: Model, ids: Tensor) -> tuple[Tensor, Metrics]:
+        config = model.config
+        tap = RecordingTap("*.ffn.router", names=names.of(config), gradients=True)
+        logits = model(ids[:, :-1], tap=tap)  # [batch, token, vocab]
+        router = torch.stack(list(tap.trace.values()))  # [layer, batch, token, expert]
+        parts = {
+            "cross_entropy": F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()),
+            "balance": balance_loss(router, config.experts_per_token),
+            "z": z_loss(router),
+        }
+        return parts["cross_entropy"] + balance * parts["balance"] + z * parts["z"], parts
 
-def optimiser_for(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW that shrinks matrices and leaves biases and norms alone; its lr is set at each step."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], betas=(0.9, 0.95))
-
-
-def schedule(step: int, steps: int, warmup: int) -> float:
-    """The share of the full learning rate at ``step`` = 0, 1, …: a straight rise, then half a cosine down to a tenth.
-
-    Goyal et al. 2017, arXiv:1706.02677 (warm-up); Loshchilov & Hutter 2017, arXiv:1608.03983 (cosine).
-    """
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done))
+    return loss
 
 
 @torch.no_grad()
-def evaluate(model: Model, batches: Iterable[Tensor], loss: Loss = next_token_loss) -> float:
+def evaluate(model: Model, batches: Iterable[Examples], loss: Loss = next_token_loss) -> float:
     """The mean loss over ``batches``, which must be of one size, without training on them."""
     was_training = model.training
     model.eval()
-    losses = [loss(model, batch).item() for batch in batches]
+    measured = [loss(model, examples) for examples in batches]
     model.train(was_training)
-    if not losses:
+    if not measured:
         raise ValueError("there is no batch to evaluate on.")
-    return sum(losses) / len(losses)
+    return sum((L[0] if isinstance(L, tuple) else L).item() for L in measured) / len(measured)
+
+
+def _to(device: torch.device, examples: Examples) -> Examples:
+    return tuple(x.to(device) for x in examples) if isinstance(examples, tuple) else examples.to(device)

@@ -45,7 +45,7 @@ def train(steps: int, seed: int, lr: float) -> tuple:
 
     model = build(CONFIG, seed)
     started = time.monotonic()
-    for step, loss, rate, _ in fit(model, windows(ids), steps, lr=lr, seed=seed):
+    for step, loss, rate, *_ in fit(model, windows(ids), steps, lr=lr, seed=seed):
         if step % 100 == 0 or step == steps:
             print(f"step {step}/{steps}  loss {loss:.3f}  lr {rate:.2e}  {time.monotonic() - started:.0f} s", flush=True)
     minutes = (time.monotonic() - started) / 60
