@@ -1,9 +1,11 @@
 """The KV cache: what each layer must remember of the tokens it has read, so that none is read twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from transformer.config import Config
 
 
 class _Store:
@@ -22,52 +24,71 @@ class _Store:
 
 @dataclass(frozen=True)
 class KeyValues:
-    """One layer's keys and values: a value, never changed. ``append`` returns a longer one.
+    """One layer's keys and values: a value, never changed. ``append`` returns a longer one, ``last`` a shorter.
 
     K, V [batch, kv_head, key, d_head], K after its rotation. Appending writes into spare room behind the known part, so
     a step costs the new tokens only; when two continuations grow from the same value, the second gets a copy.
     """
 
-    length: int = 0
+    end: int = 0
     store: _Store | None = None
+    start: int = 0
+
+    @property
+    def length(self) -> int:
+        """How many tokens it keeps."""
+        return self.end - self.start
 
     @property
     def K(self) -> Tensor:
-        return self.store.K[:, :, : self.length]
+        return self.store.K[:, :, self.start : self.end]
 
     @property
     def V(self) -> Tensor:
-        return self.store.V[:, :, : self.length]
+        return self.store.V[:, :, self.start : self.end]
 
     def append(self, K: Tensor, V: Tensor) -> "KeyValues":
-        length, store = self.length + K.shape[2], self.store
-        if store is None or store.filled != self.length or length > store.K.shape[2]:
-            store = _Store(K, V, room=max(64, 2 * length))
+        start, end, store = self.start, self.end + K.shape[2], self.store
+        if store is None or store.filled != self.end or end > store.K.shape[2]:
+            start, end = 0, self.length + K.shape[2]
+            store = _Store(K, V, room=max(64, 2 * end))
             if self.length:
                 store.write(0, self.K, self.V)
-        store.write(self.length, K, V)
-        return KeyValues(length, store)
+        store.write(end - K.shape[2], K, V)
+        return KeyValues(end, store, start)
+
+    def last(self, n: int) -> "KeyValues":
+        """The ``n`` newest tokens only; the room of the others is given back when the store is next made anew."""
+        return self if self.length <= n else KeyValues(self.end, self.store, self.end - n)
 
 
 @dataclass(frozen=True)
 class Cache:
-    """The state of a text read so far: keys and values of every layer, and where each token stands.
+    """The state of a text read so far: what every layer keeps, and where each kept token stands.
 
-    k_pos [batch, key]; real [batch, key] is False at padding, or None when there is none.
+    length: how many tokens have been read. k_pos [batch or 1, key]; real [batch, key] is False at padding, or None when
+    there is none; key counts the tokens that are kept. across: each layer's keys and values of the source, which
+    cross-attention reads; source_real [batch, key] is False at the source's padding.
     """
 
     layers: tuple[KeyValues, ...]
     k_pos: Tensor | None = None
     real: Tensor | None = None
+    length: int = 0
+    across: tuple[KeyValues, ...] | None = None
+    source_real: Tensor | None = None
 
     @classmethod
     def empty(cls, n_layers: int) -> "Cache":
         return cls((KeyValues(),) * n_layers)
 
-    @property
-    def length(self) -> int:
-        """How many tokens have been read."""
-        return self.layers[0].length
+    def last(self, n: int | None) -> "Cache":
+        """The same, with the ``n`` newest tokens kept; None keeps all."""
+        if n is None or self.k_pos is None or self.k_pos.shape[1] <= n:
+            return self
+        first = self.k_pos.shape[1] - n
+        real = None if self.real is None else self.real[:, first:]
+        return replace(self, layers=tuple(kv.last(n) for kv in self.layers), k_pos=self.k_pos[:, first:], real=real)
 
     def positions_with(self, new: Tensor) -> Tensor:
         """k_pos with the new tokens' positions behind it."""
@@ -82,5 +103,15 @@ class Cache:
             new = torch.ones(batch, n, dtype=torch.bool, device=device)
         old = self.real
         if old is None:
-            old = torch.ones(batch, self.length, dtype=torch.bool, device=device)
+            old = torch.ones(batch, 0 if self.k_pos is None else self.k_pos.shape[1], dtype=torch.bool, device=device)
         return torch.cat((old, new), 1)
+
+
+def kept(config: Config) -> int | None:
+    """How many tokens a cache must keep: None for all, less where nobody looks further back."""
+    match config.attention:
+        case "window" if not config.prefix:
+            return config.window - 1
+        case "recurrent":
+            return config.memory
+    return None

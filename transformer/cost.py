@@ -54,22 +54,43 @@ def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0) -> list[Mat
     _whole(0, cached=cached)
     if cached and config.kind == "encoder":
         raise ValueError("an encoder reads its whole text at once, so it keeps no cache; leave cached at 0.")
+    products = [
+        *_attention(config, n, _held(config, cached), cached, batch),
+        *_ffn(config, n, config.n_layers * batch),
+    ]
+    if config.head == "lm":
+        products.append(Matmul("logits", n, config.d_model, config.vocab_size, batch))
+    return products
+
+
+def _attention(config: Config, n: int, held: int, cached: int, batch: int) -> list[Matmul]:
+    """The products of every layer's attention, by the scores and positions that the config asks for."""
     d, d_head = config.d_model, config.d_head
     all_heads, kv_heads = config.n_heads * d_head, config.n_kv_heads * d_head
-    keys = _held(config, cached) + n
-    layers = config.n_layers * batch
+    layers, keys = config.n_layers * batch, held + n
     heads = config.n_heads * layers
+    met = config.max_len if config.score == "location" else keys  # rows that a query is multiplied by
     products = [
         Matmul("Q", n, d, all_heads, layers),
         Matmul("K", n, d, kv_heads, layers),
         Matmul("V", n, d, kv_heads, layers),
-        Matmul("scores", n, d_head, keys, heads),
+        Matmul("scores", n, d_head, met, heads),
         Matmul("z", n, keys, d_head, heads),
         Matmul("out", n, all_heads, d, layers),
-        *_ffn(config, n, layers),
     ]
-    if config.head == "lm":
-        products.append(Matmul("logits", n, d, config.vocab_size, batch))
+    if config.score == "general":
+        products.append(Matmul("scores", n, d_head, d_head, heads))
+    if config.position == "shaw":
+        clipped = 2 * config.max_distance + 1
+        products += [Matmul("scores", n, d_head, clipped, heads), Matmul("z", n, clipped, d_head, heads)]
+    if config.position == "xl":
+        distances = 2 * (cached + n - 1) + 1
+        products += [
+            Matmul("scores", distances, d, all_heads, config.n_layers),  # W_R R, alike for the whole batch
+            Matmul("scores", n, d_head, distances, heads),
+        ]
+    if config.gate:
+        products.append(Matmul("out", n, d, config.n_heads, layers))
     return products
 
 
@@ -124,7 +145,8 @@ def parameters(config: Config, active: bool = False) -> dict[str, int]:
     attention  layers · (d h d_k + 2 d h_kv d_k + h d_k d), and biases where the config has them
     ffn        layers · (2 d d_ff), or 3 d d_ff gated, and biases; with experts so much for each, a wider one for the
                shared, and d · experts for the router
-    norms      2 a layer, and the embedding's and the final one: d each (RMS) or 2d (LayerNorm)
+    positions  max_len · d learned, buckets · h with T5's table; Shaw's and XL's are a part of attention
+    norms      2 a layer (sandwich 4), and the embedding's and the final one: d each (RMS) or 2d (LayerNorm)
     A tied unembedding counts 0, shared layers count once.
     """
     d = config.d_model
@@ -133,7 +155,7 @@ def parameters(config: Config, active: bool = False) -> dict[str, int]:
     up = 2 if config.gated else 1
 
     attention = d * (all_heads + 2 * kv_heads) + all_heads * d
-    attention += (all_heads + 2 * kv_heads if config.qkv_bias else 0) + (d if config.out_bias else 0)
+    attention += (all_heads + 2 * kv_heads if config.qkv_bias else 0) + (d if config.out_bias else 0) + _extras(config)
 
     def network(d_ff: int) -> int:
         return (up + 1) * d * d_ff + (up * d_ff + d if config.ffn_bias else 0)
@@ -142,17 +164,35 @@ def parameters(config: Config, active: bool = False) -> dict[str, int]:
     if config.experts > 1:
         ffn *= config.experts_per_token if active else config.experts
         ffn += d * config.experts + (network(config.shared_experts * config.d_ff) if config.shared_experts else 0)
-    norm = {"layer": 2 * d, "rms": d, "none": 0}[config.norm]
+    norm = {"layer": 2 * d, "batch": 2 * d, "rms": d, "none": 0}[config.norm]
+    in_a_layer = 4 if config.norm_place == "sandwich" else 2
     untied = config.head == "lm" and not config.tie_embeddings
     return {
         "embedding": config.vocab_size * d,
-        "positions": config.max_len * d if config.position == "learned" else 0,
+        "positions": {"learned": config.max_len * d, "t5": (config.buckets or 0) * config.n_heads}.get(config.position, 0),
         "segments": config.n_segments * d,
         "attention": layers * attention,
         "ffn": layers * ffn,
-        "norms": norm * (2 * layers + config.embed_norm + config.final_norm),
+        "norms": norm * (in_a_layer * layers + config.embed_norm + config.final_norm),
         "unembedding": config.vocab_size * d if untied else 0,
     }
+
+
+def _extras(config: Config) -> int:
+    """One layer's parameters for scores, relative positions, norms of q and k, sinks and gates."""
+    h, d_head = config.n_heads, config.d_head
+    of_score = {"general": d_head * d_head, "cosine": 1, "additive": 2 * d_head, "location": config.max_len * d_head}
+    relative = {
+        "shaw": 2 * (2 * (config.max_distance or 0) + 1) * d_head,
+        "xl": (config.d_model + 2) * h * d_head,
+    }  # fmt: skip
+    return (
+        h * of_score.get(config.score, 0)
+        + relative.get(config.position, 0)
+        + (2 * d_head if config.qk_norm != "none" else 0)
+        + (h if config.sinks else 0)
+        + ((config.d_model + 1) * h if config.gate else 0)
+    )
 
 
 def kv_cache_bytes(config: Config, n: int, batch: int = 1, bytes_per_value: int = 2) -> int:

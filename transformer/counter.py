@@ -50,7 +50,7 @@ class _Counting(TorchDispatchMode):
 
 _PART = {  # the tapped tensor that a product ends in -> its part
     "attention.Q_unrotated": "QKV", "attention.Q": "QKV", "attention.scores": "scores", "attention.z": "z",
-    "attention.out": "out", "ffn.pre": "ffn", "ffn.gate": "ffn", "ffn.router": "ffn", "ffn.out": "ffn",
+    "attention.gate": "out", "attention.raw": "out", "attention.out": "out", "ffn.raw": "ffn", "ffn.pre": "ffn", "ffn.gate": "ffn", "ffn.router": "ffn", "ffn.out": "ffn",
     "logits": "logits",
 }  # fmt: skip
 

@@ -33,7 +33,6 @@ class FeedForward(nn.Module):
         self.W_1 = nn.Linear(config.d_model, config.d_ff, bias=config.ffn_bias)
         self.W_g = nn.Linear(config.d_model, config.d_ff, bias=config.ffn_bias) if config.gated else None
         self.W_2 = nn.Linear(config.d_ff, config.d_model, bias=config.ffn_bias)
-        self.dropout = nn.Dropout(config.dropout)
         self.gated = config.gated
         self.joint = None
 
@@ -45,7 +44,7 @@ class FeedForward(nn.Module):
         else:
             u = tap("pre", self.W_1(x))  # [batch, token, ff]
             a = tap("post", self.activation(u))
-        return tap("out", self.dropout(self.W_2(a)))  # [batch, token, model]
+        return self.W_2(a)  # [batch, token, model]
 
 
 # What the lesson on activations looks at. The forward pass above does not need it.

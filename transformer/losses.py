@@ -21,15 +21,11 @@ def cross_entropy(
     ``ignore``: targets with this value (padding) count in neither sum nor mean.
 
     logits [..., class], target [...] whole numbers -> [].
-    Raises ValueError for ε outside [0, 1) and when no position counts.
+    Raises ValueError for ε outside [0, 1), for shapes that do not match, and when no position counts.
     """
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing is {smoothing}; it must be at least 0 and below 1.")
-    logits, target = logits.flatten(0, -2), target.flatten()
-    counts = torch.ones_like(target, dtype=torch.bool) if ignore is None else target != ignore
-    if not counts.is_meta and not counts.any():
-        raise ValueError("no position counts: every target is to be ignored.")
-    logits, target = logits[counts], target[counts]
+    target, logits = _counting(target, ignore, logits)
     log_p = logits.log_softmax(-1)  # [position, class]
     alpha = torch.ones_like(log_p[0]) if weight is None else weight.to(log_p)
     hit = alpha[target] * log_p.gather(-1, target[:, None])[:, 0]  # [position]
@@ -37,42 +33,62 @@ def cross_entropy(
     return -((1 - smoothing) * hit + smoothing * spread).sum() / alpha[target].sum()
 
 
-def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Tensor | None = None) -> Tensor:
+def focal(
+    logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Tensor | None = None, ignore: int | None = None
+) -> Tensor:
     """L = −α_t (1 − p_t)^γ log p_t, averaged over positions. Lin et al. 2017, arXiv:1708.02002
 
     An example that is already right (p_t near 1) fades by (1 − p_t)^γ, so that many easy ones cannot drown a few hard
     ones; γ = 0 is cross-entropy weighted by α, but for the mean, which here divides by the number of positions.
 
-    logits [..., class], target [...], alpha [class] or None for ones -> [].
-    Raises ValueError for γ below 0.
+    logits [..., class], target [...], alpha [class] or None for ones; ``ignore`` as in ``cross_entropy`` -> [].
+    Raises ValueError for γ below 0, for shapes that do not match, and when no position counts.
     """
     if gamma < 0:
         raise ValueError(f"gamma is {gamma}; it must be at least 0.")
-    target = target.flatten()
-    log_p = logits.flatten(0, -2).log_softmax(-1).gather(-1, target[:, None])[:, 0]  # [position]
+    target, logits = _counting(target, ignore, logits)
+    log_p = logits.log_softmax(-1).gather(-1, target[:, None])[:, 0]  # [position]
     share = torch.ones_like(log_p) if alpha is None else alpha.to(log_p)[target]
     # 1 − p by expm1 keeps its digits, and the clamp its gradient, where p is 1 to the last bit.
     miss = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny)
     return -(share * miss**gamma * log_p).mean()
 
 
-def distillation(student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float, mix: float) -> Tensor:
+def distillation(
+    student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float, mix: float, ignore: int | None = None
+) -> Tensor:
     """L = (1 − λ)·CE(student, target) + λ·T²·KL(teacher_T ‖ student_T). Hinton et al. 2015, arXiv:1503.02531
 
     Both distributions are softened by T. Their difference's gradient shrinks as 1/T², which the factor T² undoes, so λ
     means the same at every T. λ = 0 is plain training.
 
-    student, teacher [..., class] logits, target [...] -> []. The teacher gets no gradient.
-    Raises ValueError for T not above 0 and λ outside [0, 1].
+    student, teacher [..., class] logits, target [...]; ``ignore`` as in ``cross_entropy`` -> []. The teacher gets no
+    gradient. Raises ValueError for T not above 0, λ outside [0, 1], and shapes that do not match.
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it must be above 0.")
     if not 0 <= mix <= 1:
         raise ValueError(f"mix is {mix}; it must be between 0 and 1.")
-    plain = cross_entropy(student, target)
+    plain = cross_entropy(student, target, ignore=ignore)
     if mix == 0:
         return plain
-    log_p = (student / temperature).log_softmax(-1).flatten(0, -2)  # [position, class]
-    log_q = (teacher.detach() / temperature).log_softmax(-1).flatten(0, -2)
+    _, student, teacher = _counting(target, ignore, student, teacher.detach())
+    log_p = (student / temperature).log_softmax(-1)  # [position, class]
+    log_q = (teacher / temperature).log_softmax(-1)
     soft = F.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
     return (1 - mix) * plain + mix * temperature**2 * soft
+
+
+def _counting(target: Tensor, ignore: int | None, *logits: Tensor) -> tuple[Tensor, ...]:
+    """The positions that count, in one row: target [position], and each of the logits [position, class]."""
+    for each in logits:
+        if each.shape[:-1] != target.shape or each.shape != logits[0].shape:
+            shapes = ", ".join(str(list(x.shape)) for x in logits)
+            raise ValueError(f"logits are {shapes} and targets {list(target.shape)}; they must agree but for the classes.")
+    target, logits = target.flatten(), [each.flatten(0, -2) for each in logits]
+    if ignore is None:
+        return target, *logits
+    counts = target != ignore
+    if not counts.is_meta and not counts.any():
+        raise ValueError("no position counts: every target is to be ignored.")
+    return target[counts], *(each[counts] for each in logits)

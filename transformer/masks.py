@@ -36,10 +36,25 @@ def strided(q_pos: Tensor, k_pos: Tensor, r: int) -> Tensor:
     return window(q_pos, k_pos, r) | dilated(q_pos, k_pos, r)
 
 
-def mask(config: Config, q_pos: Tensor, k_pos: Tensor, real: Tensor | None = None) -> Tensor | None:
+def prefix(q_pos: Tensor, k_pos: Tensor, length: int) -> Tensor:
+    """k < p: the first p tokens are seen by all, so that they see one another (prefix LM: Raffel et al. 2020, §3.2.1)."""
+    return (k_pos < length)[:, None, :].expand(-1, q_pos.shape[-1], -1)
+
+
+def same_segment(q_segment: Tensor, k_segment: Tensor) -> Tensor:
+    """Query and key belong to one text of several that share a row. Segments [batch, token], as positions."""
+    return q_segment[:, :, None] == k_segment[:, None, :]
+
+
+DENSE = ("full", "recurrent", "latent", "lsh", "linformer", "performer", "linear")  # no pattern beyond the past
+
+
+def mask(
+    config: Config, q_pos: Tensor, k_pos: Tensor, real: Tensor | None = None, segments: Tensor | None = None
+) -> Tensor | None:
     """The mask of a whole forward pass: [batch or 1, 1, query, key], or None where every query sees every key.
 
-    ``real`` [batch, key]: False marks padding, which no query reads.
+    ``real`` [batch, key]: False marks padding, which no query reads. ``segments`` [batch, token]: other segments are hidden.
     """
     allowed = None
     match config.attention:
@@ -52,6 +67,11 @@ def mask(config: Config, q_pos: Tensor, k_pos: Tensor, real: Tensor | None = Non
     if config.kind == "decoder":
         past = causal(q_pos, k_pos)
         allowed = past if allowed is None else allowed & past
+    if config.prefix:
+        allowed = allowed | prefix(q_pos, k_pos, config.prefix)
+    if segments is not None:
+        own = same_segment(segments, segments)
+        allowed = own if allowed is None else allowed & own
     if real is not None:
         read = real[:, None, :]
         allowed = read if allowed is None else allowed & read

@@ -1,6 +1,5 @@
 """Whole models: ids in, logits (or vectors) out, every tensor between them named."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transformer import masks, names, rope
-from transformer.attention import Attention, Geometry
-from transformer.cache import Cache
+from transformer import names
+from transformer.biases import BIASES
+from transformer.cache import Cache, kept
 from transformer.config import Config
 from transformer.embedding import Embedding
-from transformer.feedforward import FeedForward
+from transformer.geometry import Geometry
+from transformer.initialise import initialise
 from transformer.norms import make_norm
 from transformer.stack import Stack
 from transformer.tap import OFF, Edit, RecordingTap, Tap, Trace
@@ -41,6 +41,7 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = Embedding(config)
+        self.bias = BIASES[config.position](config) if config.position in BIASES else None  # one for all layers
         self.stack = Stack(config)
         self.final_norm = make_norm(config) if config.final_norm else None
         tied = config.head == "none" or config.tie_embeddings
@@ -147,29 +148,31 @@ class Model(nn.Module):
         start = 0 if cache is None else cache.length
         if config.position == "learned" and start + n > config.max_len:
             raise ValueError(f"the text has {start + n} tokens; this model has positions for {config.max_len}.")
+        if 0 < start < config.prefix:
+            raise ValueError(f"the prefix of {config.prefix} tokens sees itself, so it must be read in one piece.")
+        if cache is not None and config.packed:
+            raise ValueError("several texts in one row cannot be read on; give each a row of its own.")
+        reach = start + n - 1
         if positions is None:
             positions = torch.arange(start, start + n, device=ids.device)[None]  # [1, token]
+        elif not positions.is_meta:
+            reach = max(reach, int(positions.max()))
         k_pos, k_real = positions, real
         if cache is not None:
             k_pos, k_real = cache.positions_with(positions), cache.real_with(real, batch, n)
-        geometry = self._geometry(positions, k_pos, k_real, sees_all=n == 1 and k_real is None)
+        geometry = Geometry(config, positions, k_pos, k_real, segments, self.bias, reach)
 
         x = self.embedding(ids, positions, segments, tap)
-        x, layers = self.stack(x, geometry, None if cache is None else cache.layers, tap)
+        x, cache = self.stack(x, geometry, cache, tap)
         if last_only:
             x = x[:, -1:]
         if self.final_norm is not None:
             x = tap("final_norm", self.final_norm(x))
         if config.head == "lm":
             x = tap("logits", F.linear(x, self.embedding.W_E.weight) if self.W_U is None else self.W_U(x))
-        return x, None if cache is None else replace(cache, layers=layers, k_pos=k_pos, real=k_real)
-
-    def _geometry(self, q_pos: Tensor, k_pos: Tensor, real: Tensor | None, sees_all: bool) -> Geometry:
-        config = self.config
-        plain = config.kind == "decoder" and config.attention == "full" and real is None
-        mask = None if plain and sees_all else masks.mask(config, q_pos, k_pos, real)
-        is_causal = plain and q_pos is k_pos  # nothing was cached: the mask is square
-        return Geometry(mask, real is not None, is_causal, rope.rotation(config, q_pos) if config.position == "rope" else None)
+        if cache is not None:
+            cache = replace(cache, k_pos=k_pos, real=k_real, length=start + n).last(kept(config))
+        return x, cache
 
 
 def _rows(ids: object) -> list[list[int]]:
@@ -203,22 +206,3 @@ def build(config: Config, seed: int | None = None) -> Model:
     model = MODELS[config.kind](config)
     initialise(model, seed)
     return model
-
-
-@torch.no_grad()
-def initialise(model: Model, seed: int | None = None) -> None:
-    """All initialisation, as GPT-2 has it: N(0, 0.02²) for matrices, those that write into the residual stream divided
-    by √(2 · layers), biases 0, γ = 1. (Radford et al. 2019, §2.3)"""
-    device = model.embedding.W_E.weight.device
-    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
-    std = 0.02
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=std, generator=generator)
-            if getattr(module, "bias", None) is not None:
-                nn.init.zeros_(module.bias)
-    for module in model.modules():
-        writer = getattr(module, "W_O", None) if isinstance(module, Attention) else None
-        writer = module.W_2 if isinstance(module, FeedForward) else writer
-        if writer is not None:
-            writer.weight.div_(math.sqrt(2 * model.config.n_layers))

@@ -68,6 +68,14 @@ GLOSSARY: dict[str, Name] = {
         "z", _Q, "each head's mixture of the values it read", "value",
         ("layers.*.attention.A", "layers.*.attention.V"), r"z = A V",
     ),
+    "layers.*.attention.gate": Name(
+        r"\gamma", ("batch", "head", "query"), "how far each head's output is let through", "attention",
+        ("layers.*.norm_1",), r"\gamma = \operatorname{sigmoid}(\hat{x} W_\gamma)",
+    ),
+    "layers.*.attention.raw": Name(
+        r"\tilde{\Delta x}_{\text{att}}", _STREAM, "attention's output before its own norm (sandwich)", "attention",
+        ("layers.*.attention.z",), r"[z_1; \dots; z_h] W_O",
+    ),
     "layers.*.attention.out": Name(
         r"\Delta x_{\text{att}}", _STREAM, "what attention adds to the stream", "attention",
         ("layers.*.attention.z",), r"\Delta x = [z_1; \dots; z_h] W_O",
@@ -96,6 +104,10 @@ GLOSSARY: dict[str, Name] = {
     "layers.*.ffn.gates": Name(
         "g", _EXPERT, "each expert's weight for each token: 0 but for the k chosen", "ffn", ("layers.*.ffn.router",),
         r"g_e = p_e / \sum_{\text{top-}k} p,\; p = \operatorname{softmax}(r)",
+    ),
+    "layers.*.ffn.raw": Name(
+        r"\tilde{\Delta x}_{\text{ffn}}", _STREAM, "the FFN's output before its own norm (sandwich)", "ffn",
+        ("layers.*.ffn.post", "layers.*.ffn.gates"), r"a W_2",
     ),
     "layers.*.ffn.out": Name(
         r"\Delta x_{\text{ffn}}", _STREAM, "what the FFN adds to the stream", "ffn",
@@ -135,6 +147,10 @@ def of(config: Config) -> list[str]:
         absent |= {"layers.*.attention.Q_unrotated", "layers.*.attention.K_unrotated"}
     if not config.gated:
         absent.add("layers.*.ffn.gate")
+    if not config.gate:
+        absent.add("layers.*.attention.gate")
+    if config.norm_place != "sandwich":
+        absent |= {"layers.*.attention.raw", "layers.*.ffn.raw"}
     several = {"layers.*.ffn.router", "layers.*.ffn.gates"}
     neurons = {"layers.*.ffn.pre", "layers.*.ffn.gate", "layers.*.ffn.post"}
     absent |= neurons if config.experts > 1 else several  # each expert's neurons see other tokens

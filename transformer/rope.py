@@ -28,6 +28,14 @@ def frequencies(d_head: int, base: float = 10_000.0, device: torch.device | None
     return 1.0 / base ** (i / d_head)
 
 
+def turned_dims(config: Config) -> int:
+    """How many coordinates of a head are turned: all, unless the config says fewer. Latent attention has some beside the
+    others for it, half as many as a head has."""
+    if config.rope_dims is not None:
+        return config.rope_dims
+    return config.d_head if config.attention != "latent" else max(2, config.d_head // 4 * 2)
+
+
 def scaled_frequencies(config: Config, device: torch.device | None = None) -> tuple[Tensor, float]:
     """The frequencies that ``config`` asks for, and the factor on cos and sin (1 but for YaRN).
 
@@ -39,7 +47,7 @@ def scaled_frequencies(config: Config, device: torch.device | None = None) -> tu
 
     Returns ([d_head / 2], float).
     """
-    d_head, base, s = config.d_head, config.rope_base, config.rope_factor
+    d_head, base, s = turned_dims(config), config.rope_base, config.rope_factor
     theta = frequencies(d_head, base, device)
     match config.rope_scaling:
         case "linear":
@@ -81,6 +89,9 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     Layout "half" pairs coordinate i with i + d_k/2 (Llama, Hugging Face), "interleaved" pairs 2i with 2i + 1 (the paper);
     they agree when W_Q and W_K have their rows permuted alike.
     """
+    turned = rotation.cos.shape[-1]
+    if turned < x.shape[-1]:  # partial: the other coordinates stay (GPT-NeoX)
+        return torch.cat((rotate(x[..., :turned], rotation), x[..., turned:]), -1)
     if rotation.interleaved:
         partner = torch.stack((-x[..., 1::2], x[..., 0::2]), -1).flatten(-2)
     else:

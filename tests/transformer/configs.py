@@ -1,5 +1,7 @@
 """Random valid configs, small enough to run by the hundred."""
 
+import dataclasses
+
 from hypothesis import strategies as st
 
 from transformer import Config
@@ -12,9 +14,11 @@ def configs(draw, kind: str | None = None) -> Config:
     heads, kv = draw(st.sampled_from([(1, 1), (2, 1), (4, 4), (4, 2), (6, 3)]))
     d_head = draw(st.sampled_from([4, 8]))
     attention = draw(st.sampled_from(["full", "window", "dilated", "strided"]))
-    position = draw(st.sampled_from(["none", "sinusoidal", "learned", "rope"]))
+    position = draw(st.sampled_from(["none", "sinusoidal", "learned", "rope", "alibi", "t5", "shaw", "xl"]))
+    score = draw(st.sampled_from(["scaled_dot", "dot", "general", "additive", "cosine", "location"]))
+    product = score not in ("additive", "location")
     scaling = draw(st.sampled_from(["none", "linear", "ntk", "yarn", "llama3"])) if position == "rope" else "none"
-    norm = draw(st.sampled_from(["layer", "rms", "none"]))
+    norm = draw(st.sampled_from(["layer", "rms", "batch", "none"]))
     window = st.integers(1, 5) if attention == "window" else st.none() | st.integers(1, 3)
     return Config(
         kind=kind,
@@ -29,23 +33,41 @@ def configs(draw, kind: str | None = None) -> Config:
         attention=attention,
         window=draw(window) if attention in ("window", "dilated") else None,
         dilation=draw(st.integers(1, 4)) if attention in ("dilated", "strided") else None,
-        score=draw(st.sampled_from(["scaled_dot", "dot"])),
+        prefix=draw(st.sampled_from([0, 0, 3])) if kind == "decoder" else 0,
+        score=score,
+        qk_norm=draw(st.sampled_from(["none", "before", "after"])) if product else "none",
+        soft_cap=draw(st.sampled_from([None, None, 2.0])),
+        sinks=draw(st.booleans()),
+        gate=draw(st.booleans()),
         qkv_bias=draw(st.booleans()),
         out_bias=draw(st.booleans()),
         ffn_bias=draw(st.booleans()),
         position=position,
         rope_layout=draw(st.sampled_from(["half", "interleaved"])),
+        rope_dims=draw(st.sampled_from([None, None, 4])) if position == "rope" else None,
         rope_scaling=scaling,
         rope_factor=draw(st.sampled_from([1.0, 2.0, 4.0])),
         norm=norm,
-        norm_place=draw(st.sampled_from(["pre", "post"])),
+        norm_place=draw(st.sampled_from(["pre", "post"] + ["sandwich"] * (norm != "none"))),
         final_norm=draw(st.none() | st.booleans()) if norm != "none" else None,
         embed_norm=norm != "none" and draw(st.booleans()),
         activation=draw(st.sampled_from(["relu", "gelu", "gelu_tanh", "silu"])),
         gated=draw(st.booleans()),
+        max_distance=draw(st.sampled_from([None, 20])) if position in ("t5", "shaw") else None,
+        buckets=draw(st.sampled_from([None, 8])) if position == "t5" else None,
         n_segments=draw(st.sampled_from([0, 2])),
         scale_embeddings=draw(st.booleans()),
         tie_embeddings=draw(st.booleans()),
         share_layers=draw(st.booleans()),
+        init=draw(st.sampled_from(["gpt2", "normal", "xavier"])),
         head="lm" if kind == "decoder" else draw(st.sampled_from(["lm", "none"])),
     )
+
+
+def placeless(config: Config) -> Config:
+    """The same, blind to where a token stands: every query sees every key that its kind allows."""
+    return dataclasses.replace(
+        config, position="none", rope_dims=None, rope_scaling="none", max_distance=None, buckets=None,
+        attention="full", window=None, dilation=None, prefix=0,
+        score="dot" if config.score == "location" else config.score,
+    )  # fmt: skip

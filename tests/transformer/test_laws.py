@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import transformer
-from tests.transformer.configs import configs
+from tests.transformer.configs import configs, placeless
 from transformer import Cache, Config
 from transformer.attention import Attention, masked_softmax
+from transformer.geometry import Geometry
 
 CLOSE = dict(atol=1e-9, rtol=1e-9)  # in float64: without norms values grow, and a law holds or it does not
 
@@ -43,6 +44,7 @@ def test_textbook_path_equals_fused_path(config):
 @given(configs(kind="decoder"), st.integers(0, 7))
 def test_a_future_token_changes_no_earlier_output(config, t):
     model, ids = model_of(config), ids_for(config)
+    t = max(t, config.prefix - 1)  # within a prefix all tokens see one another
     other = ids.clone()
     other[:, t + 1 :] = (other[:, t + 1 :] + 1) % config.vocab_size
     for record in ((), "*"):
@@ -53,6 +55,7 @@ def test_a_future_token_changes_no_earlier_output(config, t):
 @settings(max_examples=80, deadline=None)
 @given(configs(kind="decoder"), st.lists(st.integers(1, 4), min_size=1, max_size=4), st.booleans())
 def test_cached_equals_full(config, pieces, textbook):
+    pieces = [max(pieces[0], config.prefix), *pieces[1:]]  # the prefix is read in one piece
     model, ids = model_of(config), ids_for(config, batch=2, n=sum(pieces))
     with torch.no_grad():
         full = model(ids)
@@ -114,10 +117,7 @@ def test_padding_on_the_left_changes_nothing_and_its_empty_rows_stay_finite(conf
 @given(configs(kind="decoder"))
 def test_cached_reading_of_a_padded_batch(config):
     """Padding in the middle of a row (a short first piece, then more) is never read."""
-    model = model_of(config)
-    if config.position != "none" or config.attention != "full":
-        config = dataclasses.replace(config, position="none", rope_scaling="none", attention="full", window=None, dilation=None)
-        model = model_of(config)
+    model = model_of(placeless(config))
     first = model.run([[1, 2, 3, 4], [1, 2]], cache=Cache.empty(config.n_layers))
     second = model.run(torch.tensor([[0], [3]]), cache=first.cache)
     torch.testing.assert_close(second.output[1:], model.run([1, 2, 3]).output[:, 2:], **CLOSE)
@@ -136,9 +136,7 @@ def test_a_fully_masked_row_gives_zeros_and_no_nan_gradient():
 @settings(max_examples=40, deadline=None)
 @given(configs(kind="encoder"), st.permutations(range(9)))
 def test_without_positions_outputs_permute_with_the_tokens(config, order):
-    config = dataclasses.replace(
-        config, position="none", rope_scaling="none", attention="full", window=None, dilation=None
-    )
+    config = placeless(config)
     model, ids = model_of(config), ids_for(config)
     torch.testing.assert_close(model.run(ids[:, list(order)]).output, model.run(ids).output[:, list(order)], **CLOSE)
 
@@ -169,10 +167,10 @@ def test_attention_is_torchs_multihead_attention(dtype, tolerance):
         theirs.out_proj.weight.copy_(ours.W_O.weight)
         theirs.out_proj.bias.copy_(ours.W_O.bias)
     x = torch.randn(2, 7, 24, dtype=dtype)
-    seen = transformer.attention.Geometry(None, False, False, None)
+    seen = Geometry(config, torch.arange(7)[None], torch.arange(7)[None])
     expected, weights = theirs(x, x, x, average_attn_weights=False)
     torch.testing.assert_close(ours(x, seen, None, transformer.tap.OFF)[0], expected, atol=tolerance, rtol=tolerance)
-    tap = transformer.tap.RecordingTap("A", names=["A", "scores", "Q", "K", "V", "z", "out"])
+    tap = transformer.tap.RecordingTap("A", names=["A", "scores", "Q", "K", "V", "z"])
     ours(x, seen, None, tap)
     torch.testing.assert_close(tap.trace["A"], weights, atol=tolerance, rtol=tolerance)
     assert isinstance(ours, Attention)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers.loss.loss_for_object_detection import sigmoid_focal_loss
 
 from transformer.losses import cross_entropy, distillation, focal
 
@@ -34,6 +35,59 @@ def test_focal_at_gamma_zero_is_weighted_cross_entropy():
     ours = focal(LOGITS, TARGET, gamma=0.0, alpha=WEIGHT)
     theirs = F.cross_entropy(LOGITS.flatten(0, 1), TARGET.flatten(), WEIGHT, reduction="none").mean()
     torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("alpha", [0.25, 0.9])
+def test_focal_is_retinanets_and_so_is_its_gradient(gamma, alpha):
+    """Hugging Face keeps RetinaNet's: two classes by one logit, class 1 weighing α and class 0 the rest."""
+    x = torch.linspace(-4, 4, 31, dtype=torch.float64).requires_grad_()
+    target = (torch.arange(31) % 3 == 0).long()
+    theirs = sigmoid_focal_loss(x[:, None], target[:, None].double(), 31, alpha, gamma)
+    two = torch.stack((torch.zeros_like(x), x), -1)
+    ours = focal(two, target, gamma=gamma, alpha=torch.tensor([1 - alpha, alpha]))
+    torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=1e-7)
+    gradients = (torch.autograd.grad(loss, x)[0] for loss in (ours, theirs))
+    torch.testing.assert_close(*gradients, atol=1e-9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_of_many_classes_is_its_definition_position_by_position(gamma):
+    p = LOGITS.softmax(-1)
+    terms = [
+        -WEIGHT[TARGET[b, t]] * (1 - p[b, t, TARGET[b, t]]) ** gamma * p[b, t, TARGET[b, t]].log()
+        for b in range(4) for t in range(6)
+    ]  # fmt: skip
+    torch.testing.assert_close(focal(LOGITS, TARGET, gamma=gamma, alpha=WEIGHT), sum(terms) / 24, atol=1e-12, rtol=1e-12)
+
+
+def test_padding_takes_no_part_in_focal_and_distillation():
+    logits, teacher, target = LOGITS[0], LOGITS[1], torch.tensor([1, 0, 2, 0, 0, 4])
+    real = target != 0
+    torch.testing.assert_close(focal(logits, target, ignore=0), focal(logits[real], target[real]))
+    setting = dict(temperature=2.0, mix=0.4)
+    torch.testing.assert_close(
+        distillation(logits, teacher, target, ignore=0, **setting),
+        distillation(logits[real], teacher[real], target[real], **setting),
+    )
+
+
+def test_every_gradient_is_what_finite_differences_say():
+    logits = LOGITS[:1, :3].clone().requires_grad_()
+    target, teacher = TARGET[:1, :3], LOGITS[1:2, :3]
+    for loss in (
+        lambda x: cross_entropy(x, target, smoothing=0.1, weight=WEIGHT),
+        lambda x: focal(x, target, gamma=1.5, alpha=WEIGHT),
+        lambda x: distillation(x, teacher, target, temperature=2.0, mix=0.7),
+    ):
+        assert torch.autograd.gradcheck(loss, logits)
+
+
+def test_smoothings_gradient_is_p_minus_q():
+    logits = LOGITS.clone().requires_grad_()
+    cross_entropy(logits, TARGET, smoothing=0.1).backward()
+    q = 0.9 * F.one_hot(TARGET, 5) + 0.1 / 5
+    torch.testing.assert_close(logits.grad * 24, logits.detach().softmax(-1) - q)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
@@ -85,7 +139,11 @@ def test_t_squared_keeps_the_gradients_scale():
     [
         lambda: cross_entropy(LOGITS, TARGET, smoothing=1.0),
         lambda: cross_entropy(LOGITS, torch.zeros_like(TARGET), ignore=0),
+        lambda: cross_entropy(LOGITS, TARGET[:, :5]),
         lambda: focal(LOGITS, TARGET, gamma=-1.0),
+        lambda: focal(LOGITS, torch.zeros_like(TARGET), ignore=0),
+        lambda: focal(LOGITS, TARGET[:1]),
+        lambda: distillation(LOGITS, LOGITS[:1], TARGET, temperature=2.0, mix=0.5),
         lambda: distillation(LOGITS, LOGITS, TARGET, temperature=0.0, mix=0.5),
         lambda: distillation(LOGITS, LOGITS, TARGET, temperature=1.0, mix=1.5),
     ],
