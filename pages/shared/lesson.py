@@ -53,6 +53,7 @@ class Lesson:
         self.entry: Entry = lesson_entry(row)
         self.palette: theme.Palette = theme.palette(st.context.theme.type)
         self._chip: DeltaGenerator | None = None
+        self._look: DeltaGenerator | None = None
         self._actions: DeltaGenerator | None = None
         self._under_text: DeltaGenerator | None = None
 
@@ -60,8 +61,8 @@ class Lesson:
         """Whether the link leaves this part (or control, by any name the page gives it) on the page."""
         return not url.hidden(part)
 
-    def header(self, look_for: str, model: models.Reading | None = None) -> None:
-        """Title, model chip, actions, and the one sentence that says what to look for."""
+    def header(self, look_for: str | None = None, model: models.Reading | None = None) -> None:
+        """Title, model chip, actions, and the one sentence that says what to look for; None: `look` says it later."""
         with st.container(key="gf-header", horizontal=True, horizontal_alignment="distribute",
                           vertical_alignment="center"):
             with st.container(horizontal=True, vertical_alignment="center", width="content", key="gf-title"):
@@ -73,10 +74,16 @@ class Lesson:
                                              on_theme_change=_nothing)
                 self._actions = st.container(width="content", key="gf-download")
         if self.shows("look"):
-            with st.container(key="gf-look"):
-                st.markdown(f"**What to look for.** {self._prose(look_for)}")
+            self._look = st.container(key="gf-look")
+        if look_for is not None:
+            self.look(look_for)
         if model is not None:
             self._show_model(model)
+
+    def look(self, sentence: str) -> None:
+        """What to look for, in its place under the title: for a page that says what it found in the reading."""
+        if self._look is not None:
+            self._look.markdown(f"**What to look for.** {self._prose(sentence)}")
 
     def text(self, default: str, examples: Mapping[str, str] | Sequence[str] = (), key: str = "text") -> str:
         """The learner's text, kept in the URL, with example chips.
@@ -119,7 +126,8 @@ class Lesson:
             st.session_state[last] = reading
             if self._under_text is not None:
                 most = models.limit(reading.model, record)
-                self._under_text.caption(f"{len(reading.ids)} tokens of at most {most}")
+                n = len(reading.ids)
+                self._under_text.caption(f"{n} token{'s' if n != 1 else ''} of at most {most}")
         self._show_model(reading)
         return reading
 
@@ -242,7 +250,7 @@ class Lesson:
 
     def _shape(self, symbol: str, axes: Sequence[int | str], role: theme.Role) -> str:
         painted = theme.paint(rf"\{role}{{{symbol}}}", self.palette)
-        return f"${painted}$ `[{', '.join(map(str, axes))}]`"
+        return f":gray[${painted}$ `[{', '.join(map(str, axes))}]`]"  # one span, so that style.css can keep it on one line
 
     def _download(self, label: str, make: Callable[[], str | bytes], file_name: str) -> None:
         st.download_button(label, make, file_name, on_click="ignore", type="tertiary", width="stretch",

@@ -95,8 +95,9 @@ def sidebar() -> None:
     with st.sidebar.container(key="gf-model"):
         st.selectbox("Model", list(TITLES), key="model", bind="query-params",
                      help="What reads your text; `transformer.load` takes the same name.")
-        busy = shelf().status(chosen()).busy
-        st.fragment(_state, run_every=0.5 if busy else None)(chosen(), busy)
+        shelf().start(chosen(), fetch=False)  # now, so that the page and this place agree that it is on its way
+        coming = tuple(name for name in {chosen(), decoder()} - {"tiny"} if shelf().status(name).busy)
+        st.fragment(_state, run_every=0.5 if coming else None)(chosen(), coming)
 
 
 def loaded(name: str) -> tuple | None:
@@ -220,10 +221,10 @@ def _config(name: str) -> transformer.Config:
     return _tiny()[0].config if name == "tiny" else transformer.PRESETS[name]
 
 
-def _state(name: str, was_busy: bool) -> None:
+def _state(name: str, coming: tuple[str, ...]) -> None:
     status = shelf().status(name)
-    if was_busy and not status.busy:
-        st.rerun(scope="app")  # it is here, or it failed: either way the pages show something else now
+    if not all(shelf().status(other).busy for other in coming):
+        st.rerun(scope="app")  # one is here, or it failed: either way the pages show something else now
     if status.state == "fetching":
         st.progress(status.share, text=f"Fetching {TITLES[name]}: {status.share:.0%}")
         st.button("Cancel", key="model_cancel", on_click=shelf().cancel, args=(name,), type="tertiary")

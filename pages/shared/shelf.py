@@ -57,9 +57,13 @@ class Shelf:
         return self._models.get(name)
 
     def start(self, name: str, *, fetch: bool) -> None:
-        """Bring the model here in the background, over the network only if `fetch`. Starting it twice does nothing."""
+        """Bring the model here in the background, over the network only if `fetch`. Starting it twice does nothing.
+
+        One that failed is tried again only with `fetch`: when somebody asks for it, not on every run of every page.
+        """
         with self._lock:
-            if self.status(name).state in ("fetching", "loading", "ready"):
+            state = self.status(name).state
+            if state in ("fetching", "loading", "ready") or (state == "failed" and not fetch):
                 return
             have = self._fetched(name)
             if not have and not fetch:

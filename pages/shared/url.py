@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 T = TypeVar("T")
 FOLLOWS = {"model"}          # controls that every page shows
@@ -120,9 +121,20 @@ def _problem(key: str, value: str) -> str | None:
         return None
     if key not in st.session_state:
         return f"The link sets “{_short(key)}”, which this page does not have; everything else in it is in force."
-    if not _means_the_same(value, st.session_state[key]):
-        return _cannot(key, value, st.session_state[key])
-    return None
+    if st.query_params.get(key) == value:  # Streamlit takes out what its widget cannot take
+        return None
+    held = _as_in_a_link(key)
+    return None if _means_the_same(value, held) else _cannot(key, value, held)
+
+
+def _as_in_a_link(key: str) -> object:
+    """What the widget with this key holds; by its label where the page gave its options labels (`format_func`)."""
+    held, state = st.session_state[key], get_script_run_ctx().session_state._state
+    widget = state.get_widget_metadata(state.get_widget_id_from_key(key))
+    if widget is None or not widget.value_type.startswith("string_"):
+        return held
+    written = widget.serializer(held)  # the label, or a list of labels
+    return written[0] if isinstance(written, list) and len(written) == 1 else written
 
 
 def _means_the_same(given: str, held: object) -> bool:

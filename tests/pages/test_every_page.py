@@ -44,7 +44,7 @@ def settings():
     import streamlit as st
 
     names = ["runner.postScriptGC", "server.fileWatcherType", "server.maxUploadSize", "client.showErrorDetails",
-             "client.toolbarMode", "browser.gatherUsageStats"]
+             "client.toolbarMode", "browser.gatherUsageStats", "global.disableWidgetStateDuplicationWarning"]
     st.text(json.dumps({name: st.get_option(name) for name in names}))
 
 
@@ -55,5 +55,6 @@ def test_the_settings_are_in_force():
     assert json.loads(shown) == {
         "runner.postScriptGC": False, "server.fileWatcherType": "none", "server.maxUploadSize": 5,
         "client.showErrorDetails": "none", "client.toolbarMode": "viewer", "browser.gatherUsageStats": False,
+        "global.disableWidgetStateDuplicationWarning": True,
     }
     assert st.get_option("theme.light.backgroundColor") == "#FFFFFF"

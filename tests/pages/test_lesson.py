@@ -46,6 +46,25 @@ def words(app: AppTest) -> str:
     return "\n".join(block.value for block in app.markdown)
 
 
+def test_one_token_is_not_tokens():
+    from pages.shared import models
+
+    def page():
+        from pages.shared import url
+        from pages.shared.lesson import Lesson
+
+        url.open_page("frame")
+        lesson = Lesson("A2")
+        lesson.header()
+        lesson.look("Found: *this*.")
+        lesson.read(lesson.text("a"), record=("*.attention.A",), name="tiny")
+
+    app = AppTest.from_function(page, default_timeout=60).run()
+    most = models.limit("tiny", ("*.attention.A",))
+    assert [caption.value for caption in app.caption] == [f"1 token of at most {most}"]
+    assert "**What to look for.** Found: *this*." in words(app), "said after the header, shown in its place"
+
+
 def test_every_part_is_there():
     app = run()
     assert not app.exception and not app.warning
@@ -120,6 +139,37 @@ def test_what_a_link_cannot_mean_is_one_sentence(query, sentence):
     app = run(**query)
     assert not app.exception
     assert len(app.warning) == 1 and sentence in app.warning[0].value
+
+
+def labelled():
+    import streamlit as st
+
+    from pages.shared import url
+
+    names = {1: "one", 2: "two", 3: "three"}
+    url.open_page("labelled")
+    box = st.selectbox("Box", list(names), format_func=names.get, key="box", bind="query-params")
+    step = st.select_slider("Step", list(names), format_func=names.get, key="step", bind="query-params")
+    pill = st.segmented_control("Pill", list(names), default=1, format_func=names.get, key="pill", bind="query-params")
+    st.text(f"{box} {step} {pill}")
+    url.report()
+
+
+@pytest.mark.parametrize("query, shown, warns", [
+    ({"box": "two", "step": "three", "pill": "two"}, "2 3 2", False),
+    ({"box": "one", "step": "one", "pill": "one"}, "1 1 1", False),  # the defaults: Streamlit takes them out of the URL
+    ({"box": "four"}, "1 1 1", True),
+    ({"step": "2"}, "1 1 1", True),
+    ({"pill": "nonsense"}, "1 1 1", True),
+])
+def test_a_label_is_what_a_link_says_where_options_have_labels(query, shown, warns):
+    app = AppTest.from_function(labelled, default_timeout=60)
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception and app.text[0].value == shown
+    assert len(app.warning) == warns
+    assert not warns or "it shows one." in app.warning[0].value
 
 
 def test_the_sentence_goes_when_the_learner_moves_on():

@@ -177,6 +177,28 @@ def test_the_first_start_fetches_where_the_user_did_not_and_a_cancel_holds(netwo
     assert page.button(key="model_fetch") and not network.asked.is_set()
 
 
+def test_a_model_that_is_chosen_is_said_to_be_loading_and_the_page_runs_again_when_it_is_there(monkeypatch, open_page):
+    go = threading.Event()
+
+    def load(name):
+        return transformer.load("tiny") if name == "tiny" or go.wait(30) else None
+
+    shelf = Shelf(load, None, lambda name: name in ("tiny", "minilm-l6"))
+    monkeypatch.setattr(models, "shelf", lambda: shelf)
+    page = open_page("pages/inside/attention_maps.py", model="minilm-l6")
+    assert "Loading MiniLM-L6…" in [caption.value for caption in page.sidebar.caption]
+    assert "model_fetch" not in [button.key for button in page.button]
+    go.set()
+    for _ in range(500):
+        if not shelf.status("minilm-l6").busy:
+            break
+        time.sleep(0.01)
+    ran = []
+    monkeypatch.setattr(models.st, "rerun", lambda scope: ran.append(scope))
+    models._state("minilm-l6", ("minilm-l6",))
+    assert ran == ["app"]
+
+
 def test_the_model_is_part_of_the_link(network, open_page):
     page = open_page("pages/inside/attention_maps.py", model="tiny")
     assert page.selectbox(key="model").value == "tiny"

@@ -117,6 +117,8 @@ def test_a_surprise_in_the_thread_is_said_and_not_lost(shelf, source):
     broken = Shelf(source.load, source.fetch, source.fetched)
     broken.start("m", fetch=False)
     assert "KeyError" in until(broken, "failed").problem
+    broken.start("m", fetch=False)
+    assert broken.status("m").state == "failed", "a page that runs again does not start it again"
 
 
 def test_many_sessions_load_a_model_once(shelf, source):
