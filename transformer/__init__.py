@@ -7,10 +7,11 @@
 """
 
 from transformer import cost
+from transformer.build import build
 from transformer.cache import Cache
 from transformer.config import Config
 from transformer.generate import Step, generate
-from transformer.models import Decoder, Encoder, Model, Run, build
+from transformer.models import Decoder, Encoder, Model, Run
 from transformer.presets import PRESETS
 from transformer.pretrained import from_state_dict, load
 from transformer.pretrained.fetch import fetch

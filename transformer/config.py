@@ -100,7 +100,8 @@ class Config:
     n_segments: int = 0  # BERT: rows of the segment (token type) table
     scale_embeddings: bool = False  # multiply token embeddings by √d
     d_embed: int | None = None  # ALBERT: width of the embedding table, widened to d by a matrix; default d
-    tie_embeddings: bool = True
+    tie_embeddings: bool = True  # the last matrix is the embedding table
+    share_embeddings: bool = True  # encoder-decoder: source and target look up one table
     share_layers: bool = False  # ALBERT: one block, used n_layers times
     head: Head | None = None  # default: lm where there is a decoder, classify for vision, none for an encoder
     n_classes: int | None = None  # classify
@@ -192,3 +193,13 @@ class Config:
 
 
 _FIELD_TYPES = get_type_hints(Config)
+
+
+def source_side(config: Config) -> Config:
+    """The encoder within an encoder–decoder, as a config of its own."""
+    return dataclasses.replace(config, kind="encoder", n_layers=config.n_encoder_layers, n_encoder_layers=None, head="none")
+
+
+def target_side(config: Config) -> Config:
+    """The decoder within an encoder–decoder; its blocks have cross-attention, which a plain decoder's have not."""
+    return dataclasses.replace(config, kind="decoder", n_encoder_layers=None)

@@ -8,6 +8,7 @@ from torch import nn
 from transformer import biases, scores
 from transformer.attention import Attention
 from transformer.experts import MixtureOfExperts
+from transformer.embedding import Patches
 from transformer.feedforward import FeedForward
 
 
@@ -48,6 +49,8 @@ def initialise(model: nn.Module, seed: int | None = None) -> None:
             case biases.XL():
                 module.u.zero_()
                 module.v.zero_()
+            case Patches():
+                normal(module.cls)
             case Attention() if module.sink is not None:
                 module.sink.zero_()
         if isinstance(module, nn.Linear) and module.bias is not None:

@@ -1,19 +1,18 @@
 """Whole models: ids in, logits (or vectors) out, every tensor between them named."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer import names
 from transformer.biases import BIASES
 from transformer.cache import Cache, kept
 from transformer.config import Config
-from transformer.embedding import Embedding
-from transformer.geometry import Geometry
-from transformer.initialise import initialise
+from transformer.embedding import Embedding, Patches
+from transformer.geometry import Across, Geometry
+from transformer.heads import Classifier, MaskedWord
 from transformer.norms import make_norm
 from transformer.stack import Stack
 from transformer.tap import OFF, Edit, RecordingTap, Tap, Trace
@@ -37,16 +36,18 @@ class Model(nn.Module):
     ``model.extend(ids, cache)`` reads on where a cache stopped.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, cross: bool = False):
         super().__init__()
         self.config = config
-        self.embedding = Embedding(config)
+        self.embedding = Patches(config) if config.kind == "vision" else Embedding(config)
         self.bias = BIASES[config.position](config) if config.position in BIASES else None  # one for all layers
-        self.stack = Stack(config)
+        self.stack = Stack(config, cross)
         self.final_norm = make_norm(config) if config.final_norm else None
-        tied = config.head == "none" or config.tie_embeddings
         # [vocab, model]; a tied head is the embedding matrix itself
-        self.W_U = None if tied else nn.Linear(config.d_model, config.vocab_size, bias=False)
+        untied = config.head == "lm" and not config.tie_embeddings
+        self.W_U = nn.Linear(config.d_model, config.vocab_size, bias=False) if untied else None
+        heads = {"mlm": MaskedWord, "classify": Classifier}
+        self.head = heads[config.head](config) if config.head in heads else None
 
     def forward(
         self,
@@ -60,7 +61,8 @@ class Model(nn.Module):
         """The whole text at once.
 
         ids [batch, token]; positions [batch or 1, token], default 0, 1, 2 …; real [batch, token] is False at padding;
-        segments [batch, token] -> logits [batch, token, vocab], or without a head the last stream [batch, token, model].
+        segments [batch, token] -> logits [batch, token, vocab], or class logits [batch, class], or without a head the
+        last stream [batch, token, model].
         """
         return self._read(ids, positions, real, segments, None, tap)[0]
 
@@ -77,7 +79,7 @@ class Model(nn.Module):
 
         ``last_only``: logits of the last new token alone, [batch, 1, vocab].
         """
-        if self.config.kind == "encoder":
+        if self.config.kind in ("encoder", "vision"):
             raise ValueError("an encoder reads its whole text at once: each token sees the later ones, so no cache holds.")
         return self._read(ids, None, real, None, cache, tap, last_only)
 
@@ -101,12 +103,25 @@ class Model(nn.Module):
         Raises ValueError when ids are empty or out of the vocabulary, or a pattern matches nothing.
         """
         ids, real = self.batch(ids, real)
+
+        def compute(tap: Tap) -> tuple[Tensor, Cache | None]:
+            if cache is None:
+                return self(ids, real=real, segments=segments, tap=tap), None
+            return self.extend(ids, cache, real=real, tap=tap)
+
+        return self.recorded(compute, record, edit, gradients)
+
+    def recorded(
+        self,
+        compute: Callable[[Tap], tuple[Tensor, Cache | None]],
+        record: str | Iterable[str],
+        edit: Mapping[str, Edit] | None,
+        gradients: bool,
+    ) -> Run:
+        """``compute`` with the tap on."""
         tap = RecordingTap(record, edit, names=names.of(self.config), gradients=gradients)
         with torch.set_grad_enabled(gradients):
-            if cache is None:
-                output = self(ids, real=real, segments=segments, tap=tap)
-            else:
-                output, cache = self.extend(ids, cache, real=real, tap=tap)
+            output, cache = compute(tap)
         return Run(output, tap.trace, cache)
 
     def batch(self, ids: Ids, real: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -143,8 +158,10 @@ class Model(nn.Module):
         cache: Cache | None,
         tap: Tap,
         last_only: bool = False,
+        source: Tensor | None = None,
+        across: Across | None = None,
     ) -> tuple[Tensor, Cache | None]:
-        config, (batch, n) = self.config, ids.shape
+        config, batch, n = self.stack.config, ids.shape[0], self.length(ids)
         start = 0 if cache is None else cache.length
         if config.position == "learned" and start + n > config.max_len:
             raise ValueError(f"the text has {start + n} tokens; this model has positions for {config.max_len}.")
@@ -163,16 +180,29 @@ class Model(nn.Module):
         geometry = Geometry(config, positions, k_pos, k_real, segments, self.bias, reach)
 
         x = self.embedding(ids, positions, segments, tap)
-        x, cache = self.stack(x, geometry, cache, tap)
-        if last_only:
-            x = x[:, -1:]
-        if self.final_norm is not None:
-            x = tap("final_norm", self.final_norm(x))
-        if config.head == "lm":
-            x = tap("logits", F.linear(x, self.embedding.W_E.weight) if self.W_U is None else self.W_U(x))
+        x, cache = self.stack(x, geometry, cache, tap, source, across)
         if cache is not None:
             cache = replace(cache, k_pos=k_pos, real=k_real, length=start + n).last(kept(config))
-        return x, cache
+        if last_only:
+            x, real = x[:, -1:], None
+        if self.final_norm is not None:
+            x = tap("final_norm", self.final_norm(x))
+        return self.read_off(x, real, tap), cache
+
+    def read_off(self, x: Tensor, real: Tensor | None, tap: Tap) -> Tensor:
+        """What the head makes of the last stream."""
+        match self.stack.config.head:
+            case "lm":
+                return tap("logits", self.embedding.unembed(x) if self.W_U is None else self.W_U(x))
+            case "mlm":
+                return tap("logits", self.head(x, self.embedding.W_E.weight, tap))
+            case "classify":
+                return tap("class_logits", self.head(x, real, tap))
+        return x
+
+    def length(self, ids: Tensor) -> int:
+        """How many tokens the model will see."""
+        return ids.shape[1]
 
 
 def _rows(ids: object) -> list[list[int]]:
@@ -191,18 +221,3 @@ class Decoder(Model):
 
 class Encoder(Model):
     """Reads both ways and gives each token a vector in its context (BERT, MiniLM)."""
-
-
-MODELS = {"decoder": Decoder, "encoder": Encoder}
-
-
-def build(config: Config, seed: int | None = None) -> Model:
-    """A model with random weights, in training mode; the same ``seed`` gives the same weights.
-
-    Raises ValueError when ``config`` is not a Config.
-    """
-    if not isinstance(config, Config):
-        raise ValueError(f"build takes a transformer.Config, not {type(config).__name__}.")
-    model = MODELS[config.kind](config)
-    initialise(model, seed)
-    return model

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from transformer.config import Config
+from transformer.config import Config, source_side, target_side
 
 Role = Literal["query", "key", "value", "attention", "ffn", "residual", "output"]
 
@@ -33,6 +33,7 @@ _FF = ("batch", "token", "ff")
 _EXPERT = ("batch", "token", "expert")
 
 GLOSSARY: dict[str, Name] = {
+    "embed.pixels": Name("I", ("batch", "patch", "pixel"), "each patch's pixels, channel by channel", "residual"),
     "embed.tokens": Name("E", _STREAM, "one learned vector per vocabulary entry, looked up by token id", "residual"),
     "embed.positions": Name("P", _STREAM, "the position vectors added to the token vectors", "residual"),
     "embed.segments": Name("G", _STREAM, "which sentence a token belongs to (BERT)", "residual"),
@@ -80,6 +81,14 @@ GLOSSARY: dict[str, Name] = {
         r"\Delta x_{\text{att}}", _STREAM, "what attention adds to the stream", "attention",
         ("layers.*.attention.z",), r"\Delta x = [z_1; \dots; z_h] W_O",
     ),
+    "layers.*.resid_self": Name(
+        "x", _STREAM, "the stream after self-attention, where cross-attention follows", "residual",
+        ("layers.*.resid_pre", "layers.*.attention.out"),
+    ),
+    "layers.*.norm_cross": Name(
+        r"\hat{x}", _STREAM, "the normalised stream: before cross-attention with pre-norm, after its sum with post-norm",
+        "residual", ("layers.*.resid_self",),
+    ),
     "layers.*.resid_mid": Name(
         "x'", _STREAM, "the stream after attention's addition", "residual",
         ("layers.*.resid_pre", "layers.*.attention.out"), r"x' = x + \Delta x_{\text{att}}",
@@ -119,6 +128,13 @@ GLOSSARY: dict[str, Name] = {
     ),
     "final_norm": Name(r"\hat{x}", _STREAM, "the last stream, normalised for the head", "residual",
                        ("layers.*.resid_post",)),
+    "head.hidden": Name(
+        r"\hat{h}", ("batch", "token", "embed"), "the last stream as the masked-word head sees it", "output", ("final_norm",),
+        r"\hat{h} = \operatorname{norm}(\sigma(x W))",
+    ),
+    "pooled": Name("c", ("batch", "model"), "the one vector that stands for the whole text or image", "output",
+                   ("final_norm",)),
+    "class_logits": Name(r"\ell", ("batch", "class"), "one score per class", "output", ("pooled",), r"\ell = c W_C + b"),
     "logits": Name(
         r"\ell", ("batch", "token", "vocab"), "one score per vocabulary entry: the next token's, for a decoder", "output",
         ("final_norm",), r"\ell = \hat{x} W_U",
@@ -126,19 +142,54 @@ GLOSSARY: dict[str, Name] = {
 }  # fmt: skip
 
 
+def _crossing() -> dict[str, Name]:
+    """Cross-attention's tensors: attention's, with keys and values of the source."""
+    made = {}
+    for key, entry in GLOSSARY.items():
+        tensor = key.removeprefix("layers.*.attention.")
+        if tensor != key and not tensor.endswith("_unrotated"):
+            axes = tuple({"key": "source"}.get(axis, axis) for axis in entry.axes)
+            of_source = tensor in ("K", "V")
+            meaning = entry.meaning + ("; of the source's tokens" if of_source else "; across, to the source")
+            seen = ("encoder.final_norm",) if of_source else tuple(
+                name.replace(".attention.", ".cross.").replace("norm_1", "norm_cross") for name in entry.computed_from
+            )  # fmt: skip
+            made[f"layers.*.cross.{tensor}"] = Name(entry.symbol, axes, meaning, entry.role, seen, entry.formula)
+    return made
+
+
+CROSS = _crossing()
+
+
 def template(name: str) -> str:
-    """``"layers.3.attention.A"`` -> ``"layers.*.attention.A"``, the glossary's key; a ``steps.<t>.`` prefix falls away."""
-    return re.sub(r"\.\d+\.", ".*.", re.sub(r"^steps\.\d+\.", "", name))
+    """``"layers.3.attention.A"`` -> ``"layers.*.attention.A"``, the glossary's key; the prefixes ``steps.<t>.`` and
+    ``encoder.`` fall away."""
+    return re.sub(r"\.\d+\.", ".*.", re.sub(r"^(steps\.\d+\.)?(encoder\.)?", "", name))
 
 
 def lookup(name: str) -> Name:
     """The glossary's entry of a recorded tensor; ``KeyError`` when there is none."""
-    return GLOSSARY[template(name)]
+    key = template(name)
+    return GLOSSARY[key] if key in GLOSSARY else CROSS[key]
 
 
 def of(config: Config) -> list[str]:
     """Every name that a run of this config can record, in the order of computation."""
+    if config.kind == "encoder-decoder":
+        return [f"encoder.{name}" for name in _of(source_side(config))] + _of(target_side(config), cross=True)
+    return _of(config)
+
+
+def _of(config: Config, cross: bool = False) -> list[str]:
     absent = set()
+    if config.kind != "vision":
+        absent.add("embed.pixels")
+    if not cross:
+        absent |= {"layers.*.resid_self", "layers.*.norm_cross"}
+    if config.head != "mlm":
+        absent.add("head.hidden")
+    if config.head != "classify":
+        absent |= {"pooled", "class_logits"}
     if config.position not in ("sinusoidal", "learned"):
         absent.add("embed.positions")
     if not config.n_segments:
@@ -155,15 +206,23 @@ def of(config: Config) -> list[str]:
     neurons = {"layers.*.ffn.pre", "layers.*.ffn.gate", "layers.*.ffn.post"}
     absent |= neurons if config.experts > 1 else several  # each expert's neurons see other tokens
     if config.norm == "none":
-        absent |= {"layers.*.norm_1", "layers.*.norm_2"}
+        absent |= {"layers.*.norm_1", "layers.*.norm_2", "layers.*.norm_cross"}
     if not config.final_norm:
         absent.add("final_norm")
-    if config.head == "none":
+    if config.head in ("none", "classify"):
         absent.add("logits")
     present = [key for key in GLOSSARY if key not in absent]
     in_layers = [key for key in present if key.startswith("layers.")]
+    if cross:
+        of_attention = [key for key in in_layers if key.startswith("layers.*.attention.")]
+        crossing = [key for key in CROSS if key.replace(".cross.", ".attention.") in of_attention]
+        at = in_layers.index("layers.*.resid_mid")
+        in_layers[at:at] = crossing
     if config.norm_place == "post":  # the norm follows the sum
-        for norm, sum_ in (("layers.*.norm_1", "layers.*.attention.out"), ("layers.*.norm_2", "layers.*.ffn.out")):
+        for norm, sum_ in (
+            ("layers.*.norm_1", "layers.*.attention.out"), ("layers.*.norm_cross", "layers.*.cross.out"),
+            ("layers.*.norm_2", "layers.*.ffn.out"),
+        ):  # fmt: skip
             if norm in in_layers:
                 in_layers.remove(norm)
                 in_layers.insert(in_layers.index(sum_) + 1, norm)
@@ -173,11 +232,16 @@ def of(config: Config) -> list[str]:
     return before + blocks + after
 
 
-def shape(name: str, config: Config, n: int, batch: int = 1) -> tuple[int, ...]:
-    """Shape of a recorded tensor for ``batch`` texts of ``n`` tokens read at once."""
+def shape(name: str, config: Config, n: int, batch: int = 1, source: int | None = None) -> tuple[int, ...]:
+    """Shape of a recorded tensor for ``batch`` texts of ``n`` tokens read at once; of an encoder–decoder n are the
+    target's tokens and ``source`` the source's, as many unless given."""
+    source = n if source is None else source
+    if re.match(r"(steps\.\d+\.)?encoder\.", name):
+        n = source
     size = {
         "batch": batch, "token": n, "query": n, "key": n, "head": config.n_heads, "kv_head": config.n_kv_heads,
         "d_head": config.d_head, "model": config.d_model, "ff": config.d_ff, "vocab": config.vocab_size,
-        "expert": config.experts,
+        "expert": config.experts, "source": source, "class": config.n_classes, "embed": config.d_embed,
+        "patch": n - 1, "pixel": (config.channels or 0) * (config.patch_size or 0) ** 2,
     }  # fmt: skip
     return tuple(size[axis] for axis in lookup(name).axes)

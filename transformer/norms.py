@@ -65,6 +65,6 @@ class BatchNorm(nn.Module):
 NORMS = {"layer": LayerNorm, "rms": RMSNorm, "batch": BatchNorm}
 
 
-def make_norm(config: Config) -> nn.Module | None:
-    """The norm that ``config`` asks for, or None for "none"."""
-    return None if config.norm == "none" else NORMS[config.norm](config.d_model, config.norm_eps)
+def make_norm(config: Config, width: int | None = None) -> nn.Module | None:
+    """The norm that ``config`` asks for, over d_model features unless another ``width`` is given; None for "none"."""
+    return None if config.norm == "none" else NORMS[config.norm](width or config.d_model, config.norm_eps)

@@ -17,6 +17,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: Config, cross: bool = False):
         super().__init__()
+        self.config = config
         self.n_layers = config.n_layers
         self.blocks = nn.ModuleList(Block(config, cross) for _ in range(1 if config.share_layers else config.n_layers))
 

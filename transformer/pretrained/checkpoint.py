@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transformer.build import MODELS
 from transformer.config import Config
-from transformer.models import MODELS, Model
+from transformer.models import Model
 
 
 def need(config: Mapping[str, Any], *fields: str) -> list[Any]:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from transformer.config import Config
-from transformer.models import build
+from transformer.build import build
 from transformer.pretrained.safetensors_file import read_file, read_json
 from transformer.training.loop import State
 

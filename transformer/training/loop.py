@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,11 +88,10 @@ def _steps(state: State, batch: Batch, steps: int, loss: Loss, rate: Schedule, c
         for group in optimiser.param_groups:
             group["lr"] = lr
         examples = _to(device, batch(state.generator))
-        was_training = model.training
-        # Dropout draws from the global generator, which is the caller's to keep.
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(state.seed + state.step)
-            L = loss(model.train(), examples)
+        if not (was_training := model.training):
+            model.train()
+        with _dice(state.seed + state.step, device):
+            L = loss(model, examples)
             L, metrics = L if isinstance(L, tuple) else (L, {})
             L.backward()
         grad_norm = nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
@@ -154,6 +154,17 @@ def evaluate(model: Model, batches: Iterable[Examples], loss: Loss = next_token_
     if not measured:
         raise ValueError("there is no batch to evaluate on.")
     return sum((L[0] if isinstance(L, tuple) else L).item() for L in measured) / len(measured)
+
+
+@contextmanager
+def _dice(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout draws from the global generator: seeded for this step, and given back as the caller had it."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        if device.type == "cpu":
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes a millisecond to look for GPUs
+        else:
+            torch.manual_seed(seed)
+        yield
 
 
 def _to(device: torch.device, examples: Examples) -> Examples:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transformer.config import Config
 from transformer.generate import generate
-from transformer.models import build
+from transformer.build import build
 from transformer.pretrained import native
 from transformer.pretrained.archives import archive_named
 from transformer.tokenizers import BytePairEncoding
