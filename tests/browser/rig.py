@@ -55,6 +55,16 @@ def settle(page: Page, timeout: float = 60_000) -> None:
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=timeout)
 
 
+def link_says(page: Page, **expected: str | None) -> None:
+    """Wait until the link holds these, None for what it leaves out; a busy server takes its time to write it."""
+    page.wait_for_function(
+        """expected => {
+            const link = new URLSearchParams(location.search);
+            return Object.entries(expected).every(([name, value]) => link.get(name) === value);
+        }""", arg=expected)
+    settle(page)
+
+
 def find_chromium(playwright: Playwright) -> str:
     """The Chromium on PATH, else Playwright's own, else one that is installed now; RuntimeError where there is none."""
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"):

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 import torch
 
-from tests.browser.rig import settle
+from tests.browser.rig import link_says, settle
 from tests.browser.test_every_page import axe_violations, errors_shown, sideways
 from transformer import recording
 from transformer.feedforward import ACTIVATIONS, derivative, let_through, share_below
@@ -69,10 +69,8 @@ def test_hover_previews_and_a_drag_stays(open_page):
     page.mouse.move(*at_u(page, 2.0), steps=5)
     page.mouse.up()
     page.mouse.move(5, 5)
-    page.wait_for_timeout(450)
-    settle(page)
     assert cursor(page) == pytest.approx(2.0, abs=0.02)
-    assert float(query(page)["u"]) == pytest.approx(cursor(page), abs=0.006)
+    link_says(page, u=str(round(cursor(page), 2)))
     again = open_page(page.url.split("/", 3)[3])
     assert cursor(again) == pytest.approx(cursor(page), abs=0.006)
 
@@ -95,8 +93,7 @@ def test_a_thumb_moves_it(open_page):
     page = open_page("activations", phone=True)
     page.locator(CANVAS).scroll_into_view_if_needed()
     page.touchscreen.tap(*at_u(page, -2.0))
-    page.wait_for_timeout(450)
-    settle(page)
+    link_says(page, u=str(round(cursor(page), 2)))
     assert cursor(page) == pytest.approx(-2.0, abs=0.03)
     check(page, cursor(page))
 
@@ -111,9 +108,8 @@ def test_the_layer_is_scrubbed_live_and_kept_in_the_link(open_page):
     assert numbers(page)["ReLU"][3] == pytest.approx(100 * (u <= 0).float().mean().item(), abs=0.06)
     below = share_below(u, torch.tensor([-1.28])).item()
     assert f"{100 * below:.1f}% of the real ones" in page.locator(".st-key-curves .sum").inner_text()
-    page.wait_for_timeout(450)
-    settle(page)
-    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked and query(page) == {"layer": "7"}
+    link_says(page, layer="7")
+    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
     again = open_page(page.url.split("/", 3)[3])
     assert again.locator(LAYER).get_attribute("aria-valuetext") == "7" and numbers(again) == numbers(page)
 
@@ -129,21 +125,76 @@ def test_another_activation_changes_the_picture(open_page):
     assert query(page)["activation"] == "ReLU"
 
 
+def test_the_gap_is_magnified_in_the_picture_and_kept_in_the_link(open_page):
+    page = open_page("activations")
+    canvas, switch = page.locator(CANVAS), page.locator(".st-key-curves [role=switch]")
+    looked, height = canvas.evaluate("c => c.toDataURL()"), canvas.bounding_box()["height"]
+    switch.focus()
+    page.keyboard.press(" ")
+    page.wait_for_function("([canvas, height]) => canvas.clientHeight === height", arg=[canvas.element_handle(), height + 120])
+    assert canvas.evaluate("c => c.toDataURL()") != looked and switch.is_checked()
+    link_says(page, gap="true")
+    assert open_page(page.url.split("/", 3)[3]).locator(".st-key-curves [role=switch]").is_checked()
+    switch.click()
+    link_says(page, gap=None)
+    assert canvas.bounding_box()["height"] == height
+
+
+STRIPS, SUM = ".st-key-strips canvas", ".st-key-strips .sum"
+OF_LAYER, OF_WORD = (f".st-key-strips .gf-scrubber:has-text('{name}') input" for name in ("Layer", "Loudest"))
+
+
+def product(text: str, layer: int, word: int) -> None:
+    """The arithmetic that is said of one cell is the trace's."""
+    neuron, token = map(int, re.search(r"neuron (\d+) at (\d+) ", text).groups())
+    number = r"(-?[\d.]+(?:e-\d+)?)"
+    said = re.search(rf"a = SiLU\(g\) × u = {number} × {number} = {number}", text.replace("−", "-"))
+    assert said, f"no arithmetic in {text!r}"
+    gate, pre, post = (CAPITAL[f"layers.{layer}.ffn.{part}"][0] for part in ("gate", "pre", "post"))
+    assert neuron in post[word].abs().topk(5).indices
+    expected = [ACTIVATIONS["silu"](gate[token, neuron]).item(), pre[token, neuron].item(), post[token, neuron].item()]
+    assert [float(x) for x in said.groups()] == pytest.approx(expected, rel=6e-3)
+
+
 def test_a_cell_of_the_strips_says_its_product(open_page):
     page = open_page("activations?view=Single+neurons")
-    chart = page.locator("[data-testid=stVegaLiteChart]").locator("svg, canvas").first
-    box = chart.bounding_box()
-    said = ""
-    for dx in range(200, int(box["width"]), 40):
-        page.mouse.move(box["x"] + dx, box["y"] + box["height"] * 0.5)
-        page.wait_for_timeout(120)
-        tip = page.locator("#vg-tooltip-element.visible")
-        if tip.count() and "=" in (said := tip.inner_text()):
-            break
-    product = re.search(r"(-?[\d.]+(?:e-\d+)?) × (-?[\d.]+(?:e-\d+)?) = (-?[\d.]+(?:e-\d+)?)", said.replace("−", "-"))
-    assert product, f"no arithmetic in {said!r}"
-    gate, up, a = map(float, product.groups())
-    assert gate * up == pytest.approx(a, rel=0.02, abs=1e-3)
+    product(page.locator(SUM).inner_text(), 5, 4)
+    box, tip = page.locator(STRIPS).bounding_box(), page.locator(".st-key-strips .gf-tooltip.gf-on")
+    said = set()
+    for y in range(60, 460, 40):
+        page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + y)
+        if tip.count():
+            product(" ".join(tip.inner_text().split("\n")), 5, 4)
+            said.add(tip.inner_text())
+    assert len(said) >= 4
+    page.mouse.move(5, 5)
+    assert " at 4 is" in page.locator(SUM).inner_text()  # only a look
+    page.locator(STRIPS).focus()
+    page.keyboard.press("ArrowLeft")
+    for _ in range(3):  # past the three rows of the first neuron
+        page.keyboard.press("ArrowDown")
+    second = CAPITAL["layers.5.ffn.post"][0, 4].abs().topk(5).indices[1].item()
+    assert page.locator(SUM).inner_text().startswith(f"neuron {second} at 3 France")
+    product(page.locator(SUM).inner_text(), 5, 4)
+
+
+def test_layer_and_word_of_the_strips_answer_live_and_are_kept_in_the_link(open_page):
+    page = open_page("activations?view=Single+neurons")
+    looked = page.locator(STRIPS).evaluate("c => c.toDataURL()")
+    page.locator(OF_LAYER).focus()
+    page.keyboard.press("ArrowRight")
+    product(page.locator(SUM).inner_text(), 6, 4)
+    page.locator(OF_WORD).focus()
+    page.keyboard.press("ArrowLeft")
+    said = page.locator(SUM).inner_text()
+    product(said, 6, 3)
+    assert " at 3 France" in said
+    link_says(page, layer="6", word="3 France")
+    assert page.locator(STRIPS).evaluate("c => c.toDataURL()") != looked
+    again = open_page(page.url.split("/", 3)[3])
+    assert again.locator(OF_LAYER).get_attribute("aria-valuetext") == "6"
+    assert again.locator(OF_WORD).get_attribute("aria-valuetext") == "3 France"
+    assert again.locator(SUM).inner_text() == said
 
 
 def test_the_picture_leaves_as_svg(open_page, tmp_path):

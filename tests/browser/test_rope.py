@@ -2,13 +2,11 @@
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 import torch
-from playwright.sync_api import Page
 
-from tests.browser.rig import settle
+from tests.browser.rig import link_says
 from tests.browser.test_every_page import axe_violations, errors_shown, sideways
 from transformer import recording, rope
 
@@ -17,6 +15,7 @@ Q = PRONOUN["layers.16.attention.Q_unrotated"][0, 0, 11]
 K = PRONOUN["layers.16.attention.K_unrotated"][0, 0, 10]
 THETA = rope.frequencies(64, 100_000.0)
 CANVAS = ".st-key-pair canvas"
+LIKENESS, UP_TO = (f".st-key-curves .gf-scrubber:has-text('{name}') input" for name in ("Likeness", "Distances"))
 
 
 def score(distance: int) -> float:
@@ -39,16 +38,20 @@ def picture(page) -> str:
     return page.locator(CANVAS).evaluate("c => c.toDataURL()")
 
 
-def query(page) -> dict[str, str]:
-    return {key: values[0] for key, values in parse_qs(urlparse(page.url).query).items()}
+def drawn(page) -> float:
+    """What the picture says of the drawn vectors at its cursor."""
+    return float(re.search(r"drawn (-?[\d.]+)", page.locator(".st-key-curves .sum").inner_text().replace("−", "-"))[1])
 
 
-def press(page, *keys: str) -> None:
-    page.locator(CANVAS).focus()
+def drawn_score(rho: float, distance: int) -> float:
+    q, k = rope.random_pairs(400, 64, rho, 0)
+    return rope.scores_by_distance(q, k, THETA, torch.tensor([float(distance)])).mean().item() / 8
+
+
+def press(page, *keys: str, on: str = CANVAS) -> None:
+    page.locator(on).first.focus()
     for key in keys:
         page.keyboard.press(key)
-    page.wait_for_timeout(450)
-    settle(page)
 
 
 def test_it_opens_with_the_models_own_score(open_page):
@@ -63,11 +66,11 @@ def test_both_words_moved_turn_every_hand_and_leave_the_score(open_page):
     page = open_page("rope")
     before, looked = said(page), picture(page)
     press(page, *["Shift+ArrowRight"] * 5)
+    link_says(page, m="16", n="15")
     assert "m·θ = 16 × 1 = 16.00 rad" in said(page) and "n·θ = 15 × 1 = 15.00 rad" in said(page)
     assert said_score(page) == pytest.approx(score(1), abs=1e-3)
     assert before.split("S =")[1] == said(page).split("S =")[1]
     assert picture(page) != looked
-    assert (query(page)["m"], query(page)["n"]) == ("16", "15")
 
 
 def test_one_word_moved_changes_the_score_as_the_library_says(open_page):
@@ -82,18 +85,10 @@ def test_one_word_moved_changes_the_score_as_the_library_says(open_page):
 def test_a_link_brings_back_words_and_pair(open_page):
     page = open_page("rope")
     press(page, "ArrowDown", "ArrowDown", "ArrowRight", "Shift+ArrowRight")
-    assert query(page) == {"m": "13", "n": "11", "pair": "2"}
+    link_says(page, m="13", n="11", pair="2")
     assert f"adds {parts(2)[2]:.3f} to the score" in said(page)
     again = open_page(page.url.split("/", 3)[3])
     assert said(again) == said(page)
-
-
-def link_says(page: Page, **expected: str) -> None:
-    """Wait until the link holds these; a busy server takes its time to write it."""
-    page.wait_for_function(
-        "expected => { const link = new URLSearchParams(location.search);"
-        " return Object.entries(expected).every(([name, value]) => link.get(name) === value); }", arg=expected)
-    settle(page)
 
 
 def test_the_tags_and_the_grip_can_be_dragged(open_page):
@@ -137,9 +132,7 @@ def test_hovering_a_dial_shows_its_arithmetic_and_a_click_chooses_it(open_page):
     assert (numbers[0] * numbers[1] + numbers[2] * numbers[3]) / 8 == pytest.approx(numbers[4], abs=5e-3)
     assert numbers[4] == pytest.approx(parts(1)[9].item(), abs=1e-3)
     page.mouse.click(*found)
-    page.wait_for_timeout(450)
-    settle(page)
-    assert query(page)["pair"] == "9"
+    link_says(page, pair="9")
 
 
 def test_walking_on_keeps_the_score_and_can_be_stopped(open_page):
@@ -168,30 +161,63 @@ def test_the_base_is_dragged_live_and_kept_in_the_link(open_page):
         expected = rope.scores_by_distance(Q, K, rope.frequencies(64, base), torch.tensor([1.0])).item() / 8
         assert said_score(page) == pytest.approx(expected, abs=1e-3)
     assert picture(page) != looked and slider.get_attribute("aria-valuetext") == "1,000"
-    page.wait_for_timeout(450)
-    settle(page)
-    assert query(page) == {"base": "1,000"}
+    link_says(page, base="1,000")
     again = open_page(page.url.split("/", 3)[3])
     assert said(again) == said(page)
 
 
 def test_the_curves_read_out_what_the_library_computed(open_page):
     page = open_page("rope?view=Score+by+distance&up_to=64")
-    assert page.locator(".st-key-curves input[type=range]:visible").get_attribute("aria-valuetext") == "64"
+    assert page.locator(UP_TO).get_attribute("aria-valuetext") == "64"
     curves = page.locator(".st-key-curves canvas")
-    curves.focus()
-    for _ in range(4):
-        page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(450)
-    settle(page)
+    press(page, *["ArrowRight"] * 4, on=".st-key-curves canvas")
+    link_says(page, at="5")
     text = page.locator(".st-key-curves .sum").inner_text()
     numbers = [float(x) for x in re.findall(r"-?\d+\.\d+", text.replace("−", "-"))]
     assert "distance 5:" in text
     assert numbers[2] == pytest.approx(rope.aligned_decay(THETA, torch.tensor([5.0])).item(), abs=1e-3)
     assert numbers[3] == pytest.approx(rope.decay_envelope(THETA, torch.tensor([5.0])).item(), abs=1e-3)
-    assert query(page)["at"] == "5" and curves.get_attribute("aria-valuenow") == "5"
+    assert curves.get_attribute("aria-valuenow") == "5"
     again = open_page(page.url.split("/", 3)[3])
     assert again.locator(".st-key-curves .sum").inner_text() == text
+
+
+def test_the_likeness_is_dragged_live_and_kept_in_the_link(open_page):
+    page = open_page("rope?view=Score+by+distance&at=3")
+    looked = page.locator(".st-key-curves canvas").evaluate("c => c.toDataURL()")
+    for i, rho in enumerate((0.9, 0.8, 0.7), 1):
+        press(page, "ArrowLeft", on=LIKENESS)
+        assert drawn(page) == pytest.approx(drawn_score(rho, 3), abs=1e-3)  # in the picture, before any answer
+    assert page.locator(".st-key-curves canvas").evaluate("c => c.toDataURL()") != looked
+    link_says(page, rho="0.7", at="3")
+    again = open_page(page.url.split("/", 3)[3])
+    assert again.locator(LIKENESS).get_attribute("aria-valuetext") == "0.7"
+    assert drawn(again) == drawn(page)
+    press(page, "End", on=LIKENESS)
+    link_says(page, rho=None)  # the default is left out
+    page.go_back()  # the link is the state
+    link_says(page, rho="0.7")
+    assert page.locator(LIKENESS).get_attribute("aria-valuetext") == "0.7"
+    assert drawn(page) == pytest.approx(drawn_score(0.7, 3), abs=1e-3)
+
+
+def test_what_moves_in_the_picture_is_not_sent_again(open_page):
+    page = open_page("rope?view=Score+by+distance")
+    received = []
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    devtools.on("Network.webSocketFrameReceived", lambda event: received.append(len(event["response"]["payloadData"])))
+    press(page, "ArrowLeft", on=LIKENESS)
+    link_says(page, rho="0.9")
+    press(page, "ArrowRight", on=".st-key-curves canvas")
+    link_says(page, at="2")
+    assert 0 < sum(received) < 200_000  # the frames are half a million bytes
+    page.locator(".st-key-seed button").last.click()  # another seed has other frames; cursor and likeness stay
+    page.get_by_text("of your seed").wait_for()
+    link_says(page, seed="1", rho="0.9", at="2")
+    assert sum(received) > 500_000
+    assert page.locator(LIKENESS).get_attribute("aria-valuetext") == "0.9" and "distance 2:" in page.locator(
+        ".st-key-curves .sum").inner_text()
 
 
 def test_the_picture_leaves_as_svg(open_page, tmp_path):
