@@ -174,3 +174,15 @@ def test_a_thumb_can_drag_it(open_page):
     page.touchscreen.tap(*point(page, 512, 0.5))
     settle(page)
     assert n_of(page) == 512 and query(page)["n"] == "512"
+
+
+def test_on_a_phone_the_arithmetic_stands_below_the_picture(open_page):
+    page = open_page("flops", phone=True)
+    page.locator(PLOT).scroll_into_view_if_needed()
+    page.touchscreen.tap(*point(page, 512, 0.5))
+    settle(page)
+    tip = page.locator(".gf-tooltip.gf-on")
+    assert "FFN at n = 512" in tip.inner_text() and "2 · 512 · 576 · 1\u202f536 · 60" in tip.inner_text()
+    picture, box = page.locator(f"{PLOT} svg").bounding_box(), tip.bounding_box()
+    assert box["y"] >= picture["y"] + picture["height"] - 1
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390

@@ -31,6 +31,7 @@ class Stack {
     root.append(this.head, row, this.plot);
     this.tip = gf.tooltip(this.plot);
     this.hover = null;          // {i, part} under the pointer or reached by keys
+    this.asked = null;          // the same, where a finger last let go
     this.part = null;           // the part that ↑ and ↓ walk through
     this.listen();
     this.observer = new ResizeObserver(() => this.draw());
@@ -58,7 +59,12 @@ class Stack {
     this.buttons.perToken.setAttribute("aria-pressed", String(this.perToken));
     this.buttons.logits.setAttribute("aria-pressed", String(hasLogits && this.logits));
     this.buttons.logits.disabled = !hasLogits;
-    this.look(null);
+    this.lookAgain();
+  }
+
+  lookAgain() {   // at what a finger asked about, if it is still there
+    const there = this.asked && this.asked.part !== null && this.asked.part < this.parts.length;
+    this.look(there ? this.asked : null, true);
   }
 
   show(what) {
@@ -86,6 +92,7 @@ class Stack {
       if (!this.data || event.button) return;
       plot.setPointerCapture(event.pointerId);
       this.dragging = true;
+      this.asked = null;
       this.tip.hide();
       this.choose(this.at(event).i);
     });
@@ -95,11 +102,21 @@ class Stack {
       if (this.dragging) this.choose(at.i);
       else this.look(at.part === null ? null : at, event);
     });
-    const drop = () => { if (this.dragging) { this.dragging = false; this.report(); } };
+    const drop = (event) => {
+      if (!this.dragging) return;
+      this.dragging = false;
+      this.report();
+      if (event.pointerType === "touch") {   // a finger does not hover: what it leaves at is what it asks about
+        this.asked = this.at(event);
+        this.lookAgain();
+      }
+    };
     plot.addEventListener("pointerup", drop);
     plot.addEventListener("pointercancel", drop);
-    plot.addEventListener("pointerleave", () => { if (!this.dragging) this.look(null); });
-    plot.addEventListener("blur", () => this.look(null));
+    plot.addEventListener("pointerleave", (event) => {
+      if (!this.dragging && event.pointerType !== "touch") this.look(null);
+    });
+    plot.addEventListener("blur", () => { this.asked = null; this.look(null); });
     const step = (by) => () => { this.choose(this.i + by); this.relook(); this.reportSoon(); };
     gf.keys(plot, {
       ArrowLeft: step(-1), ArrowRight: step(1), PageDown: step(-8), PageUp: step(8), Home: step(-999), End: step(999),
@@ -185,7 +202,7 @@ class Stack {
   draw() {
     if (!this.data || !this.plot.clientWidth) return;
     const { parts, data: { n } } = this;
-    const width = this.plot.clientWidth, height = this.plot.clientHeight, wide = width >= 620;
+    const width = this.plot.clientWidth, height = this.svg.clientHeight, wide = width >= 620;
     const labelW = wide ? 214 : 66, barW = wide ? 54 : 24, gap = wide ? 30 : 12;
     const x0 = wide ? 58 : 40, x1 = width - labelW - barW - gap, y0 = 48, y1 = height - 48;
     const top = this.perToken ? Math.max(...n.map((tokens, i) => this.totals[i] / tokens)) : 1;
