@@ -11,12 +11,13 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
 from transformer import names
 from transformer.cache import kept
-from transformer.config import Config
+from transformer.config import Config, source_side, target_side
 from transformer.tap import RecordingTap
 
 PROJECTIONS = ("Q", "K", "V", "out")  # grow as n
@@ -39,10 +40,12 @@ class Matmul(NamedTuple):
         return 2 * self.rows * self.inner * self.columns * self.times
 
 
-def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0) -> list[Matmul]:
+def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0, source: int | None = None) -> list[Matmul]:
     """Every matrix product of one forward pass over ``n`` tokens, in the order of computation.
 
-    ``part`` is the tensor that it makes: Q, K, V, scores, z, out (of attention), ffn, logits.
+    ``part`` is the tensor that it makes: Q, K, V, scores, z, out (of attention), ffn, logits; embed where a table is
+    widened or patches are read; of an encoder–decoder, encoder and cross beside the decoder's own.
+    n counts an image's patches and its class token, ``source`` the tokens that an encoder–decoder reads (n unless given).
     ``cached``: tokens that the KV cache already holds, so that each query meets ``cached + n`` keys (a window: w − 1 of
     the cached ones).
     Scores and z are those of the textbook path: dense n × n, even where a causal mask throws half of it away and a
@@ -52,14 +55,53 @@ def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0) -> list[Mat
     """
     _whole(1, n=n, batch=batch)
     _whole(0, cached=cached)
-    if cached and config.kind == "encoder":
+    if cached and config.kind in ("encoder", "vision"):
         raise ValueError("an encoder reads its whole text at once, so it keeps no cache; leave cached at 0.")
-    products = [
+    if config.kind == "encoder-decoder":
+        source = n if source is None else source
+        _whole(1, source=source)
+        read = [] if cached else [p._replace(part="encoder") for p in matmuls(source_side(config), source, batch)]
+        return [*read, *_across(config, n, source, batch, cached), *matmuls(target_side(config), n, batch, cached)]
+    if source is not None:
+        raise ValueError("only an encoder–decoder has a source; leave it out.")
+    d = config.d_model
+    widened = [Matmul("embed", n, config.d_embed, d, batch)] if config.d_embed != d else []
+    if config.kind == "vision":
+        widened.insert(0, Matmul("embed", n - 1, config.channels * config.patch_size**2, config.d_embed, batch))
+    return [
+        *widened,
         *_attention(config, n, _held(config, cached), cached, batch),
         *_ffn(config, n, config.n_layers * batch),
+        *_head(config, n, batch),
     ]
-    if config.head == "lm":
-        products.append(Matmul("logits", n, config.d_model, config.vocab_size, batch))
+
+
+def _head(config: Config, n: int, batch: int) -> list[Matmul]:
+    """From the last stream to logits."""
+    d, width, V = config.d_model, config.d_embed, config.vocab_size
+    match config.head:
+        case "lm" if config.tie_embeddings and width != d:
+            return [Matmul("logits", n, d, width, batch), Matmul("logits", n, width, V, batch)]
+        case "lm":
+            return [Matmul("logits", n, d, V, batch)]
+        case "mlm":
+            return [Matmul("logits", n, d, width, batch), Matmul("logits", n, width, V, batch)]
+        case "classify":  # one token stands for all
+            pooler = [Matmul("logits", 1, d, d, batch)] if config.kind == "encoder" else []
+            return [*pooler, Matmul("logits", 1, d, config.n_classes, batch)]
+    return []
+
+
+def _across(config: Config, n: int, source: int, batch: int, cached: int) -> list[Matmul]:
+    """Cross-attention's products; once the cache holds the source's keys and values, they are not made again."""
+    plain = replace(target_side(config), attention="full", position="none", rope_dims=None, rope_scaling="none",
+                    max_distance=None, buckets=None, window=None, dilation=None)  # fmt: skip
+    products = []
+    for product in _attention(plain, n, source - n, 0, batch):
+        rows = source if product.part in ("K", "V") else product.rows
+        if product.part in ("K", "V") and cached:
+            continue
+        products.append(product._replace(part="cross", rows=rows))
     return products
 
 
@@ -108,19 +150,20 @@ def _ffn(config: Config, n: int, times: int) -> list[Matmul]:
     ]  # fmt: skip
 
 
-def flops(config: Config, n: int, batch: int = 1, cached: int = 0) -> dict[str, int]:
+def flops(config: Config, n: int, batch: int = 1, cached: int = 0, source: int | None = None) -> dict[str, int]:
     """FLOPs of one forward pass by part, 2 for each multiply-accumulate, matrix products only (see ``matmuls``).
 
     For plain multi-head attention with d_ff = 4d a layer costs 8nd² (projections) + 4n²d (scores and z) + 16nd² (FFN),
-    and the head 2ndV. Keys: Q, K, V, scores, z, out, ffn, logits (0 without a head).
+    and the head 2ndV. Keys: Q, K, V, scores, z, out, ffn, logits (0 without a head), and
+    those of ``matmuls`` that only some models have.
 
     Equal to ``torch.utils.flop_counter.FlopCounterMode`` to the last FLOP when the run takes the textbook path, as it
     does when A is recorded. On the fused path the counter sees no scores and z on a CPU: it knows no formula for the
     CPU's attention kernel and drops them without a word.
     """
     total = dict.fromkeys((*ATTENTION, "ffn", "logits"), 0)
-    for product in matmuls(config, n, batch, cached):
-        total[product.part] += product.flops
+    for product in matmuls(config, n, batch, cached, source):
+        total[product.part] = total.get(product.part, 0) + product.flops
     return total
 
 
@@ -147,7 +190,8 @@ def parameters(config: Config, active: bool = False) -> dict[str, int]:
                shared, and d · experts for the router
     positions  max_len · d learned, buckets · h with T5's table; Shaw's and XL's are a part of attention
     norms      2 a layer (sandwich 4), and the embedding's and the final one: d each (RMS) or 2d (LayerNorm)
-    A tied unembedding counts 0, shared layers count once.
+    unembedding  the head, whatever it predicts; tied to the embedding it counts 0
+    Shared layers count once. An encoder–decoder has encoder (all of it) and cross beside the decoder's own parts.
     """
     d = config.d_model
     all_heads, kv_heads = config.n_heads * config.d_head, config.n_kv_heads * config.d_head
@@ -164,35 +208,64 @@ def parameters(config: Config, active: bool = False) -> dict[str, int]:
     if config.experts > 1:
         ffn *= config.experts_per_token if active else config.experts
         ffn += d * config.experts + (network(config.shared_experts * config.d_ff) if config.shared_experts else 0)
-    norm = {"layer": 2 * d, "batch": 2 * d, "rms": d, "none": 0}[config.norm]
+    if config.kind == "encoder-decoder":
+        return _both_sides(config, active, layers * (attention - _relative(config)))
+    V, width = config.vocab_size, config.d_embed
+    of_norm = {"layer": 2, "batch": 2, "rms": 1, "none": 0}[config.norm]
     in_a_layer = 4 if config.norm_place == "sandwich" else 2
-    untied = config.head == "lm" and not config.tie_embeddings
+    positions = {"learned": config.max_len * width, "t5": (config.buckets or 0) * config.n_heads}
+    table = V * width
+    if config.kind == "vision":
+        table = (config.channels * config.patch_size**2 + 2) * width  # W_patch, its bias, the class token
+    heads = {
+        "lm": 0 if config.tie_embeddings else V * d,
+        "mlm": (d + 1 + of_norm) * width + V,
+        "classify": (d * d + d if config.kind == "encoder" else 0) + (d + 1) * (config.n_classes or 0),
+    }
     return {
-        "embedding": config.vocab_size * d,
-        "positions": {"learned": config.max_len * d, "t5": (config.buckets or 0) * config.n_heads}.get(config.position, 0),
-        "segments": config.n_segments * d,
+        "embedding": table + ((width + 1) * d if width != d else 0),
+        "positions": positions.get(config.position, 0),
+        "segments": config.n_segments * width,
         "attention": layers * attention,
         "ffn": layers * ffn,
-        "norms": norm * (in_a_layer * layers + config.embed_norm + config.final_norm),
-        "unembedding": config.vocab_size * d if untied else 0,
+        "norms": of_norm * (d * (in_a_layer * layers + config.final_norm) + width * config.embed_norm),
+        "unembedding": heads.get(config.head, 0),
     }
+
+
+def _both_sides(config: Config, active: bool, cross: int) -> dict[str, int]:
+    """An encoder–decoder's parameters: the decoder's by part, cross-attention with its norms, the encoder as one."""
+    own = parameters(target_side(config), active)
+    read = sum(parameters(source_side(config), active).values())
+    if config.share_embeddings:
+        read -= config.vocab_size * config.d_embed
+    per_norm = {"layer": 2, "batch": 2, "rms": 1, "none": 0}[config.norm] * config.d_model
+    layers = 1 if config.share_layers else config.n_layers
+    norms = layers * per_norm * (2 if config.norm_place == "sandwich" else 1)
+    return own | {"encoder": read, "cross": cross + norms}
 
 
 def _extras(config: Config) -> int:
     """One layer's parameters for scores, relative positions, norms of q and k, sinks and gates."""
     h, d_head = config.n_heads, config.d_head
     of_score = {"general": d_head * d_head, "cosine": 1, "additive": 2 * d_head, "location": config.max_len * d_head}
-    relative = {
-        "shaw": 2 * (2 * (config.max_distance or 0) + 1) * d_head,
-        "xl": (config.d_model + 2) * h * d_head,
-    }  # fmt: skip
     return (
         h * of_score.get(config.score, 0)
-        + relative.get(config.position, 0)
+        + _relative(config)
         + (2 * d_head if config.qk_norm != "none" else 0)
         + (h if config.sinks else 0)
         + ((config.d_model + 1) * h if config.gate else 0)
     )
+
+
+def _relative(config: Config) -> int:
+    """One layer's vectors for distances, which cross-attention has none of."""
+    match config.position:
+        case "shaw":
+            return 2 * (2 * config.max_distance + 1) * config.d_head
+        case "xl":
+            return (config.d_model + 2) * config.n_heads * config.d_head
+    return 0
 
 
 def kv_cache_bytes(config: Config, n: int, batch: int = 1, bytes_per_value: int = 2) -> int:
@@ -202,7 +275,7 @@ def kv_cache_bytes(config: Config, n: int, batch: int = 1, bytes_per_value: int 
     Raises ValueError for an encoder, which keeps none.
     """
     _whole(1, n=n, batch=batch, bytes_per_value=bytes_per_value)
-    if config.kind == "encoder":
+    if config.kind in ("encoder", "vision"):
         raise ValueError("an encoder reads its whole text at once, so it keeps no cache.")
     return 2 * _held(config, n) * config.n_kv_heads * config.d_head * config.n_layers * batch * bytes_per_value
 

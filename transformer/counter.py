@@ -16,7 +16,7 @@ def count(model: Model, ids: Ids) -> dict[str, int]:
 
     The textbook path is taken, because a fused kernel would hide its products. What is counted between two tapped
     tensors belongs to the later one; W_Q, W_K and W_V are multiplied before the first of theirs is tapped, so they
-    come as one. Keys: QKV, scores, z, out, ffn, logits. Works on the meta device too, where nothing is computed.
+    come as one. Keys: QKV, scores, z, out, ffn, logits, and embed or cross where there are such products. Works on the meta device too, where nothing is computed.
 
     FlopCounterMode itself hangs hooks on every module of the process, other threads' models included; this does not.
     """
@@ -24,7 +24,7 @@ def count(model: Model, ids: Ids) -> dict[str, int]:
     with torch.no_grad(), _Counting() as counting:
         tap = _PartTap(counting, Counter())
         model(ids, real=real, tap=tap)
-    return {part: tap.parts[part] for part in ("QKV", "scores", "z", "out", "ffn", "logits")}
+    return dict.fromkeys(("QKV", "scores", "z", "out", "ffn", "logits"), 0) | tap.parts
 
 
 class _Counting(TorchDispatchMode):
@@ -51,7 +51,8 @@ class _Counting(TorchDispatchMode):
 _PART = {  # the tapped tensor that a product ends in -> its part
     "attention.Q_unrotated": "QKV", "attention.Q": "QKV", "attention.scores": "scores", "attention.z": "z",
     "attention.gate": "out", "attention.raw": "out", "attention.out": "out", "ffn.raw": "ffn", "ffn.pre": "ffn", "ffn.gate": "ffn", "ffn.router": "ffn", "ffn.out": "ffn",
-    "logits": "logits",
+    "logits": "logits", "head.hidden": "logits", "pooled": "logits", "class_logits": "logits", "embed": "embed",
+    "embed.tokens": "embed",
 }  # fmt: skip
 
 
@@ -64,7 +65,7 @@ class _PartTap(Tap):
     def __call__(self, name: str, tensor: Tensor) -> Tensor:
         flops = self.counting.take()
         if flops:
-            self.parts[_PART[self.path + name]] += flops
+            self.parts["cross" if self.path == "cross." else _PART[self.path + name]] += flops
         return tensor
 
     def wants(self, *names: str) -> bool:

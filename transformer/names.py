@@ -26,6 +26,7 @@ class Name:
 
 
 _STREAM = ("batch", "token", "model")
+_TABLE = ("batch", "token", "embed")
 _Q = ("batch", "head", "query", "d_head")
 _KV = ("batch", "kv_head", "key", "d_head")
 _MAP = ("batch", "head", "query", "key")
@@ -34,9 +35,9 @@ _EXPERT = ("batch", "token", "expert")
 
 GLOSSARY: dict[str, Name] = {
     "embed.pixels": Name("I", ("batch", "patch", "pixel"), "each patch's pixels, channel by channel", "residual"),
-    "embed.tokens": Name("E", _STREAM, "one learned vector per vocabulary entry, looked up by token id", "residual"),
-    "embed.positions": Name("P", _STREAM, "the position vectors added to the token vectors", "residual"),
-    "embed.segments": Name("G", _STREAM, "which sentence a token belongs to (BERT)", "residual"),
+    "embed.tokens": Name("E", _TABLE, "one learned vector per vocabulary entry, looked up by token id", "residual"),
+    "embed.positions": Name("P", _TABLE, "the position vectors added to the token vectors", "residual"),
+    "embed.segments": Name("G", _TABLE, "which sentence a token belongs to (BERT)", "residual"),
     "embed": Name(
         "X", _STREAM, "what enters the first block", "residual",
         ("embed.tokens", "embed.positions", "embed.segments"), r"X = E + P",
