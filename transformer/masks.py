@@ -4,6 +4,7 @@ Each is a function of absolute positions, so that a cached step sees the very ro
 ``q_pos`` [batch or 1, query] and ``k_pos`` [batch or 1, key] -> bool [batch or 1, query, key].
 """
 
+import torch
 from torch import Tensor
 
 from transformer.config import Config
@@ -36,6 +37,55 @@ def strided(q_pos: Tensor, k_pos: Tensor, r: int) -> Tensor:
     return window(q_pos, k_pos, r) | dilated(q_pos, k_pos, r)
 
 
+def longformer(q_pos: Tensor, k_pos: Tensor, width: int, g: int) -> Tensor:
+    """|q − k| < w, or k < g, or q < g: a window, and g global tokens that all see and that see all (arXiv:2004.05150)."""
+    all_seen = (k_pos < g)[:, None, :] | (q_pos < g)[:, :, None]
+    return window(q_pos, k_pos, width) | all_seen
+
+
+def scramble(x: Tensor) -> Tensor:
+    """A whole number of 0 … 2³² − 1 from each whole number, without visible order (a multiply-xorshift hash)."""
+    x = x & 0xFFFFFFFF
+    for _ in range(2):
+        x = ((x ^ (x >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
+    return x ^ (x >> 16)
+
+
+def draws(q_pos: Tensor, width: int, first: int, r: int, past_only: bool) -> Tensor:
+    """BigBird's random keys: r for each query, −1 for one that is not there.   [..., query] -> [..., query, r]
+
+    They come from the m keys between ``first`` and the window, and without ``past_only`` from q + 1 keys behind the
+    window as well (which may lie beyond the text). These are laid in r equal parts and one key of each is taken, so that
+    none is drawn twice, and none that the query sees anyway. What is drawn hangs on q's own position alone: no later
+    token, no length of the text and no cache can change it.
+    """
+    behind = (q_pos - width + 1 - first).clamp(min=0)[..., None]
+    choice = behind if past_only else behind + q_pos[..., None] + 1
+    part = torch.arange(r, device=q_pos.device)
+    low, high = choice * part // r, choice * (part + 1) // r
+    picked = low + scramble(q_pos[..., None] * r + part) % (high - low).clamp(min=1)
+    ahead = (q_pos + width).clamp(min=first)[..., None]
+    key = torch.where(picked < behind, first + picked, ahead + picked - behind)
+    return torch.where(high > low, key, -1)
+
+
+def bigbird(q_pos: Tensor, k_pos: Tensor, width: int, g: int, drawn: Tensor) -> Tensor:
+    """Longformer's pattern, and a few keys drawn at random for each query (Zaheer et al. 2020, arXiv:2007.14062).
+
+    drawn [batch or 1, query, r]: see ``draws``.
+    """
+    hit = longformer(q_pos, k_pos, width, g)
+    for key in drawn.unbind(-1):
+        hit = hit | (k_pos[:, None, :] == key[..., None])
+    return hit
+
+
+def drawn(config: Config, q_pos: Tensor) -> Tensor:
+    """The random keys of a config's BigBird.   [..., query] -> [..., query, r]"""
+    first = max(config.global_tokens, config.prefix)
+    return draws(q_pos, config.window, first, config.random_keys, past_only=config.kind == "decoder")
+
+
 def prefix(q_pos: Tensor, k_pos: Tensor, length: int) -> Tensor:
     """k < p: the first p tokens are seen by all, so that they see one another (prefix LM: Raffel et al. 2020, §3.2.1)."""
     return (k_pos < length)[:, None, :].expand(-1, q_pos.shape[-1], -1)
@@ -50,11 +100,17 @@ DENSE = ("full", "recurrent", "latent", "lsh", "linformer", "performer", "linear
 
 
 def mask(
-    config: Config, q_pos: Tensor, k_pos: Tensor, real: Tensor | None = None, segments: Tensor | None = None
+    config: Config,
+    q_pos: Tensor,
+    k_pos: Tensor,
+    real: Tensor | None = None,
+    segments: Tensor | None = None,
+    with_drawn: bool = True,
 ) -> Tensor | None:
     """The mask of a whole forward pass: [batch or 1, 1, query, key], or None where every query sees every key.
 
     ``real`` [batch, key]: False marks padding, which no query reads. ``segments`` [batch, token]: other segments are hidden.
+    ``with_drawn``: BigBird's random keys are in it; ``sparse`` looks those up by themselves.
     """
     allowed = None
     match config.attention:
@@ -64,6 +120,10 @@ def mask(
             allowed = dilated(q_pos, k_pos, config.dilation, config.window)
         case "strided":
             allowed = strided(q_pos, k_pos, config.dilation)
+        case "bigbird" if with_drawn:
+            allowed = bigbird(q_pos, k_pos, config.window, config.global_tokens, drawn(config, q_pos))
+        case "longformer" | "bigbird":
+            allowed = longformer(q_pos, k_pos, config.window, config.global_tokens)
     if config.kind == "decoder":
         past = causal(q_pos, k_pos)
         allowed = past if allowed is None else allowed & past

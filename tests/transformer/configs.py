@@ -13,13 +13,14 @@ def configs(draw, kind: str | None = None) -> Config:
     kind = kind or draw(st.sampled_from(["decoder", "encoder"]))
     heads, kv = draw(st.sampled_from([(1, 1), (2, 1), (4, 4), (4, 2), (6, 3)]))
     d_head = draw(st.sampled_from([4, 8]))
-    attention = draw(st.sampled_from(["full", "window", "dilated", "strided"]))
+    attention = draw(st.sampled_from(["full", "window", "dilated", "strided", "longformer", "bigbird"]))
     position = draw(st.sampled_from(["none", "sinusoidal", "learned", "rope", "alibi", "t5", "shaw", "xl"]))
     score = draw(st.sampled_from(["scaled_dot", "dot", "general", "additive", "cosine", "location"]))
     product = score not in ("additive", "location")
     scaling = draw(st.sampled_from(["none", "linear", "ntk", "yarn", "llama3"])) if position == "rope" else "none"
     norm = draw(st.sampled_from(["layer", "rms", "batch", "none"]))
     window = st.integers(1, 5) if attention == "window" else st.none() | st.integers(1, 3)
+    sparse = attention in ("longformer", "bigbird")
     return Config(
         kind=kind,
         vocab_size=draw(st.integers(5, 40)),
@@ -31,8 +32,10 @@ def configs(draw, kind: str | None = None) -> Config:
         max_len=32,
         d_ff=draw(st.none() | st.integers(1, 24)),
         attention=attention,
-        window=draw(window) if attention in ("window", "dilated") else None,
+        window=draw(window) if attention in ("window", "dilated") or sparse else None,
         dilation=draw(st.integers(1, 4)) if attention in ("dilated", "strided") else None,
+        global_tokens=draw(st.none() | st.integers(1, 3)) if sparse else None,
+        random_keys=draw(st.none() | st.integers(1, 3)) if attention == "bigbird" else None,
         prefix=draw(st.sampled_from([0, 0, 3])) if kind == "decoder" else 0,
         score=score,
         qk_norm=draw(st.sampled_from(["none", "before", "after"])) if product else "none",
@@ -68,6 +71,6 @@ def placeless(config: Config) -> Config:
     """The same, blind to where a token stands: every query sees every key that its kind allows."""
     return dataclasses.replace(
         config, position="none", rope_dims=None, rope_scaling="none", max_distance=None, buckets=None,
-        attention="full", window=None, dilation=None, prefix=0,
+        attention="full", window=None, dilation=None, global_tokens=None, random_keys=None, prefix=0,
         score="dot" if config.score == "location" else config.score,
     )  # fmt: skip
