@@ -76,7 +76,7 @@ def stages(config, n: int, code: Mapping[str, Code]) -> dict[str, dict]:
             sizes = names.shape(known[stage].replace("*", "0"), config, n)
             found[stage] = {
                 "name": known[stage], "symbol": entry.symbol, "role": _role(stage, entry.role),
-                "meaning": entry.meaning, "formula": _formula(stage, config) or entry.formula,
+                "meaning": entry.meaning, "formula": _formula(stage, config) or names.formula(known[stage], config),
                 "axes": [[axis, size] for axis, size in zip(entry.axes, sizes)],
             }
     found["tokens"] = {

@@ -174,6 +174,18 @@ def lookup(name: str) -> Name:
     return GLOSSARY[key] if key in GLOSSARY else CROSS[key]
 
 
+def formula(name: str, config: Config) -> str:
+    """The glossary's formula as this config computes it: with post-norm, or none, a sublayer reads the stream itself; RoPE
+    turns queries and keys."""
+    key, latex = template(name), lookup(name).formula
+    if key.startswith("layers.") and (config.norm_place == "post" or config.norm == "none"):
+        latex = latex.replace(r"\hat{x}", "x")
+    if config.position == "rope" and key in ("layers.*.attention.Q", "layers.*.attention.K"):
+        symbol, product = latex.split(" = ")
+        latex = rf"{symbol} = \operatorname{{RoPE}}({product})"
+    return latex
+
+
 def of(config: Config) -> list[str]:
     """Every name that a run of this config can record, in the order of computation."""
     if config.kind == "encoder-decoder":

@@ -48,6 +48,19 @@ def test_names_computed_from_exist(config):
         assert set(entry.computed_from) <= known, key
 
 
+@pytest.mark.parametrize("config, says, reads", [(PRE, r"V = \hat{x} W_V", "norm_1"), (POST, "V = x W_V", "resid_pre")],
+                         ids=["pre", "post"])
+def test_a_formula_says_what_its_config_computes(config, says, reads):
+    model = model_of(config)
+    trace = model.run(IDS, record="*").trace
+    assert names.formula("layers.1.attention.V", config) == says
+    V = model.stack.blocks[1].attention.W_V(trace[f"layers.1.{reads}"])
+    torch.testing.assert_close(trace["layers.1.attention.V"].transpose(1, 2).flatten(2), V, atol=1e-6, rtol=1e-5)
+    rope = config.position == "rope"
+    assert names.formula("layers.0.attention.Q", config) == (r"Q = \operatorname{RoPE}(\hat{x} W_Q)" if rope else "Q = x W_Q")
+    assert names.formula("layers.0.ffn.pre", config) == (r"u = \hat{x}' W_1" if config is PRE else "u = x' W_1")
+
+
 def test_embeddings_plus_every_write_are_the_last_stream():
     trace = model_of(PRE).run(IDS, record="*").trace
     total = trace["embed"].clone()
