@@ -9,7 +9,6 @@ import torch
 
 from tests.charts.test_component import unpack
 from transformer import analysis, recording
-from transformer.pretrained.fetch import is_fetched
 
 PAGE = "pages/inside/attention_maps.py"
 RECORDED = Path(__file__).parents[2] / "assets" / "recorded"
@@ -189,11 +188,9 @@ def test_the_snippet_gives_the_pages_numbers(open_page):
     np.testing.assert_allclose(list(space["scores"].values()), overview["scores"][:, 1, 2], rtol=1e-5, atol=1e-7)
 
 
-def test_the_snippet_of_the_default_gives_the_recorded_numbers(open_page, monkeypatch):
+def test_the_snippet_of_the_default_gives_the_recorded_numbers(smollm2_folder, open_page, monkeypatch):
     app = open_page(PAGE)
-    monkeypatch.delenv("GLASSFORMER_CACHE")
-    if not is_fetched("smollm2-135m"):
-        pytest.skip("SmolLM2 is not fetched")
+    monkeypatch.undo()  # the snippet may use the weights that are there
     space = run_snippet(app)
     _, layer = sent(app, "attention_layer")
     shown = float(layer["A"][DEFAULT.head, DEFAULT.query, DEFAULT.key])

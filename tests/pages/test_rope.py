@@ -11,7 +11,6 @@ import torch
 import transformer
 from tests.charts.test_component import unpack
 from transformer import positions, recording, rope
-from transformer.pretrained.fetch import is_fetched
 
 PAGE = "pages/position/rope.py"
 PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors")
@@ -254,12 +253,13 @@ def test_a_text_it_cannot_take_is_one_sentence_over_the_last_picture(open_page):
     assert sent(app, "rope_pair")[0]["query"] == "tired"
 
 
-@pytest.mark.parametrize("model", ["tiny", pytest.param("smollm2-135m", marks=pytest.mark.skipif(
-    not is_fetched("smollm2-135m"), reason="needs the weights"))])
-def test_the_snippet_gives_the_pages_numbers(open_page, model, capsys, monkeypatch):
+@pytest.mark.parametrize("model", ["tiny", "smollm2-135m"])
+def test_the_snippet_gives_the_pages_numbers(open_page, model, capsys, monkeypatch, request):
     app = open_page(PAGE, model=model)
     (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
     monkeypatch.undo()  # the snippet may use the weights that are there
+    if model != "tiny":
+        request.getfixturevalue("smollm2_folder")
     names: dict = {}
     exec(snippet, names)
     curve = sent(app, "rope_pair")[1]["curve"][0]
