@@ -233,6 +233,13 @@ def test_a_loss_that_is_no_number_is_said_and_leaves_the_last_good_weights():
         next(fit(model, batch, 5, loss=lambda model, ids: next_token_loss(model, ids) * math.nan))
     assert torch.equal(weights(model), before)
 
+    def steep(model, ids):  # finite itself, its slope at 0 is not
+        return next_token_loss(model, ids) + (model.embedding.W_E.weight.sum() * 0).sqrt()
+
+    with pytest.raises(ValueError, match="the gradient's length became nan at step 1"):
+        next(fit(model, batch, 5, loss=steep))
+    assert torch.equal(weights(model), before) and all(p.grad is None for p in model.parameters())
+
 
 def test_decay_shrinks_matrices_only():
     groups = optimiser_for(transformer.build(CONFIG), 0.1).param_groups

@@ -94,13 +94,16 @@ def _steps(state: State, batch: Batch, steps: int, loss: Loss, rate: Schedule, c
             L = loss(model, examples)
             L, metrics = L if isinstance(L, tuple) else (L, {})
             L.backward()
-        grad_norm = nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+        length = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
         # The one moment in a step at which a GPU is waited for.
-        L, norm, *values = torch.stack([x.detach().float() for x in (L, grad_norm, *metrics.values())]).tolist()
-        if not math.isfinite(L):
+        L, norm, *values = torch.stack([x.detach().float() for x in (L, length, *metrics.values())]).tolist()
+        if not math.isfinite(L) or not math.isfinite(norm):
             optimiser.zero_grad()
             model.train(was_training)
-            raise ValueError(f"the loss became {L} at step {state.step + 1}; a smaller lr than {lr:.3g} keeps it finite.")
+            what = f"the gradient's length became {norm}" if math.isfinite(L) else f"the loss became {L}"
+            raise ValueError(f"{what} at step {state.step + 1}; a smaller lr than {lr:.3g} keeps it finite.")
+        if norm > clip:
+            nn.utils.clip_grads_with_norm_(parameters, clip, length, foreach=True)
         optimiser.step()
         optimiser.zero_grad()
         model.train(was_training)
