@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transformer import sparse
 from transformer.biases import RELATIVE, Shaw, XL
 from transformer.cache import KeyValues
 from transformer.config import Config
@@ -75,13 +76,15 @@ class Attention(nn.Module):
         self, x: Tensor, geometry: Geometry | Across, past: KeyValues | None, tap: Tap, source: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Q [batch, head, query, d_head]; K and V [batch, kv_head, key, d_head] of the new tokens: normalised and turned."""
+        if self.cross and source is None:
+            return self._project_query(x, past, tap)
         if self.joint is not None:
             Q, K, V = map(self.split, self.joint(x))
-        elif self.cross and past is not None and past.length:
-            Q, K, V = self.split(self.W_Q(x)), past.K, past.V  # the source does not change while the target grows
         else:
             seen = x if source is None else source
-            Q, K, V = self.split(self.W_Q(x)), self.split(self.W_K(seen)), self.split(self.W_V(seen))
+            Q = self.split(self.W_Q(x))
+            K = self.split(self.W_K(seen))
+            V = self.split(self.W_V(seen))
         if self.config.qk_norm == "before":
             Q, K = self.q_norm(Q), self.k_norm(K)
         if geometry.rotation is not None:
@@ -90,6 +93,11 @@ class Attention(nn.Module):
         if self.config.qk_norm == "after":
             Q, K = self.q_norm(Q), self.k_norm(K)
         return tap("Q", Q), tap("K", K), tap("V", V)
+
+    def _project_query(self, x: Tensor, past: KeyValues, tap: Tap) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross-attention's later steps: the cache has the source's keys and values, which do not change."""
+        Q = self.split(self.W_Q(x))
+        return tap("Q", Q if self.q_norm is None else self.q_norm(Q)), tap("K", past.K), tap("V", past.V)
 
     def read(self, Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry | Across, tap: Tap) -> Tensor:
         """z = A V: step by step when someone looks at the steps, fused when nobody does; the answer is the same."""
@@ -114,6 +122,9 @@ class Attention(nn.Module):
         return self.score.is_product and self.config.soft_cap is self.sink is None and not isinstance(self.relative, Shaw)
 
     def _read_fused(self, Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry | Across) -> Tensor:
+        if not self.cross and self.relative is None and sparse.pays(geometry):
+            Q, K = self.score.vectors(Q, K)
+            return sparse.read(Q, K, V, geometry, self.scale, self.config.dropout if self.training else 0.0)
         mask, bias = None if geometry.is_causal else geometry.mask, geometry.bias
         if self.relative is not None:
             bias = self.relative.scores(Q, geometry.distances, self.scale)

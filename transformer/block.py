@@ -8,10 +8,15 @@ from transformer.cache import KeyValues
 from transformer.config import Config
 from transformer.experts import make_ffn
 from transformer.geometry import Across, Geometry
+from transformer.kernels import LinearAttention, Performer
+from transformer.latent import Latent
+from transformer.lowrank import Linformer
 from transformer.norms import make_norm
 from transformer.tap import Tap
 
-ATTENTIONS = {}  # those that are more than a mask on ``Attention``
+ATTENTIONS = {  # those that are more than a mask on ``Attention``
+    "latent": Latent, "linformer": Linformer, "performer": Performer, "linear": LinearAttention,
+}  # fmt: skip
 
 
 class Block(nn.Module):
@@ -26,9 +31,10 @@ class Block(nn.Module):
 
     def __init__(self, config: Config, cross: bool = False):
         super().__init__()
-        self.norm_place = config.norm_place if config.norm != "none" else "none"
+        normed, sandwich = config.norm != "none", config.norm_place == "sandwich"
+        self.norm_first = normed and config.norm_place in ("pre", "sandwich")
+        self.norm_last = normed and config.norm_place == "post"
         self.dropout = config.dropout
-        sandwich = self.norm_place == "sandwich"
         self.norm_1 = make_norm(config)
         self.attention = ATTENTIONS.get(config.attention, Attention)(config)
         self.after_1 = make_norm(config) if sandwich else None
@@ -50,24 +56,30 @@ class Block(nn.Module):
         past_across: KeyValues | None = None,
     ) -> tuple[Tensor, KeyValues | None, KeyValues | None]:
         x = tap("resid_pre", x)
-        out, past = self.attention(self.before("norm_1", x, tap), geometry, past, tap / "attention")
-        x = self.add("norm_1", x, out, self.after_1, tap / "attention", tap)
+        seen = tap("norm_1", self.norm_1(x)) if self.norm_first else x
+        out, past = self.attention(seen, geometry, past, tap / "attention")
+        x = x + self.written(out, self.after_1, tap / "attention")
+        if self.norm_last:
+            x = tap("norm_1", self.norm_1(x))
+
         if self.cross is not None:
-            seen = self.before("norm_cross", tap("resid_self", x), tap)
+            x = tap("resid_self", x)
+            seen = tap("norm_cross", self.norm_cross(x)) if self.norm_first else x
             out, past_across = self.cross(seen, across, past_across, tap / "cross", source)
-            x = self.add("norm_cross", x, out, self.after_cross, tap / "cross", tap)
+            x = x + self.written(out, self.after_cross, tap / "cross")
+            if self.norm_last:
+                x = tap("norm_cross", self.norm_cross(x))
+
         x = tap("resid_mid", x)
-        out = self.ffn(self.before("norm_2", x, tap), tap / "ffn")
-        x = self.add("norm_2", x, out, self.after_2, tap / "ffn", tap)
+        seen = tap("norm_2", self.norm_2(x)) if self.norm_first else x
+        out = self.ffn(seen, tap / "ffn")
+        x = x + self.written(out, self.after_2, tap / "ffn")
+        if self.norm_last:
+            x = tap("norm_2", self.norm_2(x))
         return tap("resid_post", x), past, past_across
 
-    def before(self, norm: str, x: Tensor, tap: Tap) -> Tensor:
-        """What a sublayer reads: the normalised stream, or with post-norm the stream itself."""
-        return tap(norm, getattr(self, norm)(x)) if self.norm_place in ("pre", "sandwich") else x
-
-    def add(self, norm: str, x: Tensor, out: Tensor, after: nn.Module | None, sublayer: Tap, tap: Tap) -> Tensor:
-        """The stream with a sublayer's output in it; "out" is what is really added."""
+    def written(self, out: Tensor, after: nn.Module | None, tap: Tap) -> Tensor:
+        """What a sublayer really adds to the stream: its output, in a sandwich normalised, and with dropout."""
         if after is not None:
-            out = after(sublayer("raw", out))
-        x = x + sublayer("out", F.dropout(out, self.dropout, self.training))
-        return tap(norm, getattr(self, norm)(x)) if self.norm_place == "post" else x
+            out = after(tap("raw", out))
+        return tap("out", F.dropout(out, self.dropout, self.training))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import transformer
-from pages.shared import walk
+from pages.inside import walk
 from pages.shared.models import Reading
 from tests.charts.test_component import unpack
 from transformer import overview, recording
