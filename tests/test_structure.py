@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "study": {"study"},
     "pages": {"pages", "charts", "study", "transformer"},
 }
-PAGE_FILES = [file for file in sorted((ROOT / "pages").rglob("*.py")) if file.parent.name != "shared"]
+PAGE_FILES = sorted((ROOT / "pages").glob("[!_]*/[!_]*.py"))  # lessons, what lies beside them, and their frame
+SHARED = ROOT / "pages" / "shared"
 
 
 def files(layer: str) -> list[Path]:
@@ -83,7 +84,7 @@ MATHS = {"softmax", "log_softmax", "matmul", "einsum", "exp", "dot", "log", "lin
 FIGURES = {"plotly", "altair", "matplotlib", "pydeck"}
 
 
-@pytest.mark.parametrize("file", PAGE_FILES, ids=lambda f: str(f.relative_to(ROOT)))
+@pytest.mark.parametrize("file", [f for f in PAGE_FILES if f.parent != SHARED], ids=lambda f: str(f.relative_to(ROOT)))
 def test_a_page_is_words_and_controls(file):
     drawn = [module for module in imports(file) if module.split(".")[0] in FIGURES]
     assert not drawn, f"figures belong in charts/: {drawn}"
@@ -126,7 +127,15 @@ def test_the_library_names_no_device():
 
 
 def test_every_lesson_has_its_page_and_every_page_its_lesson():
-    assert {ROOT / entry.file for entry in LESSONS} == set(PAGE_FILES) - {ROOT / "pages" / "__init__.py"}
+    lessons = {ROOT / entry.file for entry in LESSONS}
+    assert lessons <= set(PAGE_FILES)
+    for file in set(PAGE_FILES) - lessons:
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        users = {other for other in (*PAGE_FILES, ROOT / "app.py") if any(is_in(m, {module}) for m in imports(other))}
+        if file.parent == SHARED:
+            assert len(users) > 1 or not users & lessons, f"{module} serves one lesson alone: it belongs beside it"
+        else:
+            assert users and {user.parent for user in users} == {file.parent}, f"{module} has no lesson beside it"
     assert len({entry.row for entry in LESSONS}) == len({entry.url_path for entry in LESSONS}) == len(LESSONS)
 
 

@@ -6,7 +6,8 @@ import streamlit as st
 import torch
 
 from charts import next_token
-from pages.shared import held, models, writing
+from pages.inside import writing
+from pages.shared import held, models
 from pages.shared.lesson import Lesson
 from transformer import sampling
 from transformer.generate import generate

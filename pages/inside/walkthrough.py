@@ -4,7 +4,8 @@ import numpy as np
 import streamlit as st
 
 from charts import component
-from pages.shared import models, walk
+from pages.inside import walk
+from pages.shared import models
 from pages.shared.lesson import Lesson
 from transformer import attention, block, feedforward, overview, recording
 from transformer.models import Model

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 import transformer
-from pages.shared.writing import SEED
+from pages.inside.writing import SEED
 from tests.browser.conftest import settle
 from transformer import recording, sampling
 

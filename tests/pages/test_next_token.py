@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import transformer
-from pages.shared.writing import MOST, SEED, Settings
+from pages.inside.writing import MOST, SEED, Settings
 from transformer import recording, sampling
 
 FILE = "pages/inside/next_token.py"

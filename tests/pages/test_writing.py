@@ -6,7 +6,7 @@ import pytest
 import streamlit as st
 
 import transformer
-from pages.shared.writing import MOST, SEED, Settings, State, Writer, act, parse_written, roll, to_url, tokens
+from pages.inside.writing import MOST, SEED, Settings, State, Writer, act, parse_written, roll, to_url, tokens
 from transformer import sampling
 
 
