@@ -47,6 +47,11 @@ class KeyValues:
     def V(self) -> Tensor:
         return self.store.V[:, :, self.start : self.end]
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What it weighs, spare room left out."""
+        return self.K, self.V
+
     def append(self, K: Tensor, V: Tensor) -> "KeyValues":
         start, end, store = self.start, self.end + K.shape[2], self.store
         if store is None or store.filled != self.end or end > store.K.shape[2]:
@@ -60,6 +65,14 @@ class KeyValues:
     def last(self, n: int) -> "KeyValues":
         """The ``n`` newest tokens only; the room of the others is given back when the store is next made anew."""
         return self if self.length <= n else KeyValues(self.end, self.store, self.end - n)
+
+    def rows(self, index: Tensor) -> "KeyValues":
+        """Those texts of the batch that ``index`` names, in its order, each as often as it stands there."""
+        if self.store is None:
+            return self
+        store = _Store(self.K[index], self.V[index], room=max(64, 2 * self.length))
+        store.write(0, self.K[index], self.V[index])
+        return KeyValues(self.length, store)
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,14 @@ class Cache:
         real = None if self.real is None else self.real[:, first:]
         return replace(self, layers=tuple(kv.last(n) for kv in self.layers), k_pos=self.k_pos[:, first:], real=real)
 
+    def rows(self, index: Tensor) -> "Cache":
+        """Those texts of the batch that ``index`` names: beams that live on, rows that are not done."""
+        layers = tuple(layer.rows(index) for layer in self.layers)
+        across = None if self.across is None else tuple(layer.rows(index) for layer in self.across)
+        k_pos = self.k_pos if self.k_pos is None or len(self.k_pos) == 1 else self.k_pos[index]  # one row stands for all
+        real, source_real = (None if x is None else x[index] for x in (self.real, self.source_real))
+        return replace(self, layers=layers, across=across, k_pos=k_pos, real=real, source_real=source_real)
+
     def positions_with(self, new: Tensor) -> Tensor:
         """k_pos with the new tokens' positions behind it."""
         return new if self.k_pos is None else torch.cat((self.k_pos, new), 1)
@@ -114,4 +135,6 @@ def kept(config: Config) -> int | None:
             return config.window - 1
         case "recurrent":
             return config.memory
+        case "linear" | "performer":
+            return 0  # a sum stands for all of them
     return None

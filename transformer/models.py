@@ -71,17 +71,18 @@ class Model(nn.Module):
         ids: Tensor,
         cache: Cache,
         *,
+        positions: Tensor | None = None,
         real: Tensor | None = None,
         last_only: bool = False,
         tap: Tap = OFF,
     ) -> tuple[Tensor, Cache]:
         """The tokens that follow what ``cache`` has read: the same logits as reading all of it, for the new tokens' cost.
 
-        ``last_only``: logits of the last new token alone, [batch, 1, vocab].
+        positions [batch or 1, token]: default the next ones. ``last_only``: logits of the last new token alone, [batch, 1, vocab].
         """
         if self.config.kind in ("encoder", "vision"):
             raise ValueError("an encoder reads its whole text at once: each token sees the later ones, so no cache holds.")
-        return self._read(ids, None, real, None, cache, tap, last_only)
+        return self._read(ids, positions, real, None, cache, tap, last_only)
 
     def run(
         self,
