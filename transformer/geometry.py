@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+import torch
 from torch import Tensor, nn
 
 from transformer import masks, rope
@@ -64,6 +65,23 @@ class Geometry:
     def distances(self) -> Distances:
         """q − k of every pair."""
         return Distances(masks.distance(self.q_pos, self.k_pos), self.reach)
+
+    @cached_property
+    def counted(self) -> bool:
+        """Nothing is cached and each row's positions are 0, 1, 2 …, so that a place in the text is a position."""
+        if self.q_pos is not self.k_pos or len(self.q_pos) > 1:
+            return False
+        n = self.q_pos.shape[1]
+        return self.q_pos.is_meta or torch.equal(self.q_pos[0], torch.arange(n, device=self.q_pos.device))
+
+    @property
+    def biased(self) -> bool:
+        """A bias that depends on the distance is added to the scores."""
+        return self._bias is not None
+
+    def bias_at(self, distance: Tensor) -> Tensor | None:
+        """What ALiBi or T5 adds at these distances.   [any, query, key] -> [any, head, query, key]"""
+        return None if self._bias is None else self._bias(distance)
 
     @cached_property
     def bias(self) -> Tensor | None:

@@ -1,0 +1,112 @@
+"""The sparse computation against the textbook one: the same answer and gradients for every pattern, and less of everything."""
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import transformer
+from tests.transformer.configs import configs
+from tests.transformer.test_laws import CLOSE, ids_for, model_of
+from transformer import Cache, Config, masks, sparse
+from transformer.geometry import Geometry
+from transformer.tap import RecordingTap
+
+
+@pytest.fixture(autouse=True)
+def always_sparse(monkeypatch):
+    """Short texts too, in blocks that are shorter than they."""
+    monkeypatch.setattr(sparse, "PAYS_FROM", 0)
+    monkeypatch.setattr(sparse, "block", lambda config: 3)
+
+
+@st.composite
+def sparse_configs(draw, kind: str | None = None) -> Config:
+    """Any config, made one that the sparse computation serves."""
+    config = draw(configs(kind))
+    attention = draw(st.sampled_from(sparse.PATTERNS))
+    with_globals = attention in ("longformer", "bigbird")
+    position = config.position if config.position not in ("shaw", "xl") else "alibi"
+    return dataclasses.replace(
+        config, attention=attention, position=position,
+        window=draw(st.integers(1, 5)) if attention != "dilated" else draw(st.none() | st.integers(1, 3)),
+        dilation=draw(st.integers(2, 4)) if attention == "dilated" else None,
+        global_tokens=draw(st.integers(1, 3)) if with_globals else None,
+        random_keys=draw(st.integers(1, 3)) if attention == "bigbird" else None,
+        prefix=0 if attention == "dilated" else config.prefix,
+        score=config.score if config.score not in ("additive", "location") else "scaled_dot",
+        soft_cap=None, sinks=False, max_distance=None,
+    )  # fmt: skip
+
+
+def was_sparse(monkeypatch) -> list:
+    calls, read = [], sparse.read
+    monkeypatch.setattr(sparse, "read", lambda *args: calls.append(1) or read(*args))
+    return calls
+
+
+@settings(max_examples=200, deadline=None)
+@given(sparse_configs(), st.integers(1, 40), st.booleans())
+def test_sparse_equals_textbook_and_so_do_its_gradients(config, n, padded):
+    model, ids = model_of(config), ids_for(config, batch=2, n=n)
+    if config.position == "learned":
+        ids = ids[:, : config.max_len]
+    real = torch.arange(ids.shape[1])[None] < torch.tensor([[ids.shape[1]], [ids.shape[1] // 2]]) if padded else None
+    with pytest.MonkeyPatch.context() as patch:
+        calls = was_sparse(patch)
+        fast = model(ids, real=real)
+        assert len(calls) == config.n_layers
+    textbook = model(ids, real=real, tap=RecordingTap("*.A", names=transformer.names.of(config), gradients=True))
+    torch.testing.assert_close(fast, textbook, **CLOSE)
+    parameters = list(model.parameters())
+    weights = torch.randn(fast.shape, generator=torch.Generator().manual_seed(0), dtype=fast.dtype)
+    grads = [torch.autograd.grad((out * weights).sum(), parameters, allow_unused=True) for out in (fast, textbook)]
+    for one, other in zip(*grads, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-8)
+
+
+@settings(max_examples=80, deadline=None)
+@given(sparse_configs(kind="decoder"), st.integers(0, 29))
+def test_a_future_token_changes_no_earlier_output(config, t):
+    model, ids = model_of(config), ids_for(config, n=31)
+    t = max(t, config.prefix - 1)
+    other = ids.clone()
+    other[:, t + 1 :] = (other[:, t + 1 :] + 1) % config.vocab_size
+    with torch.no_grad():
+        assert torch.equal(model(ids)[:, : t + 1], model(other)[:, : t + 1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(sparse_configs(kind="decoder"))
+def test_cached_steps_agree_with_the_sparse_whole(config):
+    model, ids = model_of(config), ids_for(config, n=24)
+    with torch.no_grad():
+        whole = model(ids)
+    cache, parts = Cache.empty(config.n_layers), []
+    for piece in ids.split([20, 1, 3], dim=1):  # the first is read sparsely as well
+        run = model.run(piece, cache=cache)
+        cache, parts = run.cache, [*parts, run.output]
+    torch.testing.assert_close(torch.cat(parts, 1), whole, **CLOSE)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sparse_configs())
+def test_padding_changes_nothing(config):
+    model = model_of(config)
+    long, short = ids_for(config, n=28)[0].tolist(), ids_for(config, n=17, seed=3)[0].tolist()
+    padded = model.run([long, short]).output
+    torch.testing.assert_close(padded[:1], model.run(long).output, **CLOSE)
+    torch.testing.assert_close(padded[1:, :17], model.run(short).output, **CLOSE)
+    assert padded.isfinite().all()
+
+
+def test_positions_that_are_not_counted_are_left_to_the_mask():
+    config = Config(attention="window", window=3, d_model=16)
+    at = torch.tensor([[0, 0, 0, 1, 2]])
+    assert not Geometry(config, at, at).counted
+    assert Geometry(config, q := torch.arange(5)[None], q).counted
+    assert not Geometry(config, q[:, 4:], q).counted

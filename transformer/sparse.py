@@ -1,0 +1,178 @@
+"""Sparse patterns computed sparsely: time and memory grow as the pattern does, not as n².
+
+A text is cut into blocks of queries, and a block meets the few keys that its pattern can reach: those around it (a view,
+nothing is copied), the global ones, the drawn ones. All blocks go through one fused call, and the mask of a block is the
+very function of positions that masks the n × n table, so the answer is the same.
+
+    window       n blocks' worth of c + 2w keys                      grows as n · w
+    longformer   and g columns; g rows of n                          grows as n · (w + g)
+    bigbird      and r drawn keys for each query                     grows as n · (w + g + r)
+    dilated      each residue class mod r is a text of its own, with a window, or (without one) n / r full
+    strided      neighbours, and a residue class in full             grows as n² / r: a true gain only when r grows with n
+
+Q [batch, head, query, d_head], K and V [batch, kv_head, key, d_head] -> z [batch, head, query, d_head].
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transformer import masks
+from transformer.config import Config
+from transformer.geometry import Geometry
+
+PATTERNS = ("window", "dilated", "longformer", "bigbird")
+PAYS_FROM = 4  # texts of this many times a block's keys: below it one dense call is as fast
+
+
+def block(config: Config) -> int:
+    """c, the queries that are read together: more waste less on keys that neighbours share, fewer less on keys out of reach."""
+    if config.attention == "bigbird":
+        return 32  # each query's own keys come on top, for the whole block
+    return max(32, min(128, config.window or 0))
+
+
+def reach(config: Config) -> tuple[int, int]:
+    """How many keys before and after its own a query's window has."""
+    back = config.window - 1
+    return back, 0 if config.kind == "decoder" else back
+
+
+def pays(geometry: Geometry) -> bool:
+    """Whether ``read`` can serve this pass, and the text is long enough for it to be the faster way."""
+    config, n = geometry.config, geometry.k_pos.shape[-1]
+    if config.attention not in PATTERNS or not geometry.counted or geometry.segments is not None:
+        return False
+    if config.attention == "dilated" and config.prefix:
+        return False  # the prefix is no part of a residue class
+    if config.window is None:
+        return config.dilation > 1 and n >= PAYS_FROM * 64
+    step = config.dilation or 1
+    return n >= PAYS_FROM * step * (block(config) + sum(reach(config)) + (config.global_tokens or 0) + config.prefix)
+
+
+def read(Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry, scale: float, dropout: float = 0.0) -> Tensor:
+    """z = softmax(Q Kᵀ · scale + bias + mask) V with the mask of a sparse pattern.
+
+    Positions must be 0, 1, 2 … (``geometry.counted``); ``dropout`` is the rate on A while training. Beltagy et al. 2020,
+    arXiv:2004.05150; Zaheer et al. 2020, arXiv:2007.14062; block by block as in Child et al. 2019, arXiv:1904.10509.
+    """
+    text = _Text(Q, K, V, geometry.q_pos[0], geometry.real, geometry, scale, dropout)
+    r, n = geometry.config.dilation, Q.shape[2]
+    if r is None:
+        return text.banded().transpose(1, 2)
+    r = min(r, n)
+    classes = [text.every(r, first).banded() for first in range(r)]
+    order = torch.cat([torch.arange(first, n, r, device=Q.device) for first in range(r)])
+    return torch.cat(classes, 1)[:, order.argsort()].transpose(1, 2)
+
+
+class _Text:
+    """Queries, keys and values that stand evenly spaced at ``at`` [token], and how they meet."""
+
+    def __init__(
+        self, Q: Tensor, K: Tensor, V: Tensor, at: Tensor, real: Tensor | None, geometry: Geometry, scale: float, dropout: float
+    ):
+        self.Q, self.K, self.V, self.at, self.real = Q, K, V, at, real
+        self.geometry, self.config, self.scale, self.dropout = geometry, geometry.config, scale, dropout
+        config = self.config
+        self.n, self.columns = len(at), max(config.global_tokens or 0, config.prefix)  # keys that all see
+        self.rows = 0 if config.kind == "decoder" else config.global_tokens or 0  # queries that see all
+
+    def every(self, r: int, first: int) -> "_Text":
+        """The r-th tokens from ``first`` on."""
+        Q, K, V = (x[:, :, first::r] for x in (self.Q, self.K, self.V))
+        real = None if self.real is None else self.real[:, first::r]
+        return _Text(Q, K, V, self.at[first::r], real, self.geometry, self.scale, self.dropout)
+
+    def banded(self) -> Tensor:
+        """Whoever stands near the start or the end has fewer neighbours; between them all blocks are alike.
+        -> [batch, query, head, d_head]"""
+        causal, plain = self.config.kind == "decoder", self.real is None and not self.geometry.biased
+        if self.config.window is None and plain:
+            return self.meet(self.Q, self.K, self.V, None, causal).transpose(1, 2)
+        if self.config.window is None:
+            return self.blocks(0, 1, self.n, 0, self.n)
+        (back, ahead), c, g, rows = reach(self.config), block(self.config), self.columns, min(self.rows, self.n)
+        parts = [self.blocks(0, 1, rows, 0, self.n)]
+        first = g + back
+        count = max(0, self.n - ahead - first) // c
+        last = first + count * c
+        if count == 0:
+            parts += [self.blocks(rows, 1, self.n - rows, 0, self.n)]
+        else:
+            parts += [
+                self.blocks(rows, 1, first - rows, 0, first + ahead),
+                self.blocks(first, count, c, first - back, c + back + ahead, g),
+                self.blocks(last, 1, self.n - last, last - back, self.n - last + back, g),
+            ]
+        return torch.cat(parts, 1)
+
+    def blocks(self, start: int, count: int, c: int, near: int, width: int, columns: int = 0) -> Tensor:
+        """``count`` blocks of ``c`` queries from ``start`` on. The first reads the ``width`` keys from ``near`` on, the next
+        those c further on; each reads the first ``columns`` keys as well, and what its queries have drawn.
+        -> [batch, query, head, d_head]"""
+        if c == 0:
+            return self.Q.new_empty(len(self.Q), 0, self.Q.shape[1], self.Q.shape[3])
+        stop = near + width + (count - 1) * c
+        q_at = self.at[start : start + count * c].view(count, c)
+
+        def around(x: Tensor, axis: int) -> Tensor:  # […, key, …] -> […, block, …, width]
+            return x.narrow(axis, near, stop - near).unfold(axis, width, c)
+
+        # What stands around a block looks alike from each, so one mask serves all.
+        k_at, real = around(self.at, 0), None if self.real is None else around(self.real, 1)
+        mask = [self.additive(q_at[:1], k_at[:1], self.allowed(q_at[:1], k_at[:1]), real)]
+        K, V = ([around(x, 2).permute(0, 2, 1, 4, 3).flatten(0, 1)] for x in (self.K, self.V))
+        if columns:
+            real = None if self.real is None else self.real[:, None, :columns].expand(-1, count, -1)
+            k_at, apart = self.at[None, :columns], count if self.geometry.biased else 1
+            mask.append(self.additive(q_at[:apart], k_at, self.allowed(q_at[:1], k_at), real))
+            for found, x in ((K, self.K), (V, self.V)):
+                found.append(x[:, None, :, :columns].expand(-1, count, -1, -1, -1).flatten(0, 1))
+        if self.config.attention == "bigbird" and start >= self.rows:
+            k_at = masks.drawn(self.config, q_at).flatten(1)  # [block, c · r]
+            there, found_at = (k_at >= 0) & (k_at < self.n), k_at.clamp(0, self.n - 1)
+            own = torch.eye(c, dtype=torch.bool, device=k_at.device).repeat_interleave(self.config.random_keys, 1)
+            real = None if self.real is None else self.real[:, found_at]
+            mask.append(self.additive(q_at, found_at, own & there[:, None, None], real))
+            for found, x in ((K, self.K), (V, self.V)):
+                found.append(x[:, :, found_at].transpose(1, 2).flatten(0, 1))
+        Q = self.Q[:, :, start : start + count * c].unflatten(2, (count, c)).transpose(1, 2).flatten(0, 1)
+        z = self.meet(Q, torch.cat(K, 2) if len(K) > 1 else K[0], torch.cat(V, 2) if len(V) > 1 else V[0], _beside(mask))
+        return z.transpose(1, 2).unflatten(0, (-1, count)).flatten(1, 2)
+
+    def allowed(self, q_at: Tensor, k_at: Tensor) -> Tensor:
+        """The pattern's mask, without what is drawn: [1, 1, query, key]."""
+        every = masks.mask(self.config, q_at, k_at, with_drawn=False)
+        return q_at.new_ones(1, 1, q_at.shape[1], k_at.shape[1], dtype=torch.bool) if every is None else every
+
+    def additive(self, q_at: Tensor, k_at: Tensor, allowed: Tensor, real: Tensor | None) -> Tensor:
+        """What is added to the scores of these keys: their bias, or −∞.
+
+        q_at [1 or block, query], k_at [1 or block, key], allowed bool [1 or block, 1, query, key], real [batch, block, key]
+        -> [1, block or batch · block, 1 or head, query, key].
+        """
+        if real is not None:
+            allowed = (allowed[None] & real[:, :, None, None]).flatten(0, 1)
+        bias = self.geometry.bias_at(q_at[:, :, None] - k_at[:, None, :])
+        if bias is None:
+            bias = self.Q.new_zeros(())
+        elif real is not None and len(bias) > 1:
+            bias = bias.repeat(len(real), 1, 1, 1)
+        return torch.where(allowed, bias.to(self.Q.dtype), -torch.inf)
+
+    def meet(self, Q: Tensor, K: Tensor, V: Tensor, mask: Tensor | None, is_causal: bool = False) -> Tensor:
+        """One fused call.   mask: what is added to the scores, or None."""
+        if mask is not None and 1 < len(mask) < len(Q):
+            mask = mask.repeat(len(Q) // len(mask), 1, 1, 1)  # a mask for each block, the same in each text
+        grouped = Q.shape[1] != K.shape[1]
+        return F.scaled_dot_product_attention(Q, K, V, mask, self.dropout, is_causal, scale=self.scale, enable_gqa=grouped)
+
+
+def _beside(masks_: list[Tensor]) -> Tensor:
+    """Masks of neighbouring columns as one: sizes of 1 are stretched to the others'."""
+    if len(masks_) == 1:
+        return masks_[0]
+    lead = [max(sizes) for sizes in zip(*(mask.shape[:3] for mask in masks_), strict=True)]
+    return torch.cat([mask.expand(*lead, -1) for mask in masks_], -1)
