@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "study": {"study"},
     "pages": {"pages", "charts", "study", "transformer"},
 }
-PAGE_FILES = sorted((ROOT / "pages").glob("[!_]*/[!_]*.py"))  # lessons, what lies beside them, and their frame
+# Lessons, what lies beside them, and the frame of all.
+PAGE_FILES = [file for file in sorted((ROOT / "pages").rglob("*.py")) if file.name != "__init__.py"]
 SHARED = ROOT / "pages" / "shared"
 
 
