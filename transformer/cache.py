@@ -49,8 +49,13 @@ class KeyValues:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """What it weighs, spare room left out."""
+        """What it knows, spare room left out."""
         return self.K, self.V
+
+    @property
+    def held(self) -> tuple[Tensor, ...]:
+        """What stays in memory for it, spare room too; values that grew from one another hold the same."""
+        return () if self.store is None else (self.store.K, self.store.V)
 
     def append(self, K: Tensor, V: Tensor) -> "KeyValues":
         start, end, store = self.start, self.end + K.shape[2], self.store

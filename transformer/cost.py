@@ -13,31 +13,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from math import prod
-from typing import NamedTuple
 
-from transformer import names
+from transformer import cost_of_attention, names
 from transformer.cache import kept
 from transformer.config import Config, source_side, target_side
+from transformer.cost_of_attention import Matmul
+from transformer.sense import BELONGS
 from transformer.tap import RecordingTap
 
 PROJECTIONS = ("Q", "K", "V", "out")  # grow as n
 PAIRS = ("scores", "z")  # grow as n²: every query meets every key
 ATTENTION = PROJECTIONS + PAIRS
-
-
-class Matmul(NamedTuple):
-    """[rows, inner] @ [inner, columns], done ``times`` times over (heads, layers, batch), for one part of the model."""
-
-    part: str
-    rows: int
-    inner: int
-    columns: int
-    times: int
-
-    @property
-    def flops(self) -> int:
-        """2 · rows · inner · columns · times: each entry of a product takes ``inner`` multiplications and additions."""
-        return 2 * self.rows * self.inner * self.columns * self.times
 
 
 def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0, source: int | None = None) -> list[Matmul]:
@@ -49,7 +35,7 @@ def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0, source: int
     ``cached``: tokens that the KV cache already holds, so that each query meets ``cached + n`` keys (a window: w − 1 of
     the cached ones).
     Scores and z are those of the textbook path: dense n × n, even where a causal mask throws half of it away and a
-    window most of it. Biases, norms, softmax, activations and RoPE are no matrix products and are left out: they grow
+    window most of it, and where linear attention and Performer would never form it. Biases, norms, softmax, activations and RoPE are no matrix products and are left out: they grow
     as n · d or n² · h, a d-th or d_k-th part of the products beside them.
     Raises ValueError when a number is out of range, or for an encoder with a cache.
     """
@@ -70,7 +56,7 @@ def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0, source: int
         widened.insert(0, Matmul("embed", n - 1, config.channels * config.patch_size**2, config.d_embed, batch))
     return [
         *widened,
-        *_attention(config, n, _held(config, cached), cached, batch),
+        *cost_of_attention.matmuls(config, n, _held(config, cached), cached, batch),
         *_ffn(config, n, config.n_layers * batch),
         *_head(config, n, batch),
     ]
@@ -95,44 +81,14 @@ def _head(config: Config, n: int, batch: int) -> list[Matmul]:
 def _across(config: Config, n: int, source: int, batch: int, cached: int) -> list[Matmul]:
     """Cross-attention's products; once the cache holds the source's keys and values, they are not made again."""
     plain = replace(target_side(config), attention="full", position="none", rope_dims=None, rope_scaling="none",
-                    max_distance=None, buckets=None, window=None, dilation=None)  # fmt: skip
+                    max_distance=None, buckets=None, window=None, dilation=None, global_tokens=None, random_keys=None,
+                    chunk=None, hashes=None, rank=None, q_rank=None, features=None, memory=None)  # fmt: skip
     products = []
-    for product in _attention(plain, n, source - n, 0, batch):
+    for product in cost_of_attention.matmuls(plain, n, source - n, 0, batch):
         rows = source if product.part in ("K", "V") else product.rows
         if product.part in ("K", "V") and cached:
             continue
         products.append(product._replace(part="cross", rows=rows))
-    return products
-
-
-def _attention(config: Config, n: int, held: int, cached: int, batch: int) -> list[Matmul]:
-    """The products of every layer's attention, by the scores and positions that the config asks for."""
-    d, d_head = config.d_model, config.d_head
-    all_heads, kv_heads = config.n_heads * d_head, config.n_kv_heads * d_head
-    layers, keys = config.n_layers * batch, held + n
-    heads = config.n_heads * layers
-    met = config.max_len if config.score == "location" else keys  # rows that a query is multiplied by
-    products = [
-        Matmul("Q", n, d, all_heads, layers),
-        Matmul("K", n, d, kv_heads, layers),
-        Matmul("V", n, d, kv_heads, layers),
-        Matmul("scores", n, d_head, met, heads),
-        Matmul("z", n, keys, d_head, heads),
-        Matmul("out", n, all_heads, d, layers),
-    ]
-    if config.score == "general":
-        products.append(Matmul("scores", n, d_head, d_head, heads))
-    if config.position == "shaw":
-        clipped = 2 * config.max_distance + 1
-        products += [Matmul("scores", n, d_head, clipped, heads), Matmul("z", n, clipped, d_head, heads)]
-    if config.position == "xl":
-        distances = 2 * (cached + n - 1) + 1
-        products += [
-            Matmul("scores", distances, d, all_heads, config.n_layers),  # W_R R, alike for the whole batch
-            Matmul("scores", n, d_head, distances, heads),
-        ]
-    if config.gate:
-        products.append(Matmul("out", n, d, config.n_heads, layers))
     return products
 
 
@@ -194,12 +150,8 @@ def parameters(config: Config, active: bool = False) -> dict[str, int]:
     Shared layers count once. An encoder–decoder has encoder (all of it) and cross beside the decoder's own parts.
     """
     d = config.d_model
-    all_heads, kv_heads = config.n_heads * config.d_head, config.n_kv_heads * config.d_head
     layers = 1 if config.share_layers else config.n_layers
     up = 2 if config.gated else 1
-
-    attention = d * (all_heads + 2 * kv_heads) + all_heads * d
-    attention += (all_heads + 2 * kv_heads if config.qkv_bias else 0) + (d if config.out_bias else 0) + _extras(config)
 
     def network(d_ff: int) -> int:
         return (up + 1) * d * d_ff + (up * d_ff + d if config.ffn_bias else 0)
@@ -209,7 +161,7 @@ def parameters(config: Config, active: bool = False) -> dict[str, int]:
         ffn *= config.experts_per_token if active else config.experts
         ffn += d * config.experts + (network(config.shared_experts * config.d_ff) if config.shared_experts else 0)
     if config.kind == "encoder-decoder":
-        return _both_sides(config, active, layers * (attention - _relative(config)))
+        return _both_sides(config, active, layers * cost_of_attention.across(config))
     V, width = config.vocab_size, config.d_embed
     of_norm = {"layer": 2, "batch": 2, "rms": 1, "none": 0}[config.norm]
     in_a_layer = 4 if config.norm_place == "sandwich" else 2
@@ -226,7 +178,7 @@ def parameters(config: Config, active: bool = False) -> dict[str, int]:
         "embedding": table + ((width + 1) * d if width != d else 0),
         "positions": positions.get(config.position, 0),
         "segments": config.n_segments * width,
-        "attention": layers * attention,
+        "attention": layers * cost_of_attention.parameters(config),
         "ffn": layers * ffn,
         "norms": of_norm * (d * (in_a_layer * layers + config.final_norm) + width * config.embed_norm),
         "unembedding": heads.get(config.head, 0),
@@ -245,39 +197,17 @@ def _both_sides(config: Config, active: bool, cross: int) -> dict[str, int]:
     return own | {"encoder": read, "cross": cross + norms}
 
 
-def _extras(config: Config) -> int:
-    """One layer's parameters for scores, relative positions, norms of q and k, sinks and gates."""
-    h, d_head = config.n_heads, config.d_head
-    of_score = {"general": d_head * d_head, "cosine": 1, "additive": 2 * d_head, "location": config.max_len * d_head}
-    return (
-        h * of_score.get(config.score, 0)
-        + _relative(config)
-        + (2 * d_head if config.qk_norm != "none" else 0)
-        + (h if config.sinks else 0)
-        + ((config.d_model + 1) * h if config.gate else 0)
-    )
-
-
-def _relative(config: Config) -> int:
-    """One layer's vectors for distances, which cross-attention has none of."""
-    match config.position:
-        case "shaw":
-            return 2 * (2 * config.max_distance + 1) * config.d_head
-        case "xl":
-            return (config.d_model + 2) * config.n_heads * config.d_head
-    return 0
-
-
 def kv_cache_bytes(config: Config, n: int, batch: int = 1, bytes_per_value: int = 2) -> int:
     """2 · n · h_kv · d_k · layers · batch · bytes_per_value: keys and values of ``n`` tokens in every layer.
 
-    A window keeps its w − 1 newest tokens, a recurrent memory as many as it is long.
+    A window keeps its w − 1 newest tokens, a recurrent memory as many as it is long. Latent attention keeps rank + d_R
+    values a token whatever the heads, linear and Performer a state of constant size whatever n.
     Raises ValueError for an encoder, which keeps none.
     """
     _whole(1, n=n, batch=batch, bytes_per_value=bytes_per_value)
     if config.kind in ("encoder", "vision"):
         raise ValueError("an encoder reads its whole text at once, so it keeps no cache.")
-    return 2 * _held(config, n) * config.n_kv_heads * config.d_head * config.n_layers * batch * bytes_per_value
+    return cost_of_attention.kept_values(config, _held(config, n)) * config.n_layers * batch * bytes_per_value
 
 
 def trace_bytes(config: Config, n: int, record: str | Iterable[str] = ("*",), bytes_per_value: int = 4) -> int:

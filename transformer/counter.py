@@ -53,6 +53,9 @@ _PART = {  # the tapped tensor that a product ends in -> its part
     "attention.gate": "out", "attention.raw": "out", "attention.out": "out", "ffn.raw": "ffn", "ffn.pre": "ffn", "ffn.gate": "ffn", "ffn.router": "ffn", "ffn.out": "ffn",
     "logits": "logits", "head.hidden": "logits", "pooled": "logits", "class_logits": "logits", "embed": "embed",
     "embed.tokens": "embed",
+    "attention.c_Q": "QKV", "attention.c_KV": "QKV", "attention.K_rope": "QKV", "attention.K": "QKV", "attention.V": "QKV",
+    "attention.K_squeezed": "QKV", "attention.V_squeezed": "QKV",
+    "attention.log_phi_Q": "scores", "attention.log_phi_K": "scores",
 }  # fmt: skip
 
 

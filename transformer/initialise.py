@@ -10,6 +10,9 @@ from transformer.attention import Attention
 from transformer.experts import MixtureOfExperts
 from transformer.embedding import Patches
 from transformer.feedforward import FeedForward
+from transformer.kernels import Performer, random_rows
+from transformer.latent import Latent
+from transformer.lowrank import Linformer
 
 
 @torch.no_grad()
@@ -21,6 +24,7 @@ def initialise(model: nn.Module, seed: int | None = None) -> None:
     xavier  matrices U(±√(6 / (in + out))), embeddings N(0, 1/d) (Glorot & Bengio 2010; Vaswani et al. 2017's code)
 
     Biases 0, γ 1, β 0 in each. Learned scores start as plain ones: "general" at I / √d_k, "cosine" at β = √d_k.
+    Linformer's E and F are N(0, 1/rank), the random projections that its theorem speaks of; Performer's features are drawn.
     """
     config = model.config
     device = next(model.parameters()).device
@@ -51,12 +55,17 @@ def initialise(model: nn.Module, seed: int | None = None) -> None:
                 module.v.zero_()
             case Patches():
                 normal(module.cls)
+            case Linformer():
+                normal(module.E, config.rank**-0.5)
+                normal(module.F, config.rank**-0.5)
+            case Performer():
+                module.omega.copy_(random_rows(*module.omega.shape, generator, device))
             case Attention() if module.sink is not None:
                 module.sink.zero_()
         if isinstance(module, nn.Linear) and module.bias is not None:
             module.bias.zero_()
     if config.init == "gpt2":
         for module in model.modules():
-            writer = module.W_O if isinstance(module, Attention) else module.W_2 if isinstance(module, FeedForward) else None
+            writer = module.W_O if isinstance(module, Attention | Latent) else module.W_2 if isinstance(module, FeedForward) else None
             if writer is not None:
                 writer.weight.div_(math.sqrt(2 * config.n_layers))

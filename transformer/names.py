@@ -5,10 +5,11 @@ tensor is not listed or has other axes.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from transformer.config import Config, source_side, target_side
+from transformer.rope import turned_dims
 
 Role = Literal["query", "key", "value", "attention", "ffn", "residual", "output"]
 
@@ -30,6 +31,7 @@ _TABLE = ("batch", "token", "embed")
 _Q = ("batch", "head", "query", "d_head")
 _KV = ("batch", "kv_head", "key", "d_head")
 _MAP = ("batch", "head", "query", "key")
+_SQUEEZED = ("batch", "kv_head", "rank", "d_head")
 _FF = ("batch", "token", "ff")
 _EXPERT = ("batch", "token", "expert")
 
@@ -49,6 +51,18 @@ GLOSSARY: dict[str, Name] = {
     ),
     "layers.*.attention.Q_unrotated": Name("Q^0", _Q, "queries before RoPE turns them", "query", ("layers.*.norm_1",)),
     "layers.*.attention.K_unrotated": Name("K^0", _KV, "keys before RoPE turns them", "key", ("layers.*.norm_1",)),
+    "layers.*.attention.c_Q": Name(
+        "c^Q", ("batch", "token", "q_rank"), "latent attention: the short vector that queries are made from", "query",
+        ("layers.*.norm_1",), r"c^Q = \operatorname{norm}(\hat{x} W_{DQ})",
+    ),
+    "layers.*.attention.c_KV": Name(
+        "c^{KV}", ("batch", "token", "rank"), "latent attention: the short vector that keys and values are made from, and "
+        "that is kept", "value", ("layers.*.norm_1",), r"c^{KV} = \operatorname{norm}(\hat{x} W_{DKV})",
+    ),
+    "layers.*.attention.K_rope": Name(
+        "k^R", ("batch", "token", "d_rope"), "latent attention: the turned part of the key, one for all heads, kept too",
+        "key", ("layers.*.norm_1",), r"k^R = \operatorname{RoPE}(\hat{x} W_{KR})",
+    ),
     "layers.*.attention.Q": Name(
         "Q", _Q, "queries: what each token looks for", "query", ("layers.*.norm_1",), r"Q = \hat{x} W_Q"
     ),
@@ -57,6 +71,22 @@ GLOSSARY: dict[str, Name] = {
     ),
     "layers.*.attention.V": Name(
         "V", _KV, "values: what each token hands on when it is read", "value", ("layers.*.norm_1",), r"V = \hat{x} W_V"
+    ),
+    "layers.*.attention.K_squeezed": Name(
+        r"\bar{K}", _SQUEEZED, "Linformer: all keys, mixed into a few rows", "key",
+        ("layers.*.attention.K",), r"\bar{K} = E K",
+    ),
+    "layers.*.attention.V_squeezed": Name(
+        r"\bar{V}", _SQUEEZED, "Linformer: all values, mixed into a few rows", "value",
+        ("layers.*.attention.V",), r"\bar{V} = F V",
+    ),
+    "layers.*.attention.log_phi_Q": Name(
+        r"\ln\varphi(Q)", ("batch", "head", "query", "feature"), "the logarithm of the queries' features, all positive",
+        "query", ("layers.*.attention.Q",),
+    ),
+    "layers.*.attention.log_phi_K": Name(
+        r"\ln\varphi(K)", ("batch", "kv_head", "key", "feature"), "the logarithm of the keys' features, all positive", "key",
+        ("layers.*.attention.K",),
     ),
     "layers.*.attention.scores": Name(
         "S", _MAP, "how well each key answers each query, before the mask", "attention",
@@ -143,12 +173,63 @@ GLOSSARY: dict[str, Name] = {
 }  # fmt: skip
 
 
+_A, _C = "layers.*.attention.", "layers.*.attention.c_"
+ONLY = {  # tensors that no other attention has
+    "latent": (_C + "Q", _C + "KV", _A + "K_rope"),
+    "linformer": (_A + "K_squeezed", _A + "V_squeezed"),
+    "performer": (_A + "log_phi_Q", _A + "log_phi_K"),
+    "linear": (_A + "log_phi_Q", _A + "log_phi_K"),
+}
+_SPECIAL = {key for keys in ONLY.values() for key in keys}
+
+
+def _of_kernels(phi: str) -> dict[str, Name]:
+    """What a kernel's tensors are made by."""
+    made = (_A + "log_phi_Q", _A + "log_phi_K")
+    return {
+        made[0]: replace(GLOSSARY[made[0]], formula=rf"\varphi(q) = {phi.format('q')}"),
+        made[1]: replace(GLOSSARY[made[1]], formula=rf"\varphi(k) = {phi.format('k')}"),
+        _A + "scores": replace(GLOSSARY[_A + "scores"], computed_from=made, formula=r"S = \ln \varphi(Q)\, \varphi(K)^\top"),
+    }
+
+
+VARIANTS: dict[str, dict[str, Name]] = {  # attention -> the entries that are other than usual there
+    "latent": {
+        _A + "Q": Name(
+            "Q", ("batch", "head", "query", "d_key"), "queries: what each token looks for, by content and by position",
+            "query", (_C + "Q", "layers.*.norm_1"), r"Q = [c^Q W_{UQ};\, \operatorname{RoPE}(c^Q W_{QR})]",
+        ),
+        _A + "K": Name(
+            "K", ("batch", "kv_head", "key", "d_key"), "keys: what each token offers to be found by, content and position",
+            "key", (_C + "KV", _A + "K_rope"), r"K = [c^{KV} W_{UK};\, k^R]",
+        ),
+        _A + "V": replace(GLOSSARY[_A + "V"], computed_from=(_C + "KV",), formula=r"V = c^{KV} W_{UV}"),
+        _A + "scores": replace(GLOSSARY[_A + "scores"], formula=r"S = Q K^\top / \sqrt{d_k + d_R}"),
+    },
+    "linformer": {
+        _A + "scores": Name(
+            "S", ("batch", "head", "query", "rank"), "how well each squeezed row answers each query", "attention",
+            (_A + "Q", _A + "K_squeezed"), r"S = Q \bar{K}^\top / \sqrt{d_k}",
+        ),
+        _A + "A": Name(
+            "A", ("batch", "head", "query", "rank"), "attention weights; each row sums to 1 over the squeezed rows",
+            "attention", (_A + "scores",), r"A = \operatorname{softmax}(S)",
+        ),
+        _A + "z": replace(GLOSSARY[_A + "z"], computed_from=(_A + "A", _A + "V_squeezed"), formula=r"z = A \bar{V}"),
+    },
+    "performer": _of_kernels(
+        r"\exp(\omega \tilde{{{0}}} - |\tilde{{{0}}}|^2 / 2) / \sqrt{{m}},\; \tilde{{{0}}} = {0} / d_k^{{1/4}}"
+    ),
+    "linear": _of_kernels(r"\operatorname{{elu}}({0}) + 1"),
+}  # fmt: skip
+
+
 def _crossing() -> dict[str, Name]:
     """Cross-attention's tensors: attention's, with keys and values of the source."""
     made = {}
     for key, entry in GLOSSARY.items():
         tensor = key.removeprefix("layers.*.attention.")
-        if tensor != key and not tensor.endswith("_unrotated"):
+        if tensor != key and key not in _SPECIAL and not tensor.endswith("_unrotated"):
             axes = tuple({"key": "source"}.get(axis, axis) for axis in entry.axes)
             of_source = tensor in ("K", "V")
             meaning = entry.meaning + ("; of the source's tokens" if of_source else "; across, to the source")
@@ -168,19 +249,21 @@ def template(name: str) -> str:
     return re.sub(r"\.\d+\.", ".*.", re.sub(r"^(steps\.\d+\.)?(encoder\.)?", "", name))
 
 
-def lookup(name: str) -> Name:
-    """The glossary's entry of a recorded tensor; ``KeyError`` when there is none."""
+def lookup(name: str, config: Config | None = None) -> Name:
+    """The glossary's entry of a recorded tensor, as this config's attention has it; ``KeyError`` when there is none."""
     key = template(name)
+    if config is not None and key in VARIANTS.get(config.attention, {}):
+        return VARIANTS[config.attention][key]
     return GLOSSARY[key] if key in GLOSSARY else CROSS[key]
 
 
 def formula(name: str, config: Config) -> str:
     """The glossary's formula as this config computes it: with post-norm, or none, a sublayer reads the stream itself; RoPE
     turns queries and keys."""
-    key, latex = template(name), lookup(name).formula
+    key, latex = template(name), lookup(name, config).formula
     if key.startswith("layers.") and (config.norm_place == "post" or config.norm == "none"):
         latex = latex.replace(r"\hat{x}", "x")
-    if config.position == "rope" and key in ("layers.*.attention.Q", "layers.*.attention.K"):
+    if config.position == "rope" and config.attention != "latent" and key in ("layers.*.attention.Q", "layers.*.attention.K"):
         symbol, product = latex.split(" = ")
         latex = rf"{symbol} = \operatorname{{RoPE}}({product})"
     return latex
@@ -207,12 +290,17 @@ def _of(config: Config, cross: bool = False) -> list[str]:
         absent.add("embed.positions")
     if not config.n_segments:
         absent.add("embed.segments")
-    if config.position != "rope":
+    if config.position != "rope" or config.attention == "latent":
         absent |= {"layers.*.attention.Q_unrotated", "layers.*.attention.K_unrotated"}
     if not config.gated:
         absent.add("layers.*.ffn.gate")
     if not config.gate:
         absent.add("layers.*.attention.gate")
+    absent |= _SPECIAL - set(ONLY.get(config.attention, ()))
+    if config.q_rank is None:
+        absent.add("layers.*.attention.c_Q")
+    if config.position != "rope":
+        absent.add("layers.*.attention.K_rope")
     if config.norm_place != "sandwich":
         absent |= {"layers.*.attention.raw", "layers.*.ffn.raw"}
     several = {"layers.*.ffn.router", "layers.*.ffn.gates"}
@@ -251,10 +339,12 @@ def shape(name: str, config: Config, n: int, batch: int = 1, source: int | None 
     source = n if source is None else source
     if re.match(r"(steps\.\d+\.)?encoder\.", name):
         n = source
+    turned = turned_dims(config) if config.position == "rope" else 0
     size = {
         "batch": batch, "token": n, "query": n, "key": n, "head": config.n_heads, "kv_head": config.n_kv_heads,
         "d_head": config.d_head, "model": config.d_model, "ff": config.d_ff, "vocab": config.vocab_size,
         "expert": config.experts, "source": source, "class": config.n_classes, "embed": config.d_embed,
-        "patch": n - 1, "pixel": (config.channels or 0) * (config.patch_size or 0) ** 2,
+        "rank": config.rank, "q_rank": config.q_rank, "d_rope": turned, "d_key": config.d_head + turned,
+        "feature": config.features or config.d_head, "patch": n - 1, "pixel": (config.channels or 0) * (config.patch_size or 0) ** 2,
     }  # fmt: skip
-    return tuple(size[axis] for axis in lookup(name).axes)
+    return tuple(size[axis] for axis in lookup(name, config).axes)

@@ -58,10 +58,9 @@ class PrefixCache:
     @property
     def nbytes(self) -> int:
         """Memory held: logits, and each store of keys and values once, however many beginnings share it."""
-        stores = {id(layer.store): layer.store for read in self._kept.values() for layer in read.cache.layers}
-        return sum(store.K.nbytes + store.V.nbytes for store in stores.values()) + sum(
-            read.logits.nbytes for read in self._kept.values()
-        )
+        reads = list(self._kept.values())
+        held = {id(tensor): tensor for read in reads for layer in read.cache.layers for tensor in layer.held}
+        return sum(tensor.nbytes for tensor in held.values()) + sum(read.logits.nbytes for read in reads)
 
     def _read(self, prompt: tuple[int, ...], written: tuple[int, ...]) -> None:
         if written:

@@ -92,6 +92,8 @@ def _attention(config: Config) -> Iterator[str]:
 
 def _position(config: Config) -> Iterator[str]:
     turned = config.rope_dims or config.d_head
+    if config.attention == "latent" and config.rope_dims is None:
+        turned = config.d_head // 4 * 2  # see ``rope.turned_dims``; below 4 it has 2
     if config.position == "rope" and config.attention != "latent":
         if turned % 2:
             yield f"RoPE turns pairs of coordinates, so d_head (or rope_dims) must be even, and it is {turned}."
@@ -112,7 +114,7 @@ def _position(config: Config) -> Iterator[str]:
     if config.rope_scaling != "none" and config.position != "rope":
         yield f"rope_scaling {config.rope_scaling!r} needs position='rope', not {config.position!r}."
     if config.rope_scaling == "ntk" and turned < 4:
-        yield "NTK-aware scaling needs d_head of at least 4."
+        yield "NTK-aware scaling needs d_head of at least 4, or with latent attention 8, or as many rope_dims."
     for option, of in (("max_distance", ("t5", "shaw")), ("buckets", ("t5",))):
         if getattr(config, option) is not None and config.position not in of:
             yield f"{option} has no meaning with position={config.position!r}; leave it out."
@@ -166,7 +168,7 @@ def _kind(config: Config) -> Iterator[str]:
     if config.image_size % config.patch_size:
         yield f"image_size {config.image_size} does not divide by patch_size {config.patch_size}."
     patches = (config.image_size // config.patch_size) ** 2
-    if config.position in ("learned",) and config.max_len < patches + 1:
+    if (config.position == "learned" or config.attention == "linformer") and config.max_len < patches + 1:
         yield f"max_len {config.max_len} has no place for {patches} patches and the class token."
     if config.n_segments or config.packed:
         yield "an image has no segments; leave n_segments and packed out."

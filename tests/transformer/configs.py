@@ -5,6 +5,15 @@ import dataclasses
 from hypothesis import strategies as st
 
 from transformer import Config
+from transformer.sense import BELONGS
+from transformer.sense import WEIGHED
+
+
+def attentions(kind: str) -> st.SearchStrategy[str]:
+    """The attentions that a model of this kind can have."""
+    patterns = ["full", "window", "dilated", "strided", "longformer", "bigbird"]
+    others = ["latent", "performer", "linear"] + ["linformer"] * (kind == "encoder")
+    return st.sampled_from(patterns + others)
 
 
 @st.composite
@@ -13,11 +22,16 @@ def configs(draw, kind: str | None = None) -> Config:
     kind = kind or draw(st.sampled_from(["decoder", "encoder"]))
     heads, kv = draw(st.sampled_from([(1, 1), (2, 1), (4, 4), (4, 2), (6, 3)]))
     d_head = draw(st.sampled_from([4, 8]))
-    attention = draw(st.sampled_from(["full", "window", "dilated", "strided", "longformer", "bigbird"]))
-    position = draw(st.sampled_from(["none", "sinusoidal", "learned", "rope", "alibi", "t5", "shaw", "xl"]))
-    score = draw(st.sampled_from(["scaled_dot", "dot", "general", "additive", "cosine", "location"]))
+    attention = draw(attentions(kind))
+    weighed = attention in WEIGHED
+    kv = kv if weighed else heads
+    added = ["none", "sinusoidal", "learned", "rope"]
+    position = draw(st.sampled_from(added + ["alibi", "t5", "shaw", "xl"] * weighed))
+    scores = ["scaled_dot"] + ["dot", "general", "additive", "cosine", "location"] * weighed
+    score = draw(st.sampled_from(scores))
     product = score not in ("additive", "location")
-    scaling = draw(st.sampled_from(["none", "linear", "ntk", "yarn", "llama3"])) if position == "rope" else "none"
+    scalings = ["none", "linear", "yarn", "llama3"] + ["ntk"] * (attention != "latent" or d_head == 8)
+    scaling = draw(st.sampled_from(scalings)) if position == "rope" else "none"
     norm = draw(st.sampled_from(["layer", "rms", "batch", "none"]))
     window = st.integers(1, 5) if attention == "window" else st.none() | st.integers(1, 3)
     sparse = attention in ("longformer", "bigbird")
@@ -36,11 +50,14 @@ def configs(draw, kind: str | None = None) -> Config:
         dilation=draw(st.integers(1, 4)) if attention in ("dilated", "strided") else None,
         global_tokens=draw(st.none() | st.integers(1, 3)) if sparse else None,
         random_keys=draw(st.none() | st.integers(1, 3)) if attention == "bigbird" else None,
-        prefix=draw(st.sampled_from([0, 0, 3])) if kind == "decoder" else 0,
+        rank=draw(st.none() | st.integers(1, 9)) if attention in ("linformer", "latent") else None,
+        q_rank=draw(st.none() | st.integers(1, 9)) if attention == "latent" else None,
+        features=draw(st.none() | st.integers(1, 9)) if attention == "performer" else None,
+        prefix=draw(st.sampled_from([0, 0, 3])) if kind == "decoder" and weighed else 0,
         score=score,
-        qk_norm=draw(st.sampled_from(["none", "before", "after"])) if product else "none",
-        soft_cap=draw(st.sampled_from([None, None, 2.0])),
-        sinks=draw(st.booleans()),
+        qk_norm=draw(st.sampled_from(["none", "before", "after"])) if product and attention != "latent" else "none",
+        soft_cap=draw(st.sampled_from([None, None, 2.0])) if weighed else None,
+        sinks=weighed and draw(st.booleans()),
         gate=draw(st.booleans()),
         qkv_bias=draw(st.booleans()),
         out_bias=draw(st.booleans()),
@@ -69,8 +86,9 @@ def configs(draw, kind: str | None = None) -> Config:
 
 def placeless(config: Config) -> Config:
     """The same, blind to where a token stands: every query sees every key that its kind allows."""
+    blind = config.attention in ("latent", "performer", "linear")
     return dataclasses.replace(
         config, position="none", rope_dims=None, rope_scaling="none", max_distance=None, buckets=None,
-        attention="full", window=None, dilation=None, global_tokens=None, random_keys=None, prefix=0,
+        attention=config.attention if blind else "full", rank=config.rank if blind else None, window=None, dilation=None, global_tokens=None, random_keys=None, prefix=0,
         score="dot" if config.score == "location" else config.score,
     )  # fmt: skip
