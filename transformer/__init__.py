@@ -7,10 +7,11 @@
 """
 
 from transformer import cost
+from transformer.beam import beam_search
 from transformer.build import build
 from transformer.cache import Cache
 from transformer.config import Config
-from transformer.generate import Step, generate
+from transformer.generate import Step, generate, generate_batch
 from transformer.models import Decoder, Encoder, Model, Run
 from transformer.presets import PRESETS
 from transformer.pretrained import from_state_dict, load
@@ -18,5 +19,5 @@ from transformer.pretrained.fetch import fetch
 
 __all__ = [
     "PRESETS", "Cache", "Config", "Decoder", "Encoder", "Model", "Run", "Step",
-    "build", "cost", "fetch", "from_state_dict", "generate", "load",
+    "beam_search", "build", "cost", "fetch", "from_state_dict", "generate", "generate_batch", "load",
 ]  # fmt: skip

@@ -73,14 +73,14 @@ def stepper(model: Model) -> Model:
     """The model to take single-token steps with: a half-precision copy, made once, where that is faster; else itself.
 
     A model in training, one not in float32, and one small enough for the processor's caches steps by itself; so does a
-    mixture of experts, where rounding could send a token to another expert. The copy is made anew when the weights have
-    changed or moved.
+    mixture of experts, where rounding could send a token to another expert, and an encoder–decoder. The copy is made
+    anew when the weights have changed or moved.
     """
     parameters = list(model.parameters())
     dtype = half_precision(parameters[0].device)
     n_bytes = sum(p.nbytes for p in parameters)
-    alike = model.config.experts == 1 and not model.training and parameters[0].dtype == torch.float32
-    if dtype is None or not alike or n_bytes < WORTHWHILE_BYTES:
+    fit = model.config.experts == 1 and model.config.kind == "decoder"
+    if not fit or dtype is None or model.training or parameters[0].dtype != torch.float32 or n_bytes < WORTHWHILE_BYTES:
         return model
     state = tuple((p.data_ptr(), p._version) for p in parameters)
     known = _copies.get(model)
@@ -97,10 +97,13 @@ class Reader:
 
     A choice that half precision could turn is settled by the exact model, which then reads what it has missed, all of
     it at once. That costs one step of its own, and is rare: some 4 % of greedy steps.
+
+    ``source`` [1, key]: what an encoder–decoder reads first.
     """
 
-    def __init__(self, model: Model, fast: bool):
+    def __init__(self, model: Model, fast: bool, source: Tensor | None = None):
         self.model = model
+        self.source = () if source is None else (source,)
         self.fast = stepper(model) if fast else model
         self.exact = self.cache = Cache.empty(model.config.n_layers)
         self.missed: list[Tensor] = []  # what only the fast copy has read
@@ -117,6 +120,6 @@ class Reader:
         return logits[0, -1]
 
     def _read_exactly(self, ids: Tensor, tap: Tap) -> Tensor:
-        logits, self.exact = self.model.extend(ids, self.exact, last_only=True, tap=tap)
-        self.cache, self.missed = self.exact, []
+        logits, self.exact = self.model.extend(ids, self.exact, *self.source, last_only=True, tap=tap)
+        self.cache, self.missed, self.source = self.exact, [], ()
         return logits[0, -1]

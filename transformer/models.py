@@ -78,7 +78,8 @@ class Model(nn.Module):
     ) -> tuple[Tensor, Cache]:
         """The tokens that follow what ``cache`` has read: the same logits as reading all of it, for the new tokens' cost.
 
-        positions [batch or 1, token]: default the next ones. ``last_only``: logits of the last new token alone, [batch, 1, vocab].
+        positions [batch or 1, token]: default the next ones. ``last_only``: logits of the last new token alone,
+        [batch, 1, vocab].
         """
         if self.config.kind in ("encoder", "vision"):
             raise ValueError("an encoder reads its whole text at once: each token sees the later ones, so no cache holds.")

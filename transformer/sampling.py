@@ -40,6 +40,18 @@ def probabilities(
     return torch.empty_like(p).scatter(-1, order, ranked)
 
 
+def penalised(logits: Tensor, read: Tensor, penalty: float) -> Tensor:
+    """ℓ_i / θ where ℓ_i > 0 and ℓ_i · θ where it is below, for every token i that has been read; θ > 1 says less of it again.
+
+    Keskar et al. 2019 (CTRL), arXiv:1909.05858, eq. 2, with both signs pushed down as Hugging Face does it. However often a
+    token was read, it is penalised once.   logits [vocab], read [token] ids -> [vocab]
+    """
+    if penalty == 1:
+        return logits
+    heard = logits[read]  # [token]
+    return logits.scatter(0, read, torch.where(heard > 0, heard / penalty, heard * penalty))
+
+
 def tempered(logits: Tensor, temperature: float) -> Tensor:
     """softmax(ℓ / T), nothing cut.   logits [..., vocab] -> [..., vocab], float64 (on mps float32)."""
     logits = _wide(logits)
@@ -126,7 +138,9 @@ def _wide(x: Tensor) -> Tensor:
     return x.to(widest_float(x.device))
 
 
-def check(temperature: float, top_k: int | None, top_p: float | None, min_p: float | None) -> None:
+def check(
+    temperature: float, top_k: int | None, top_p: float | None, min_p: float | None, repetition_penalty: float = 1.0
+) -> None:
     """Raise ValueError, in one sentence, for a setting that means nothing."""
     if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature is {temperature}; it must be 0 (greedy) or a positive number.")
@@ -136,3 +150,5 @@ def check(temperature: float, top_k: int | None, top_p: float | None, min_p: flo
         raise ValueError(f"top_p is {top_p}; it must be above 0 and at most 1, or None for all.")
     if min_p is not None and not 0 <= min_p <= 1:
         raise ValueError(f"min_p is {min_p}; it must be between 0 and 1, or None for none.")
+    if not 0 < repetition_penalty < float("inf"):
+        raise ValueError(f"repetition_penalty is {repetition_penalty}; it must be above 0, and 1 changes nothing.")

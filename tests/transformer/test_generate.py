@@ -6,6 +6,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import transformer
 from transformer import sampling
+from transformer.generate import generate_batch
 from transformer.prefix import PrefixCache
 
 PROMPT = [5, 17, 3, 88, 41]
@@ -40,7 +41,7 @@ def test_cached_generation_equals_reading_everything_anew(position):
         ids.append(step.token)
 
 
-def test_greedy_equals_huggingface_greedy():
+def hugging_face():
     theirs_config = LlamaConfig(
         vocab_size=120, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=True, rope_theta=10_000.0,
@@ -49,7 +50,12 @@ def test_greedy_equals_huggingface_greedy():
     theirs = LlamaForCausalLM(theirs_config).eval()
     with torch.no_grad():
         theirs.model.embed_tokens.weight.mul_(20)
-    ours = transformer.from_state_dict("llama", theirs_config.to_dict(), theirs.state_dict())
+    return theirs
+
+
+def test_greedy_equals_huggingface_greedy():
+    theirs = hugging_face()
+    ours = transformer.from_state_dict("llama", theirs.config.to_dict(), theirs.state_dict())
     expected = theirs.generate(torch.tensor([PROMPT]), max_new_tokens=24, do_sample=False, eos_token_id=None)
     assert tokens(ours, max_new_tokens=24, temperature=0) == expected[0, len(PROMPT) :].tolist()
 
@@ -177,3 +183,116 @@ def test_a_drawn_text_can_be_likelier_than_the_greedy_one(smollm2):
     assert tokenizer.decode(texts[1]) == " Celsius (212 degrees Fahrenheit)"
     assert texts[1] == [20590, 365, 34, 33, 34, 5027, 21391, 25]
     assert [f"{b:.1f}" for b in bits] == ["9.0", "6.7"]
+
+
+# ---- repetition penalty
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3, 3.0, 0.7])
+def test_greedy_with_a_penalty_is_hugging_faces(penalty):
+    theirs = hugging_face()
+    ours = transformer.from_state_dict("llama", theirs.config.to_dict(), theirs.state_dict())
+    expected = theirs.generate(
+        torch.tensor([PROMPT]), max_new_tokens=24, do_sample=False, eos_token_id=None, repetition_penalty=penalty
+    )
+    assert tokens(ours, max_new_tokens=24, temperature=0, repetition_penalty=penalty) == expected[0, len(PROMPT) :].tolist()
+
+
+def test_a_penalty_turns_a_text_away_from_itself():
+    model = decoder()
+    plain, penalised = (tokens(model, max_new_tokens=30, temperature=0, repetition_penalty=p) for p in (1.0, 5.0))
+    assert len(set(plain)) < len(set(penalised)) and not set(penalised) & set(PROMPT)
+    assert len(set(penalised)) == 30
+    for step in transformer.generate(model, PROMPT, max_new_tokens=4, repetition_penalty=2.0, seed=1):
+        p = sampling.probabilities(sampling.penalised(step.logits, torch.tensor(PROMPT), 2.0))
+        assert step.probability == p[step.token]
+        break
+
+
+# ---- several texts at once
+
+PROMPTS = [[5, 17, 3, 88, 41], [9], [100, 2, 2, 54, 7, 81, 33, 12], [60, 61]]
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"position": "learned"}, {"position": "sinusoidal"}, {"position": "none"}, {"position": "alibi"},
+    {"position": "t5"}, {"attention": "window", "window": 3}, {"attention": "dilated", "dilation": 2},
+    {"experts": 3, "experts_per_token": 2},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("setting", [{"temperature": 0}, {"temperature": 0.8, "top_k": 20}])
+def test_texts_of_unequal_length_go_on_as_each_would_alone(options, setting):
+    model = decoder(**{"position": "rope"} | options).double()
+    together: list[list[int]] = [[] for _ in PROMPTS]
+    probabilities: list[list[float]] = [[] for _ in PROMPTS]
+    for steps in generate_batch(model, PROMPTS, max_new_tokens=10, seed=40, repetition_penalty=1.2, **setting):
+        for i, step in enumerate(steps):
+            together[i].append(step.token)
+            probabilities[i].append(step.probability)
+    for i, prompt in enumerate(PROMPTS):
+        alone = list(
+            transformer.generate(model, prompt, max_new_tokens=10, seed=40 + i, repetition_penalty=1.2, exact=True, **setting)
+        )
+        assert together[i] == [step.token for step in alone]
+        assert probabilities[i] == pytest.approx([step.probability for step in alone], rel=1e-6)
+
+
+def test_each_text_of_a_batch_stops_by_itself():
+    model = decoder()
+    alone = [tokens(model, prompt, max_new_tokens=12, temperature=0) for prompt in PROMPTS]
+    stop = {alone[0][3], alone[2][7]}
+    expected = [tokens(model, prompt, max_new_tokens=12, temperature=0, stop=stop) for prompt in PROMPTS]
+    assert len({len(text) for text in expected}) > 1
+    steps = list(generate_batch(model, PROMPTS, max_new_tokens=12, temperature=0, stop=stop))
+    assert [[step[i].token for step in steps if step[i]] for i in range(4)] == expected
+    assert len(steps) == max(map(len, expected))
+
+
+def test_texts_of_equal_length_may_be_a_tensor_and_unseeded():
+    model = decoder("learned")
+    steps = list(generate_batch(model, torch.tensor([[1, 2, 3], [4, 5, 6]]), max_new_tokens=500))
+    assert len(steps) == 64 - 3 + 1 and all(len(step) == 2 for step in steps)
+
+
+def test_a_batch_is_refused_at_the_call():
+    for wrong, said in (({"temperature": -1}, "temperature"), ({"repetition_penalty": 0}, "repetition_penalty"),
+                        ({"max_new_tokens": 1.5}, "max_new_tokens")):  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            generate_batch(decoder(), PROMPTS, **wrong)
+    with pytest.raises(ValueError, match="no token"):
+        generate_batch(decoder(), [[1], []])
+    encoder = transformer.build(transformer.Config(kind="encoder", vocab_size=50, d_model=16, n_heads=2), seed=0)
+    with pytest.raises(ValueError, match="decoders"):
+        generate_batch(encoder, [[1, 2]])
+
+
+# ---- an encoder–decoder
+
+def translator():
+    config = transformer.Config(
+        kind="encoder-decoder", vocab_size=60, d_model=32, n_layers=2, n_heads=4, position="sinusoidal", max_len=64,
+        tie_embeddings=False,
+    )  # fmt: skip
+    model = transformer.build(config, seed=3).eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.dim() > 1:
+                p.normal_(0, 0.4, generator=torch.Generator().manual_seed(p.numel()))
+    return model
+
+
+def test_an_encoder_decoder_reads_its_source_once_and_writes():
+    model, source, target = translator(), [9, 8, 7, 6], [1]
+    for step in transformer.generate(model, [1], source=source, max_new_tokens=8, temperature=0):
+        logits = model.run(target, source).output[0, -1]
+        torch.testing.assert_close(step.logits, logits, rtol=1e-4, atol=1e-4)
+        target.append(step.token)
+    assert len(target) == 9
+    assert tokens(model, [1], source=source, max_new_tokens=8, temperature=0) == target[1:]
+    others = [tokens(model, [1], source=[s, s + 1], max_new_tokens=8, temperature=0) for s in (1, 20, 40)]
+    assert len({tuple(text) for text in (*others, target[1:])}) > 1
+
+
+def test_a_source_is_for_encoder_decoders_alone():
+    with pytest.raises(ValueError, match="needs a source"):
+        transformer.generate(translator(), [1])
+    with pytest.raises(ValueError, match="no encoder"):
+        transformer.generate(decoder(), PROMPT, source=[1])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from transformers.generation.logits_process import (
     LogitsProcessorList,
     MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -45,6 +46,16 @@ def test_same_probabilities_as_huggingface(seed, temperature, top_k, top_p, min_
     ours = sampling.probabilities(logits, temperature, top_k, top_p, min_p)
     theirs = huggingface(logits, temperature, None if top_k is None else min(top_k, 500), top_p, min_p)
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-15)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.2, 5), st.lists(st.integers(0, 499), min_size=1, max_size=40))
+def test_penalised_as_huggingface_does(seed, penalty, read):
+    logits, read = logits_of(seed), torch.tensor(read)
+    before = logits.clone()
+    theirs = RepetitionPenaltyLogitsProcessor(penalty)(read[None], logits.clone()[None])[0]
+    torch.testing.assert_close(sampling.penalised(logits, read, penalty), theirs, rtol=0, atol=0)
+    assert torch.equal(logits, before)
 
 
 def test_each_filter_alone_keeps_what_its_definition_says():
