@@ -1,5 +1,8 @@
 """Where to compute: the one place that knows the names of devices."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
@@ -32,3 +35,17 @@ def half_precision(device: torch.device) -> torch.dtype | None:
 def widest_float(device: torch.device) -> torch.dtype:
     """The most precise floating type there: float64, but on Apple's MPS, which has none, float32."""
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+@contextmanager
+def dice(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's global dice, which dropout rolls, begin at ``seed``; afterwards they lie as the caller had them.
+
+    (But for Apple's MPS, whose own dice are left where the block ends.)
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        if device.type == "cpu":
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes its time to look for GPUs
+        else:
+            torch.manual_seed(seed)
+        yield

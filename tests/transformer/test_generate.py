@@ -14,7 +14,7 @@ PROMPT = [5, 17, 3, 88, 41]
 
 def decoder(position="rope", **options):
     config = transformer.Config(
-        vocab_size=120, d_model=32, n_layers=3, n_heads=4, n_kv_heads=2, position=position, max_len=64, **options
+        **dict(vocab_size=120, d_model=32, n_layers=3, n_heads=4, n_kv_heads=2, position=position, max_len=64) | options
     )
     return sharp(transformer.build(config, seed=0).eval())
 
@@ -216,7 +216,8 @@ PROMPTS = [[5, 17, 3, 88, 41], [9], [100, 2, 2, 54, 7, 81, 33, 12], [60, 61]]
 @pytest.mark.parametrize("options", [
     {}, {"position": "learned"}, {"position": "sinusoidal"}, {"position": "none"}, {"position": "alibi"},
     {"position": "t5"}, {"attention": "window", "window": 3}, {"attention": "dilated", "dilation": 2},
-    {"experts": 3, "experts_per_token": 2},
+    {"experts": 3, "experts_per_token": 2}, {"attention": "linear", "n_kv_heads": 4},
+    {"attention": "latent", "n_kv_heads": 4}, {"attention": "performer", "n_kv_heads": 4},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("setting", [{"temperature": 0}, {"temperature": 0.8, "top_k": 20}])
 def test_texts_of_unequal_length_go_on_as_each_would_alone(options, setting):

@@ -56,14 +56,15 @@ def save(folder: str | Path, state: State) -> None:
             old.unlink()
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu") -> State:
-    """What ``save`` wrote, its model on ``device``. Raises ValueError, one sentence, for a folder that is not whole."""
+def load(folder: str | Path, device: torch.device | None = None) -> State:
+    """What ``save`` wrote, its model on ``device``, or where torch makes tensors by default. Raises ValueError, one sentence, for a folder that is not whole."""
     folder = Path(folder)
     about = read_json(folder / "state.json")
     if about.get("format") != FORMAT:
         raise ValueError(f"{folder} is no training checkpoint; training.checkpoint.save writes them.")
     tensors = read_file(folder / Path(about["tensors"]).name)
-    model = build(Config(**about["config"])).to(device)
+    model = build(Config(**about["config"]))
+    model = model if device is None else model.to(device)
     state = State.start(model, weight_decay=about["weight_decay"], seed=about["seed"])
     state.step = about["step"]
     needed = {"generator", *(f"weights.{name}" for name in _weights(state))}
@@ -78,7 +79,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> State:
                 raise ValueError(f"{folder} has {name} in another shape than its config says.")
             w.copy_(tensors[f"weights.{name}"])
     for name, p in model.named_parameters() if state.step else ():
-        state.optimiser.state[p] = {moment: tensors[f"{moment}.{name}"].to(device) for moment in MOMENTS}
+        state.optimiser.state[p] = {moment: tensors[f"{moment}.{name}"].to(p.device) for moment in MOMENTS}
     return state
 
 

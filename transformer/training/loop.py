@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer import names
+from transformer.device import dice
 from transformer.experts import balance_loss, z_loss
 from transformer.models import Model
 from transformer.schedule import Schedule, cosine
@@ -90,7 +90,7 @@ def _steps(state: State, batch: Batch, steps: int, loss: Loss, rate: Schedule, c
         examples = _to(device, batch(state.generator))
         if not (was_training := model.training):
             model.train()
-        with _dice(state.seed + state.step, device):
+        with dice(state.seed + state.step, device):  # dropout's
             L = loss(model, examples)
             L, metrics = L if isinstance(L, tuple) else (L, {})
             L.backward()
@@ -157,17 +157,6 @@ def evaluate(model: Model, batches: Iterable[Examples], loss: Loss = next_token_
     if not measured:
         raise ValueError("there is no batch to evaluate on.")
     return sum((L[0] if isinstance(L, tuple) else L).item() for L in measured) / len(measured)
-
-
-@contextmanager
-def _dice(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout draws from the global generator: seeded for this step, and given back as the caller had it."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        if device.type == "cpu":
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes a millisecond to look for GPUs
-        else:
-            torch.manual_seed(seed)
-        yield
 
 
 def _to(device: torch.device, examples: Examples) -> Examples:
