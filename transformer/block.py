@@ -8,6 +8,7 @@ from transformer.cache import KeyValues
 from transformer.config import Config
 from transformer.experts import make_ffn
 from transformer.geometry import Across, Geometry
+from transformer.hashing import LSH
 from transformer.kernels import LinearAttention, Performer
 from transformer.latent import Latent
 from transformer.lowrank import Linformer
@@ -16,6 +17,7 @@ from transformer.tap import Tap
 
 ATTENTIONS = {  # those that are more than a mask on ``Attention``
     "latent": Latent, "linformer": Linformer, "performer": Performer, "linear": LinearAttention,
+    "lsh": LSH,
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from transformer.config import Config
+from transformer.hashing import buckets
 from transformer.rope import turned_dims
 
 
@@ -14,6 +15,7 @@ class Matmul(NamedTuple):
     inner: int
     columns: int
     times: int
+    backward: int = 2  # products of the same size on the way back: one for each operand that has a gradient
 
     @property
     def flops(self) -> int:
@@ -28,6 +30,8 @@ def matmuls(config: Config, n: int, held: int, cached: int, batch: int) -> list[
             products = _latent(config, n, held + n, batch)
         case "linformer":
             products = _weighed(config, n, config.rank, batch) + _squeezing(config, n, batch)
+        case "lsh":
+            products = _hashed(config, n, held + n, batch)
         case "performer" | "linear":
             products = _weighed(config, n, n, batch) + _kernel(config, n, cached, batch)
         case _:
@@ -70,7 +74,7 @@ def _scoring(config: Config, n: int, cached: int, batch: int) -> list[Matmul]:
     if config.position == "xl":
         distances = 2 * (cached + n - 1) + 1
         products += [
-            Matmul("scores", distances, d, config.n_heads * d_head, config.n_layers),  # W_R R, alike for the whole batch
+            Matmul("scores", distances, d, config.n_heads * d_head, config.n_layers, 1),  # W_R R, alike for all texts
             Matmul("scores", n, d_head, distances, heads),
         ]
     return products
@@ -86,13 +90,20 @@ def _kernel(config: Config, n: int, cached: int, batch: int) -> list[Matmul]:
     """Performer's features; and after a cache, reading the state and adding the new tokens to it."""
     d_head, m = config.d_head, _score_width(config)
     heads = config.n_heads * config.n_layers * batch
-    products = [Matmul("scores", 2 * n, d_head, m, heads)] if config.attention == "performer" else []
+    products = [Matmul("scores", 2 * n, d_head, m, heads, 1)] if config.attention == "performer" else []
     if cached:
         products += [
             Matmul("scores", n, m, 1, heads), Matmul("z", n, m, d_head, heads),
             Matmul("z", m, n, d_head, heads), Matmul("z", m, n, 1, heads),
         ]  # fmt: skip
     return products
+
+
+def _hashed(config: Config, n: int, keys: int, batch: int) -> list[Matmul]:
+    """Reformer's: queries are the keys, and every token is turned to find its buckets."""
+    heads = config.n_heads * config.n_layers * batch
+    turned = Matmul("scores", keys, config.d_head, config.hashes * sum(buckets(config)) // 2, heads, 0)
+    return [product for product in _weighed(config, n, keys, batch) if product.part != "K"] + [turned]
 
 
 def _latent(config: Config, n: int, keys: int, batch: int) -> list[Matmul]:
@@ -128,6 +139,8 @@ def parameters(config: Config) -> int:
         if config.q_rank is None:
             return (d + config.qkv_bias) * asking + keys + out
         return (d + config.qkv_bias) * config.q_rank + config.q_rank + config.q_rank * asking + keys + out
+    if config.attention == "lsh":
+        return across(config) - d * all_heads  # queries are the keys
     squeezing = 2 * config.rank * config.max_len if config.attention == "linformer" else 0
     return across(config) + _relative(config) + squeezing
 

@@ -217,6 +217,18 @@ VARIANTS: dict[str, dict[str, Name]] = {  # attention -> the entries that are ot
         ),
         _A + "z": replace(GLOSSARY[_A + "z"], computed_from=(_A + "A", _A + "V_squeezed"), formula=r"z = A \bar{V}"),
     },
+    "lsh": {
+        _A + "Q": replace(GLOSSARY[_A + "Q"], meaning="queries, which are keys too: what each token looks for"),
+        _A + "K": Name(
+            "K", _KV, "keys: the queries at length 1, so that a token's key is where it points to", "key", (_A + "Q",),
+            r"K = Q / \lVert Q \rVert",
+        ),
+        _A + "scores": replace(GLOSSARY[_A + "scores"], formula=r"S = Q K^\top"),
+        _A + "A": Name(
+            "A", _MAP, "attention weights; each row sums to 1 over the keys that it met in the sorted chunks", "attention",
+            (_A + "scores",), r"A = \operatorname{softmax}(S + \ln C),\; C_{qk} = \text{how often } q \text{ met } k",
+        ),
+    },
     "performer": _of_kernels(
         r"\exp(\omega \tilde{{{0}}} - |\tilde{{{0}}}|^2 / 2) / \sqrt{{m}},\; \tilde{{{0}}} = {0} / d_k^{{1/4}}"
     ),

@@ -22,13 +22,12 @@ from transformer.config import Config
 from transformer.geometry import Geometry
 
 PATTERNS = ("window", "dilated", "longformer", "bigbird")
-PAYS_FROM = 4  # texts of this many times a block's keys: below it one dense call is as fast
 
 
 def block(config: Config) -> int:
-    """c, the queries that are read together: more waste less on keys that neighbours share, fewer less on keys out of reach."""
+    """c, the queries that are read together: more share their keys, fewer meet less that is out of their reach."""
     if config.attention == "bigbird":
-        return 32  # each query's own keys come on top, for the whole block
+        return 64  # each query's own keys come on top, for the whole block
     return max(32, min(128, config.window or 0))
 
 
@@ -38,17 +37,25 @@ def reach(config: Config) -> tuple[int, int]:
     return back, 0 if config.kind == "decoder" else back
 
 
-def pays(geometry: Geometry) -> bool:
-    """Whether ``read`` can serve this pass, and the text is long enough for it to be the faster way."""
-    config, n = geometry.config, geometry.k_pos.shape[-1]
-    if config.attention not in PATTERNS or not geometry.counted or geometry.segments is not None:
-        return False
-    if config.attention == "dilated" and config.prefix:
-        return False  # the prefix is no part of a residue class
+def worthwhile(config: Config) -> int:
+    """The n from which on it is the faster way, measured: below it one dense call with a mask has less to prepare."""
     if config.window is None:
-        return config.dilation > 1 and n >= PAYS_FROM * 64
-    step = config.dilation or 1
-    return n >= PAYS_FROM * step * (block(config) + sum(reach(config)) + (config.global_tokens or 0) + config.prefix)
+        return 256
+    keys = block(config) + sum(reach(config)) + max(config.global_tokens or 0, config.prefix)
+    least = 512 if config.attention == "bigbird" else 256
+    return max(least, 3 * keys * (config.dilation or 1) // 2)
+
+
+def pays(geometry: Geometry) -> bool:
+    """Whether ``read`` can serve this pass, and the text is long enough for it to be the faster way.
+
+    It can where every row's positions are 0, 1, 2 … and nothing is cached, with padding and ALiBi or T5's bias, too; not
+    where several texts share a row. A dilated pattern with a prefix is left to the mask: the prefix is of all classes.
+    """
+    config, n = geometry.config, geometry.k_pos.shape[-1]
+    if config.attention not in PATTERNS or geometry.segments is not None or (config.attention == "dilated" and config.prefix):
+        return False
+    return n >= worthwhile(config) and geometry.counted
 
 
 def read(Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry, scale: float, dropout: float = 0.0) -> Tensor:

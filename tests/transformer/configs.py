@@ -12,7 +12,7 @@ from transformer.sense import WEIGHED
 def attentions(kind: str) -> st.SearchStrategy[str]:
     """The attentions that a model of this kind can have."""
     patterns = ["full", "window", "dilated", "strided", "longformer", "bigbird"]
-    others = ["latent", "performer", "linear"] + ["linformer"] * (kind == "encoder")
+    others = ["latent", "performer", "linear", "lsh"] + ["linformer"] * (kind == "encoder")
     return st.sampled_from(patterns + others)
 
 
@@ -53,13 +53,15 @@ def configs(draw, kind: str | None = None) -> Config:
         rank=draw(st.none() | st.integers(1, 9)) if attention in ("linformer", "latent") else None,
         q_rank=draw(st.none() | st.integers(1, 9)) if attention == "latent" else None,
         features=draw(st.none() | st.integers(1, 9)) if attention == "performer" else None,
+        chunk=draw(st.sampled_from([None, 2, 4])) if attention == "lsh" else None,
+        hashes=draw(st.none() | st.integers(1, 3)) if attention == "lsh" else None,
         prefix=draw(st.sampled_from([0, 0, 3])) if kind == "decoder" and weighed else 0,
         score=score,
-        qk_norm=draw(st.sampled_from(["none", "before", "after"])) if product and attention != "latent" else "none",
+        qk_norm=draw(st.sampled_from(["none", "before", "after"])) if product and attention not in ("latent", "lsh") else "none",
         soft_cap=draw(st.sampled_from([None, None, 2.0])) if weighed else None,
         sinks=weighed and draw(st.booleans()),
         gate=draw(st.booleans()),
-        qkv_bias=draw(st.booleans()),
+        qkv_bias=draw(st.booleans()) and attention != "lsh",
         out_bias=draw(st.booleans()),
         ffn_bias=draw(st.booleans()),
         position=position,
@@ -84,11 +86,18 @@ def configs(draw, kind: str | None = None) -> Config:
     )
 
 
+def in_one_chunk(config: Config) -> Config:
+    """The same, with room for a whole text in one chunk of LSH. Elsewhere a later token takes a place in the order by
+    which tokens meet, so that LSH keeps no law that holds what came later against what was read before."""
+    return dataclasses.replace(config, chunk=64) if config.attention == "lsh" else config
+
+
 def placeless(config: Config) -> Config:
     """The same, blind to where a token stands: every query sees every key that its kind allows."""
     blind = config.attention in ("latent", "performer", "linear")
     return dataclasses.replace(
         config, position="none", rope_dims=None, rope_scaling="none", max_distance=None, buckets=None,
-        attention=config.attention if blind else "full", rank=config.rank if blind else None, window=None, dilation=None, global_tokens=None, random_keys=None, prefix=0,
+        attention=config.attention if blind else "full", rank=config.rank if blind else None, window=None, dilation=None, global_tokens=None, random_keys=None,
+        chunk=None, hashes=None, prefix=0,
         score="dot" if config.score == "location" else config.score,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import transformer
-from tests.transformer.configs import configs, placeless
+from tests.transformer.configs import configs, in_one_chunk, placeless
 from transformer import Cache, Config
 from transformer.attention import Attention, masked_softmax
 from transformer.geometry import Geometry
@@ -41,8 +41,9 @@ def test_textbook_path_equals_fused_path(config):
 
 
 @settings(max_examples=80, deadline=None)
-@given(configs(kind="decoder"), st.integers(0, 7))
+@given(configs(kind="decoder").filter(lambda config: config.attention != "lsh"), st.integers(0, 7))
 def test_a_future_token_changes_no_earlier_output(config, t):
+    """Bit for bit. Not LSH: a later token takes a place in the order by which earlier ones meet (see ``hashing.LSH``)."""
     model, ids = model_of(config), ids_for(config)
     t = max(t, config.prefix - 1)  # within a prefix all tokens see one another
     other = ids.clone()
@@ -55,6 +56,7 @@ def test_a_future_token_changes_no_earlier_output(config, t):
 @settings(max_examples=80, deadline=None)
 @given(configs(kind="decoder"), st.lists(st.integers(1, 4), min_size=1, max_size=4), st.booleans())
 def test_cached_equals_full(config, pieces, textbook):
+    config = in_one_chunk(config)
     pieces = [max(pieces[0], config.prefix), *pieces[1:]]  # the prefix is read in one piece
     model, ids = model_of(config), ids_for(config, batch=2, n=sum(pieces))
     with torch.no_grad():

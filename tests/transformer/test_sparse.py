@@ -6,19 +6,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import transformer
 from tests.transformer.configs import configs
 from tests.transformer.test_laws import CLOSE, ids_for, model_of
-from transformer import Cache, Config, masks, sparse
+from transformer import Cache, Config, sparse
 from transformer.geometry import Geometry
-from transformer.tap import RecordingTap
+from transformer.tap import OFF, RecordingTap
 
 
 @pytest.fixture(autouse=True)
 def always_sparse(monkeypatch):
     """Short texts too, in blocks that are shorter than they."""
-    monkeypatch.setattr(sparse, "PAYS_FROM", 0)
+    monkeypatch.setattr(sparse, "worthwhile", lambda config: 0)
     monkeypatch.setattr(sparse, "block", lambda config: 3)
 
 
@@ -37,7 +39,8 @@ def sparse_configs(draw, kind: str | None = None) -> Config:
         random_keys=draw(st.integers(1, 3)) if attention == "bigbird" else None,
         prefix=0 if attention == "dilated" else config.prefix,
         score=config.score if config.score not in ("additive", "location") else "scaled_dot",
-        soft_cap=None, sinks=False, max_distance=None,
+        norm="layer" if config.norm == "none" else config.norm,  # else gradients explode, and rounding with them
+        soft_cap=None, sinks=False, max_distance=None, rank=None, q_rank=None, features=None, chunk=None, hashes=None,
     )  # fmt: skip
 
 
@@ -66,7 +69,7 @@ def test_sparse_equals_textbook_and_so_do_its_gradients(config, n, padded):
     for one, other in zip(*grads, strict=True):
         assert (one is None) == (other is None)
         if one is not None:
-            torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-8)
+            torch.testing.assert_close(one, other, **CLOSE)
 
 
 @settings(max_examples=80, deadline=None)
@@ -110,3 +113,38 @@ def test_positions_that_are_not_counted_are_left_to_the_mask():
     assert not Geometry(config, at, at).counted
     assert Geometry(config, q := torch.arange(5)[None], q).counted
     assert not Geometry(config, q[:, 4:], q).counted
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+@pytest.mark.parametrize("attention", [
+    dict(attention="window", window=8), dict(attention="dilated", window=8, dilation=3),
+    dict(attention="longformer", window=8), dict(attention="bigbird", window=8),
+], ids=lambda options: options["attention"])  # fmt: skip
+def test_memory_grows_as_n(monkeypatch, kind, attention):
+    """Twice the text: no tensor more than twice as large, and no n × n table is ever made."""
+    monkeypatch.setattr(sparse, "block", lambda config: 16)
+    config = Config(kind=kind, d_model=16, n_heads=2, position="none", **attention)
+    module = transformer.build(config, seed=0).stack.blocks[0].attention
+    largest = []
+    for n in (2048, 4096):
+        at = torch.arange(n)[None]
+        geometry, sizes = Geometry(config, at, at, reach=n - 1), _Sizes()
+        with sizes, torch.no_grad():
+            module(torch.randn(1, n, 16), geometry, None, OFF)
+        assert "mask" not in geometry.__dict__
+        largest.append(sizes.largest)
+    assert largest[1] <= 2.1 * largest[0]
+    assert largest[1] < 4096 * 4096 / 8
+
+
+class _Sizes(TorchDispatchMode):
+    """The largest number of values that any operation's result holds."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.largest = max(self.largest, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return result

@@ -1,0 +1,164 @@
+"""Reformer: tokens that point the same way are sorted together, and each meets its neighbours in that order only."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transformer import masks
+from transformer.attention import Attention
+from transformer.config import Config
+from transformer.geometry import Geometry
+from transformer.rope import rotate
+from transformer.tap import Tap
+
+ITSELF = -1e5  # a token's score with itself: it reads itself only where it finds nobody else
+
+
+class LSH(Attention):
+    """A = softmax(S + log C), S = Q Kᵀ, K = Q / ‖Q‖, and C counts how often query and key met. Kitaev et al. 2020,
+    arXiv:2001.04451
+
+    A query is its own key, at length 1. In each of ``hashes`` rounds every token falls into the bucket whose direction
+    is nearest to it; the tokens are sorted by bucket (and by place within one), cut into chunks of ``chunk``, and each
+    meets its own chunk and the one before; the first of a round meets the last of the round before it. Rounds are joined
+    by log-sum-exp, which is the one softmax above. Time and memory grow as hashes · n · chunk, and the sort as n log n.
+
+    Two laws of other attentions it does not keep, as nobody's LSH does, unless one chunk holds the whole text. A causal
+    mask hides the future's values, but a later token takes a place in the order, and so can part two earlier ones: earlier
+    outputs then change. For the same reason reading on from a cache is not reading it all at once: what was read keeps
+    the neighbours that it had, and new tokens meet theirs among all that are kept.
+
+    x [batch, token, d_model] -> [batch, token, d_model], and this layer's keys and values when a cache is kept.
+    """
+
+    READ_TOGETHER = "W_Q", "W_V"
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.W_K = None
+        self.factors, self.chunk, self.causal = buckets(config), config.chunk, config.kind == "decoder"
+        self.register_buffer("rotations", rotations(config))  # [head, d_head, round, direction]
+
+    def project(self, x: Tensor, geometry: Geometry, past, tap: Tap, source) -> tuple[Tensor, Tensor, Tensor]:
+        """Q, K, V [batch, head, token, d_head] of the new tokens; K is Q at length 1."""
+        Q, V = map(self.split, self.joint(x) if self.joint is not None else (self.W_Q(x), self.W_V(x)))
+        K = Q * (self.d_head * (Q.square().mean(-1, keepdim=True) + 1e-6)).rsqrt()
+        if geometry.rotation is not None:  # which changes no length
+            Q = rotate(tap("Q_unrotated", Q), geometry.rotation)
+            K = rotate(tap("K_unrotated", K), geometry.rotation)
+        return tap("Q", Q), tap("K", K), tap("V", V)
+
+    def read(self, Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry, tap: Tap) -> Tensor:
+        """z = A V.   Q [batch, head, query, d_head], K and V [batch, head, key, d_head] -> Q's shape."""
+        orders, last = self.sort(K, geometry.real)
+        if not tap.wants("scores", "A"):
+            return self._read_chunks(Q, K, V, geometry, orders, last)
+        S = tap("scores", Q @ K.mT)  # [batch, head, query, key]
+        count, itself = self.met(orders, last, geometry, Q.shape[2])
+        S = S.masked_fill(itself, ITSELF) + count.to(S.dtype).log()  # −∞ where the two never met
+        A = F.dropout(tap("A", S.softmax(-1)), self.config.dropout, self.training)
+        return A @ V
+
+    def hash(self, K: Tensor) -> Tensor:
+        """The bucket of each token: the nearest of the directions ±R.   [batch, head, key, d_head] -> [batch, head, round, key]
+
+        Many buckets are a product of two hashes, so that their directions stay few.
+        """
+        turned = torch.einsum("bhnd,hdrk->bhrnk", K.detach(), self.rotations)
+        bucket, size = 0, 1
+        for part, factor in zip(turned.split([f // 2 for f in self.factors], -1), self.factors, strict=True):
+            bucket = bucket + size * torch.cat((part, -part), -1).argmax(-1)
+            size *= factor
+        return bucket
+
+    def sort(self, K: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Who stands where: the token at each place of each round [batch, head, round, place], places a multiple of
+        ``chunk`` and tokens beyond the text's n empty; and each text's last chunk that is not all padding [batch]."""
+        batch, _, n, _ = K.shape
+        bucket = self.hash(K)
+        if real is not None:
+            bucket = bucket.masked_fill(~real[:, None, None], _product(self.factors))
+        bucket = F.pad(bucket, (0, -n % self.chunk), value=_product(self.factors) + 1)
+        length = torch.full((batch,), n, device=K.device) if real is None else real.sum(1)
+        return bucket.argsort(dim=-1, stable=True), ((length - 1) // self.chunk).clamp(min=0)
+
+    def met(self, orders: Tensor, last: Tensor, geometry: Geometry, n_queries: int) -> tuple[Tensor, Tensor]:
+        """How often each query has met each key it may read, over all rounds, and which pairs are a token and itself:
+        [batch, head, query, key] and bool [query, key]."""
+        n = geometry.k_pos.shape[-1]
+        chunk_of = orders.argsort(-1)[..., :n] // self.chunk  # [batch, head, round, token]
+        count = 0
+        for r in range(orders.shape[2]):
+            of_key, of_query = chunk_of[:, :, r, None, :], chunk_of[:, :, r, n - n_queries :, None]
+            wrapped = (of_query == 0) & (chunk_of[:, :, r - 1, None, :] == last[:, None, None, None])
+            count = count + (of_key == of_query).int() + ((of_key == of_query - 1) | wrapped).int()
+        itself = torch.arange(n, device=count.device) == torch.arange(n - n_queries, n, device=count.device)[:, None]
+        allowed = masks.mask(self.config, geometry.q_pos, geometry.k_pos, geometry.real)
+        return count if allowed is None else count * (allowed | itself), itself
+
+    def _read_chunks(
+        self, Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry, orders: Tensor, last: Tensor
+    ) -> Tensor:
+        """The same, chunk by chunk and round by round; no table is larger than n · 2 chunk."""
+        batch, heads, n, d_head = K.shape
+        places, c = orders.shape[-1], self.chunk
+        queries = Q.shape[2]  # the last of n; those before them were read earlier
+        Q, K, V = (F.pad(x, (0, 0, n - x.shape[2], places - n)) for x in (Q, K, V))
+        row = torch.arange(batch * heads, device=Q.device).view(batch, heads, 1, 1) * places
+        chunked = orders.unflatten(-1, (-1, c))  # [batch, head, round, chunk, place]
+        ends = chunked.gather(3, last.view(-1, 1, 1, 1, 1).expand(-1, *chunked.shape[1:3], 1, c))
+        at = F.pad(geometry.k_pos.expand(batch, -1), (0, places - n))
+        real = geometry.real if geometry.real is not None else Q.new_ones(batch, n, dtype=torch.bool)
+        readable = F.pad(real, (0, places - n))
+        z = total = None
+        for r in range(orders.shape[2]):
+            own = chunked[:, :, r]  # [batch, head, chunk, place]
+            keys = torch.cat((torch.cat((ends[:, :, r - 1], own[:, :, :-1]), 2), own), -1)
+            S = _rows(Q, row + own) @ _rows(K, row + keys).mT  # [batch, head, chunk, place, key]
+            allowed = _look_up(readable, keys)[..., None, :]
+            if self.causal:
+                allowed = allowed & (_look_up(at, keys)[..., None, :] <= _look_up(at, own)[..., None])
+            S = S.masked_fill(~allowed, -torch.inf).masked_fill(keys[..., None, :] == own[..., None], ITSELF)
+            most = S.detach().amax(-1, keepdim=True)
+            E = (S - most).exp()
+            weight = E.sum(-1, keepdim=True)
+            A = F.dropout(E / weight, self.config.dropout, self.training)
+            back = row.flatten(2) + orders[:, :, r].argsort(-1)[..., n - queries : n]
+            z_r = _rows((A @ _rows(V, row + keys)).flatten(2, 3), back)
+            log_weight = _rows((most + weight.log()).flatten(2, 3), back)
+            if total is None:
+                z, total = z_r, log_weight
+            else:
+                z = torch.lerp(z, z_r, (log_weight - total).sigmoid())
+                total = torch.logaddexp(total, log_weight)
+        return z
+
+
+def buckets(config: Config) -> tuple[int, ...]:
+    """How many buckets: about 2 · max_len / chunk, a power of two, so that one holds half a chunk of the longest text; from
+    2 · chunk on as a product of two. They hang on ``max_len`` and not on the text, so that padding changes nothing."""
+    power = (2 * max(1, config.max_len // config.chunk)).bit_length() - 1
+    if 2**power <= 2 * max(int((config.max_len // config.chunk) ** 0.5), config.chunk):
+        return (2**power,)
+    return 2 ** (power // 2), 2 ** (power - power // 2)
+
+
+def rotations(config: Config) -> Tensor:
+    """Normal numbers, the same for one config on every device: [head, d_head, round, direction]."""
+    shape = config.n_heads, config.d_head, config.hashes, sum(buckets(config)) // 2
+    numbers = masks.scramble(torch.arange(_product(shape)) + 1)  # 0 … 2³² − 1
+    return torch.special.ndtri(((numbers >> 9) + 0.5) / 2**23).view(shape)
+
+
+def _product(sizes: tuple[int, ...]) -> int:
+    return torch.Size(sizes).numel()
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    """Rows of x [batch, head, place, …] by their number over all batches and heads -> [*index, …]."""
+    return x.flatten(0, 2).index_select(0, index.flatten()).view(*index.shape, x.shape[-1])
+
+
+def _look_up(x: Tensor, index: Tensor) -> Tensor:
+    """x [batch, place] at index [batch, head, chunk, any] -> index's shape."""
+    return x[:, None, None].expand(*index.shape[:3], -1).gather(-1, index)
