@@ -53,7 +53,7 @@ def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0, source: int
     d = config.d_model
     widened = [Matmul("embed", n, config.d_embed, d, batch)] if config.d_embed != d else []
     if config.kind == "vision":
-        widened.insert(0, Matmul("embed", n - 1, config.channels * config.patch_size**2, config.d_embed, batch))
+        widened.insert(0, Matmul("embed", n - 1, config.channels * config.patch_size**2, config.d_embed, batch, 1))
     return [
         *widened,
         *cost_of_attention.matmuls(config, n, _held(config, cached), cached, batch),
@@ -120,6 +120,17 @@ def flops(config: Config, n: int, batch: int = 1, cached: int = 0, source: int |
     total = dict.fromkeys((*ATTENTION, "ffn", "logits"), 0)
     for product in matmuls(config, n, batch, cached, source):
         total[product.part] = total.get(product.part, 0) + product.flops
+    return total
+
+
+def backward_flops(config: Config, n: int, batch: int = 1, source: int | None = None) -> dict[str, int]:
+    """FLOPs of the backward pass by part: each product C = A B is followed by ∂A = ∂C Bᵀ and ∂B = Aᵀ ∂C, twice its own
+    cost; where one side has no gradient (pixels, the sinusoids of XL, Performer's features), only the other is
+    computed. A training step is ``flops`` and this.
+    """
+    total: dict[str, int] = {}
+    for product in matmuls(config, n, batch, 0, source):
+        total[product.part] = total.get(product.part, 0) + product.backward * product.flops
     return total
 
 

@@ -49,7 +49,7 @@ def _weighed(config: Config, n: int, keys: int, batch: int) -> list[Matmul]:
     met = config.max_len if config.score == "location" else keys  # rows that a query is multiplied by
     return [
         Matmul("Q", n, d, all_heads, layers),
-        Matmul("K", n, d, kv_heads, layers),
+        Matmul("K", n, d, kv_heads, layers, 0 if config.score == "location" else 2),  # whose scores read no key
         Matmul("V", n, d, kv_heads, layers),
         Matmul("scores", n, width, met, heads),
         Matmul("z", n, keys, config.d_head, heads),

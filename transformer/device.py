@@ -49,3 +49,9 @@ def dice(seed: int, device: torch.device) -> Iterator[None]:
         else:
             torch.manual_seed(seed)
         yield
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given: graphics cards answer before they have."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

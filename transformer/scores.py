@@ -92,7 +92,7 @@ class Additive(nn.Module):
 class Location(nn.Module):
     """S_ij = w_j · q_i: where to look is read off the query alone, without keys ("location", Luong et al. 2015).
 
-    W [head, max_len, d_head] has a row for each place, so that a text cannot be longer.
+    W [head, max_len, d_head] has a row for each place, so that a text cannot be longer. K is still made, and goes unread.
     """
 
     is_product = False

@@ -1,0 +1,72 @@
+"""What training needs to hold, in bytes: weights, gradients, AdamW's moments, and what the backward pass looks back at."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from transformer import cost, names
+from transformer.build import build
+from transformer.config import Config
+from transformer.tap import RecordingTap
+
+
+class TrainingMemory(NamedTuple):
+    """Bytes by purpose; their sum is what a step needs beside the libraries' own workspace."""
+
+    weights: int
+    gradients: int
+    optimiser: int
+    activations: int
+
+
+def training(config: Config, n: int, batch: int = 1, bytes_per_value: int = 4, master: bool = False) -> TrainingMemory:
+    """A step of AdamW on ``batch`` texts of ``n`` tokens, with P parameters:
+
+        weights P·b,  gradients P·b,  optimiser 8P (two float32 moments; with ``master`` 12P: float32 weights beside 16-bit
+        ones),  activations as ``activation_bytes`` counts them.
+
+    ``bytes_per_value`` b: 4 for float32, 2 for 16 bits.
+    """
+    P = sum(cost.parameters(config).values())
+    held = activation_bytes(config, n, batch) * bytes_per_value // 4
+    return TrainingMemory(P * bytes_per_value, P * bytes_per_value, P * (12 if master else 8), held)
+
+
+def activation_bytes(config: Config, n: int, batch: int = 1, textbook: bool = False) -> int:
+    """What the forward pass of a float32 model keeps for the backward pass, parameters not counted.
+
+    Counted, not derived: the model is built and run with fake tensors, which have shapes and no memory, and what autograd
+    saves is added up, a tensor that several operations save once. ``textbook``: with scores and A formed, as
+    when they are recorded; else through the fused attention, which keeps no n × n tensor.
+    A plain pre-norm layer with RoPE, GELU and d_ff = 4d comes to 18 n·d values, and h·n² or more on top on the textbook
+    path; Korthikanti et al. 2022 (arXiv:2205.05198) count n·d·(34 + 5·h·n/d) bytes a layer for 16 bits with dropout.
+    """
+    with FakeTensorMode():
+        model = build(config)
+        own = {p.untyped_storage()._cdata for p in model.parameters()}
+        if config.kind == "vision":
+            inputs = (torch.empty(batch, config.channels, config.image_size, config.image_size),)
+        else:
+            ids = torch.zeros(batch, n, dtype=torch.long)
+            inputs = (ids, ids) if config.kind == "encoder-decoder" else (ids,)
+        tap = RecordingTap("*.A" if textbook else (), names=names.of(config))
+        return _saved(lambda: model(*inputs, tap=tap), own)
+
+
+def _saved(forward: Callable[[], Tensor], parameters: set[int]) -> int:
+    """Bytes of all storages that autograd keeps while ``forward`` runs."""
+    storages: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in parameters:
+            storages[storage._cdata] = tensor  # held, so that its address is not given to another
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = forward()
+    del output
+    return sum(tensor.untyped_storage().nbytes() for tensor in storages.values())

@@ -1,0 +1,102 @@
+"""How fast a machine can be at best: a part takes as long as its arithmetic or as its traffic with memory, whichever is
+longer. Williams, Waterman & Patterson 2009, doi:10.1145/1498765.1498785
+"""
+
+import time
+from statistics import median
+from typing import NamedTuple
+
+import torch
+
+from transformer import cost
+from transformer.config import Config
+from transformer.device import pick_device, wait
+
+
+class Machine(NamedTuple):
+    """Peak arithmetic in FLOP/s and memory bandwidth in bytes/s, as its maker states them or as ``measure`` finds them."""
+
+    name: str
+    flops: float
+    bandwidth: float
+
+    @property
+    def ridge(self) -> float:
+        """FLOPs a byte from which on arithmetic is the bound."""
+        return self.flops / self.bandwidth
+
+
+# Dense 16-bit matrix products and memory bandwidth, from the makers' data sheets.
+MACHINES = {
+    "T4": Machine("NVIDIA T4", 65e12, 0.32e12),
+    "RTX 4090": Machine("NVIDIA RTX 4090", 165.2e12, 1.008e12),
+    "A100": Machine("NVIDIA A100 80 GB SXM", 312e12, 2.039e12),
+    "H100": Machine("NVIDIA H100 SXM", 989.4e12, 3.35e12),
+}
+
+
+class Part(NamedTuple):
+    """One part of a forward pass on one machine."""
+
+    flops: int
+    traffic: int  # bytes
+    seconds: float  # max(flops / peak, traffic / bandwidth)
+    bound: str  # "compute" or "memory"
+
+
+def roofline(
+    config: Config,
+    n: int,
+    machine: Machine,
+    batch: int = 1,
+    cached: int = 0,
+    bytes_per_value: int = 2,
+    source: int | None = None,
+) -> dict[str, Part]:
+    """The least time of each part of a forward pass: n tokens at once (prefill), or n = 1 with ``cached`` (a decode step).
+
+        seconds = max(FLOPs / peak, bytes / bandwidth)
+
+    Traffic: each matrix product reads its two operands and writes its result once, and a weight is read once for the
+    whole batch. Scores and A are then written and read as on the textbook path; a fused kernel keeps them in its caches,
+    so for long texts this is more than it moves. Keys as in ``cost.flops``.
+    """
+    flops: dict[str, int] = {}
+    traffic: dict[str, int] = {}
+    for product in cost.matmuls(config, n, batch, cached, source):
+        moved = product.times * product.rows * (product.inner + product.columns)
+        shared = batch if product.part not in cost.PAIRS and product.times % batch == 0 else 1
+        moved += product.inner * product.columns * product.times // shared
+        flops[product.part] = flops.get(product.part, 0) + product.flops
+        traffic[product.part] = traffic.get(product.part, 0) + moved * bytes_per_value
+    return {part: _bounded(flops[part], traffic[part], machine) for part in flops}
+
+
+def seconds(parts: dict[str, Part]) -> float:
+    """The whole pass: parts follow one another."""
+    return sum(part.seconds for part in parts.values())
+
+
+def measure(device: torch.device | None = None, size: int = 1024, rounds: int = 7) -> Machine:
+    """This machine's float32 peak by a square matrix product, and its bandwidth by a copy of 128 MB; medians."""
+    device = pick_device() if device is None else device
+    A, B = torch.randn(2, size, size, device=device)
+    here, there = torch.zeros(2, 2**25, device=device)  # 128 MB each
+    per_product = _median_seconds(lambda: A @ B, device, rounds)
+    per_copy = _median_seconds(lambda: there.copy_(here), device, rounds)
+    return Machine("this machine", 2 * size**3 / per_product, 2 * here.nbytes / per_copy)
+
+
+def _median_seconds(work, device: torch.device, rounds: int) -> float:
+    taken = []
+    for _ in range(rounds + 1):  # the first warms up
+        start = time.perf_counter()
+        work()
+        wait(device)
+        taken.append(time.perf_counter() - start)
+    return median(taken[1:])
+
+
+def _bounded(flops: int, traffic: int, machine: Machine) -> Part:
+    compute, memory = flops / machine.flops, traffic / machine.bandwidth
+    return Part(flops, traffic, max(compute, memory), "compute" if compute >= memory else "memory")
