@@ -1,11 +1,11 @@
-"""Training speed: our ``fit`` beside a plain nanoGPT-style loop on torch.nn parts, on the same model, batches and start.
+"""Training speed: our ``fit`` beside a plain nanoGPT-style loop on torch.nn parts; same model, batches and start.
 
     python -m benchmarks.train [--steps 500] [--threads 2] [--turn 20]
 
 4 layers, 4 heads, d 128, 64 tokens, 12 texts a step, characters of Shakespeare's plays (fetched once, 2 MB): nanoGPT's
-setting for a laptop. The two take turns of ``--turn`` steps, so that whatever else the machine does hits both alike. The
-table gives steps per second in the median turn (the first is left out) and in the fastest, the ratios, and the loss on a
-play that neither has read.
+setting for a laptop. The two take turns of ``--turn`` steps, so that whatever else the machine does hits both alike.
+The table gives steps per second in the median turn (the first is left out) and in the fastest, the ratios, and the loss
+on a play that neither has read.
 """
 
 import argparse
@@ -73,7 +73,7 @@ class PlainGPT(nn.Module):
 
 
 def plain_loop(model: PlainGPT, batch, steps: int, seed: int):
-    """nanoGPT's training loop: forward, backward, clip, AdamW, warm-up and cosine; the loss is looked at every 10 steps."""
+    """nanoGPT's training loop: forward, backward, clip, AdamW, warm-up and cosine; the loss is read every 10 steps."""
     decay = [p for p in model.parameters() if p.dim() >= 2]
     rest = [p for p in model.parameters() if p.dim() < 2]
     optimizer = torch.optim.AdamW(

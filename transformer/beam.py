@@ -42,9 +42,9 @@ def beam_search(
     """Yield the beams after each step; the last one's ``done[0]`` is the answer.
 
     Each step grows every live beam by every token and keeps the ``width`` likeliest. One that ends, with a token of
-    ``stop`` or at ``max_new_tokens``, is done if it is among them, and has the score  Σ log p / length^α  (Wu et al. 2016,
-    arXiv:1609.08144, without their constant): α = ``length_penalty``; 0 prefers short texts, which have fewer factors below
-    1, and more favours long ones. The search ends when no live beam can still beat the worst of ``width`` ended ones.
+    ``stop`` or at ``max_new_tokens``, is done if it is among them, and has the score  Σ log p / length^α  (Wu et al.
+    2016, arXiv:1609.08144, without their constant): α = ``length_penalty``; 0 prefers short texts, which have fewer
+    factors below 1, and more favours long ones. The search ends when no live beam can still beat the worst of ``width`` ended ones.
     width 1 is greedy; width ≥ the number of all texts finds the best of them all.
 
     Raises ValueError at the call for a width below 1, an α that is no number, and as ``generate`` does.

@@ -19,14 +19,14 @@ def make_ffn(config: Config) -> nn.Module:
 class MixtureOfExperts(nn.Module):
     """y = Σ_{e ∈ top-k} g_e · E_e(x) + E_shared(x),   p = softmax(x W_r),   g_e = p_e / Σ_{top-k} p
 
-    Shazeer et al. 2017 (arXiv:1701.06538), with the gates as Mixtral has them (Jiang et al. 2024, arXiv:2401.04088): the
-    k largest shares, scaled to sum to 1. Each expert computes for its own tokens only, so a token pays for k experts,
-    however many there are. Shared experts read every token (DeepSeekMoE: Dai et al. 2024, arXiv:2401.06066); being
+    Shazeer et al. 2017 (arXiv:1701.06538), with the gates as Mixtral has them (Jiang et al. 2024, arXiv:2401.04088):
+    the k largest shares, scaled to sum to 1. Each expert computes for its own tokens only, so a token pays for k
+    experts, however many there are. Shared experts read every token (DeepSeekMoE: Dai et al. 2024, arXiv:2401.06066); being
     added up without gates, several of them are one wide network.
 
-    ``config.capacity`` c: an expert takes at most ⌈c · tokens · k / experts⌉ tokens of a text; those that come later get
-    nothing from it, and keep their other gates as they are (Fedus et al. 2021, arXiv:2101.03961). Earlier tokens come
-    first, so nothing leaks from the future; but what a token gets then hangs on how much was read at once, and a text
+    ``config.capacity`` c: an expert takes at most ⌈c · tokens · k / experts⌉ tokens of a text; those that come later
+    get nothing from it, and keep their other gates as they are (Fedus et al. 2021, arXiv:2101.03961). Earlier tokens
+    come first, so nothing leaks from the future; but what a token gets then hangs on how much was read at once, and a text
     read piece by piece loses fewer.
 
     With k = 1 the gate is always 1, so only a balance loss teaches the router.

@@ -47,8 +47,8 @@ def generate(
     """Yield one Step a new token, until ``max_new_tokens``, a token of ``stop`` (yielded, then the end), or the end of
     a learned position table.
 
-    temperature 0 is greedy; ``seed`` makes a draw repeatable; ``repetition_penalty`` above 1 says less again of what the
-    prompt and the text have said. ``source`` is what an encoder–decoder reads; its ids are how the target begins.
+    temperature 0 is greedy; ``seed`` makes a draw repeatable; ``repetition_penalty`` above 1 says less again of what
+    the prompt and the text have said. ``source`` is what an encoder–decoder reads; its ids are how the target begins.
     ``record`` and ``edit`` work as in ``Model.run`` and name the run's tensors without the "steps.<t>." prefix, which
     recorded names carry.
     Steps after the first use half-precision copies of the matrices where that is faster (see ``decoding``): logits move
@@ -81,7 +81,7 @@ def generate_batch(
     """``generate`` for several texts at once: each time, one Step a text, None for texts that have ended.
 
     Shorter prompts are padded on the left, with positions counted from their first token, so each text goes on as it
-    would alone; text i rolls the dice of ``seed`` + i. A learned position table ends for all when it ends for the longest.
+    would alone; text i rolls the dice of ``seed`` + i. A learned position table ends for all when it does for the longest.
     Raises ValueError as ``generate`` does, and for a model that is no decoder.
     """
     if model.config.kind != "decoder":
@@ -136,7 +136,7 @@ def _steps(
     read, new = ids[0], ids
     for t in range(limit):
         tap = tap.fresh()
-        with torch.no_grad():  # entered anew each step: a generator must not leave its mode behind in the caller's thread
+        with torch.no_grad():  # entered anew each step: a generator must not leave its mode behind in its caller
             logits = reader.read(new, tap, exact_if_close=choose.greedy)
             token, p = choose(logits, read, generator)
         yield Step(token, p, logits, Trace({f"steps.{t}.{k}": v for k, v in tap.trace.items()}))
@@ -176,7 +176,7 @@ def _batch_steps(
 
 
 def one_text(model: Model, ids: Ids, source: Ids | None = None) -> tuple[Tensor, Tensor | None]:
-    """ids [1, token] and source [1, key], checked. Raises ValueError for several texts, and for a model that writes none."""
+    """ids [1, token] and source [1, key], checked. ValueError for several texts, and for a model that writes none."""
     if model.config.kind not in ("decoder", "encoder-decoder"):
         raise ValueError("only a decoder generates: an encoder gives each token a vector, not a next token.")
     if (source is not None) != (model.config.kind == "encoder-decoder"):

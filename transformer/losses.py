@@ -84,7 +84,7 @@ def _counting(target: Tensor, ignore: int | None, *logits: Tensor) -> tuple[Tens
     for each in logits:
         if each.shape[:-1] != target.shape or each.shape != logits[0].shape:
             shapes = ", ".join(str(list(x.shape)) for x in logits)
-            raise ValueError(f"logits are {shapes} and targets {list(target.shape)}; they must agree but for the classes.")
+            raise ValueError(f"logits are {shapes}, targets {list(target.shape)}; they must agree but for the classes.")
     target, logits = target.flatten(), [each.flatten(0, -2) for each in logits]
     if ignore is None:
         return target, *logits

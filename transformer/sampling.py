@@ -41,10 +41,10 @@ def probabilities(
 
 
 def penalised(logits: Tensor, read: Tensor, penalty: float) -> Tensor:
-    """ℓ_i / θ where ℓ_i > 0 and ℓ_i · θ where it is below, for every token i that has been read; θ > 1 says less of it again.
+    """ℓ_i / θ where ℓ_i > 0 and ℓ_i · θ where it is below, for every token i that was read; θ > 1 makes it rarer again.
 
-    Keskar et al. 2019 (CTRL), arXiv:1909.05858, eq. 2, with both signs pushed down as Hugging Face does it. However often a
-    token was read, it is penalised once.   logits [vocab], read [token] ids -> [vocab]
+    Keskar et al. 2019 (CTRL), arXiv:1909.05858, eq. 2, with both signs pushed down as Hugging Face does it. However
+    often a token was read, it is penalised once.   logits [vocab], read [token] ids -> [vocab]
     """
     if penalty == 1:
         return logits

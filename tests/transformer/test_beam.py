@@ -22,7 +22,9 @@ def sharp(model, std=0.5):
 
 
 def decoder(vocab=4, **options):
-    config = transformer.Config(vocab_size=vocab, d_model=16, n_layers=2, n_heads=2, max_len=32, tie_embeddings=False, **options)
+    config = transformer.Config(
+        vocab_size=vocab, d_model=16, n_layers=2, n_heads=2, max_len=32, tie_embeddings=False, **options
+    )
     return sharp(transformer.build(config, seed=0)).double()
 
 
@@ -127,7 +129,8 @@ def test_an_encoder_decoder_searches_too():
     beams = last(model, [1], source=source, width=3, max_new_tokens=5)
     for beam in beams.done:
         log_p = model.run([1, *beam.tokens], source).output[0].log_softmax(-1)
-        assert beam.log_probability == pytest.approx(sum(float(log_p[i, t]) for i, t in enumerate(beam.tokens)), rel=1e-9)
+        total = sum(float(log_p[i, token]) for i, token in enumerate(beam.tokens))
+        assert beam.log_probability == pytest.approx(total, rel=1e-9)
 
 
 @pytest.mark.parametrize("wrong, said", [

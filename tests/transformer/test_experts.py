@@ -19,7 +19,9 @@ from transformer.experts import MixtureOfExperts, balance_loss, z_loss
 from transformer.feedforward import FeedForward
 from transformer.tap import OFF, RecordingTap
 
-MIX = Config(vocab_size=40, d_model=16, n_heads=2, d_ff=24, experts=5, experts_per_token=2, gated=True, activation="silu")
+MIX = Config(
+    vocab_size=40, d_model=16, n_heads=2, d_ff=24, experts=5, experts_per_token=2, gated=True, activation="silu"
+)  # fmt: skip
 
 
 @st.composite

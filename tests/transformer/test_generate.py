@@ -194,7 +194,8 @@ def test_greedy_with_a_penalty_is_hugging_faces(penalty):
     expected = theirs.generate(
         torch.tensor([PROMPT]), max_new_tokens=24, do_sample=False, eos_token_id=None, repetition_penalty=penalty
     )
-    assert tokens(ours, max_new_tokens=24, temperature=0, repetition_penalty=penalty) == expected[0, len(PROMPT) :].tolist()
+    said = tokens(ours, max_new_tokens=24, temperature=0, repetition_penalty=penalty)
+    assert said == expected[0, len(PROMPT) :].tolist()
 
 
 def test_a_penalty_turns_a_text_away_from_itself():
@@ -229,9 +230,8 @@ def test_texts_of_unequal_length_go_on_as_each_would_alone(options, setting):
             together[i].append(step.token)
             probabilities[i].append(step.probability)
     for i, prompt in enumerate(PROMPTS):
-        alone = list(
-            transformer.generate(model, prompt, max_new_tokens=10, seed=40 + i, repetition_penalty=1.2, exact=True, **setting)
-        )
+        usual = dict(max_new_tokens=10, repetition_penalty=1.2, exact=True)
+        alone = list(transformer.generate(model, prompt, seed=40 + i, **usual, **setting))
         assert together[i] == [step.token for step in alone]
         assert probabilities[i] == pytest.approx([step.probability for step in alone], rel=1e-6)
 

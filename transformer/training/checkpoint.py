@@ -57,7 +57,10 @@ def save(folder: str | Path, state: State) -> None:
 
 
 def load(folder: str | Path, device: torch.device | None = None) -> State:
-    """What ``save`` wrote, its model on ``device``, or where torch makes tensors by default. Raises ValueError, one sentence, for a folder that is not whole."""
+    """What ``save`` wrote, its model on ``device``, or where torch makes tensors by default.
+
+    Raises ValueError, one sentence, for a folder that is not whole.
+    """
     folder = Path(folder)
     about = read_json(folder / "state.json")
     if about.get("format") != FORMAT:

@@ -63,12 +63,12 @@ def fit(
     """Train ``model`` in place up to step ``steps``, and yield after every step; stop listening, and it stops.
 
     AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) with decay on matrices only, and gradients scaled down to a joint
-    length of ``clip``. ``loss``: next-token cross-entropy unless given. ``lr``: a schedule (``transformer.schedule``), or
-    the peak of a cosine after ``warmup`` steps. ``seed`` decides everything random, batches and dropout, so the same call
-    on the same weights gives the same weights. The model is in training mode during a step alone.
+    length of ``clip``. ``loss``: next-token cross-entropy unless given. ``lr``: a schedule (``transformer.schedule``),
+    or the peak of a cosine after ``warmup`` steps. ``seed`` decides everything random, batches and dropout, so the same
+    call on the same weights gives the same weights. The model is in training mode during a step alone.
 
-    ``state``: go on from there, with its own seed and decay: ``State.start(model)``, kept by the caller and updated after
-    every step, or what ``checkpoint.load`` gives. A run that is stopped and resumed equals one that never stopped.
+    ``state``: go on from there, with its own seed and decay: ``State.start(model)``, kept by the caller and updated
+    after every step, or what ``checkpoint.load`` gives. A run that is stopped and resumed equals one that never was.
     Raises ValueError when ``state`` belongs to another model, and when the loss is no longer a number.
     """
     state = state or State.start(model, weight_decay=weight_decay, seed=seed)
