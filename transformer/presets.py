@@ -16,7 +16,7 @@ def _bert(n_layers: int, d_model: int, n_heads: int, head: str = "none") -> Conf
     return Config(
         kind="encoder", vocab_size=30_522, max_len=512, d_model=d_model, n_layers=n_layers, n_heads=n_heads,
         position="learned", n_segments=2, embed_norm=True, norm="layer", norm_place="post", norm_eps=1e-12,
-        activation="gelu", qkv_bias=True, out_bias=True, ffn_bias=True, head=head,
+        activation="gelu", qkv_bias=True, out_bias=True, ffn_bias=True, head=head, init="normal",
     )  # fmt: skip
 
 
@@ -32,8 +32,9 @@ def _llama(
     )  # fmt: skip
 
 
-# Each equals what Hugging Face publishes for the model (tests/transformer/test_presets.py holds them together).
-PRESETS: dict[str, Config] = {
+# Each equals what is published for the model (tests/transformer/test_presets.py holds them together).
+# One stack over text, its layers dense: what every page can show.
+TEXT_MODELS: dict[str, Config] = {
     "smollm2-135m": _llama(49_152, 576, 30, 9, 3, 1536, 8192, rope_base=100_000.0, tie_embeddings=True),
     "smollm2-360m": _llama(49_152, 960, 32, 15, 5, 2560, 8192, rope_base=100_000.0, tie_embeddings=True),
     "smollm2-1.7b": _llama(49_152, 2048, 24, 32, 32, 8192, 8192, rope_base=130_000.0, tie_embeddings=True),
@@ -64,4 +65,49 @@ PRESETS: dict[str, Config] = {
     "qwen2-7b": _llama(
         152_064, 3584, 28, 28, 4, 18_944, 131_072, rope_base=1_000_000.0, qkv_bias=True, norm_eps=1e-6
     ),
+}  # fmt: skip
+
+
+def _vaswani(d_model: int, n_heads: int, d_ff: int, dropout: float) -> Config:
+    """Vaswani et al. 2017, arXiv:1706.03762, Table 3: post-norm, sinusoids, ReLU, one table for source, target and output.
+
+    Biases in the FFN alone and 37 000 byte pairs, as in the paper's English–German runs.
+    """
+    return Config(
+        kind="encoder-decoder", vocab_size=37_000, d_model=d_model, n_layers=6, n_heads=n_heads, d_ff=d_ff, max_len=512,
+        position="sinusoidal", norm="layer", norm_place="post", activation="relu", ffn_bias=True, scale_embeddings=True,
+        dropout=dropout, init="xavier",
+    )  # fmt: skip
+
+
+def _vit(d_model: int, n_layers: int, n_heads: int) -> Config:
+    """Dosovitskiy et al. 2021, arXiv:2010.11929: 224 × 224 pixels in patches of 16, 1000 classes, pre-norm."""
+    return Config(
+        kind="vision", image_size=224, patch_size=16, n_classes=1000, d_model=d_model, n_layers=n_layers,
+        n_heads=n_heads, max_len=197, position="learned", norm="layer", norm_eps=1e-12, qkv_bias=True, out_bias=True,
+        ffn_bias=True, init="normal",
+    )  # fmt: skip
+
+
+def _mixtral(vocab_size: int, d_model: int, n_layers: int, n_heads: int, n_kv_heads: int, d_ff: int, max_len: int) -> Config:
+    """Jiang et al. 2024, arXiv:2401.04088: Llama's block with eight gated experts, two a token."""
+    return _llama(
+        vocab_size, d_model, n_layers, n_heads, n_kv_heads, d_ff, max_len, rope_base=1_000_000.0, experts=8,
+        experts_per_token=2,
+    )  # fmt: skip
+
+
+# Two stacks, images, shared layers, experts.
+PRESETS: dict[str, Config] = TEXT_MODELS | {
+    "transformer-base": _vaswani(512, 8, 2048, 0.1),
+    "transformer-big": _vaswani(1024, 16, 4096, 0.3),
+    "albert-base": Config(
+        kind="encoder", vocab_size=30_000, max_len=512, d_embed=128, d_model=768, n_layers=12, n_heads=12,
+        position="learned", n_segments=2, embed_norm=True, norm="layer", norm_place="post", norm_eps=1e-12,
+        activation="gelu_tanh", qkv_bias=True, out_bias=True, ffn_bias=True, share_layers=True, init="normal",
+    ),
+    "vit-base": _vit(768, 12, 12),
+    "vit-large": _vit(1024, 24, 16),
+    "mixtral-8x7b": _mixtral(32_000, 4096, 32, 32, 8, 14_336, 32_768),
+    "mixtral-mini": _mixtral(256, 128, 4, 4, 2, 256, 512),
 }  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 
 from charts import cost as pictures
 from transformer import PRESETS, Config, cost
+from transformer.presets import TEXT_MODELS
 
 FILE = "pages/cost/flops.py"
 
@@ -40,13 +41,13 @@ def test_it_opens_on_smollm2_where_attention_meets_the_ffn(open_page):
 def test_every_preset_can_be_chosen(open_page):
     page = open_page(FILE)
     options = page.selectbox(key="arch").options
-    assert len(options) == len(PRESETS) + 1
+    assert len(options) == len(TEXT_MODELS) + 1
     shown = []
     for option in options[:-1]:
         page.selectbox(key="arch").set_value(option).run()
         assert not page.exception and not page.warning
         shown.append(sorted(drawn(page, 40).items()))
-    assert sorted(shown) == sorted(sorted(expected(c, pictures.LENGTHS[40]).items()) for c in PRESETS.values())
+    assert sorted(shown) == sorted(sorted(expected(c, pictures.LENGTHS[40]).items()) for c in TEXT_MODELS.values())
 
 
 def test_a_link_sets_the_view(open_page):

@@ -14,9 +14,10 @@ from pages.inside import walk
 from pages.shared.models import Reading
 from tests.charts.test_component import unpack
 from transformer import overview, recording
+from transformer.presets import TEXT_MODELS
 
 PAGE = "pages/inside/walkthrough.py"
-CAPITAL = recording.load(Path(__file__).parents[2] / "assets" / "recorded" / "smollm2-135m-capital.safetensors")
+CAPITAL = recording.load(Path(__file__).parents[2] / "assets" / "recorded" / "smollm2-135m-capital.safetensors.xz")
 HOME = recording.DEFAULTS["smollm2-135m-capital"]
 
 
@@ -95,7 +96,7 @@ def test_a_long_text_sends_the_layers_around_the_open_one(open_page):
     assert header["layers"] == [1, 2, 3] and len(arrays["layer.attention.A"]) == 3
 
 
-@pytest.mark.parametrize("name", transformer.PRESETS)
+@pytest.mark.parametrize("name", TEXT_MODELS)
 def test_every_stage_has_its_line_of_code(name):
     from charts import walkthrough
 

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.transformer.configs import configs
 from transformer import PRESETS, Cache, Config, build, cost, counter
+from transformer.presets import TEXT_MODELS
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TEXTBOOK = {"layers.*.attention.A": lambda A: A}  # someone looks at A, so no kernel fuses it away
@@ -36,10 +37,20 @@ def counted_by_torch(run) -> int:
 def test_known_models_cost_what_torch_counts(name):
     config = PRESETS[name]
     model = on_meta(config)
+    if config.kind == "vision":
+        n, images = 1 + (config.image_size // config.patch_size) ** 2, torch.zeros(1, 3, 224, 224, device="meta")
+        assert counted_by_torch(lambda: model.run(images, edit=TEXTBOOK)) == sum(cost.flops(config, n).values())
+        return
     longest = config.max_len if config.position == "learned" else 8192
     for n in (1, 512, longest):
         text = ids(config, n, device="meta")
-        assert counted_by_torch(lambda: model.run(text, edit=TEXTBOOK)) == sum(cost.flops(config, n).values())
+        if config.kind == "encoder-decoder":
+            source = {"source": ids(config, 77, device="meta")}
+            edit = {"*.A": lambda A: A}
+        else:
+            source, edit = {}, TEXTBOOK
+        counted = counted_by_torch(lambda: model.run(text, edit=edit, **source))
+        assert counted == sum(cost.flops(config, n, source=77 if source else None).values())
 
 
 @FEW
@@ -126,7 +137,7 @@ def test_the_plain_block_crosses_at_2d_and_4d():
     assert cost.crossover(config, projections=False) == 4 * 512
 
 
-@given(st.sampled_from(sorted(PRESETS)), st.booleans())
+@given(st.sampled_from(sorted(TEXT_MODELS)), st.booleans())
 @settings(deadline=None)
 def test_at_the_crossover_attention_costs_as_much_as_the_ffn(name, projections):
     config = PRESETS[name]

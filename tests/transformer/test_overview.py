@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import transformer
 from tests.transformer.configs import configs
 from transformer import names, overview, sampling
+from transformer.presets import TEXT_MODELS
 
 TEMPERATURES = (0.0, 0.05, 0.7, 1.0, 2.0)
 
@@ -51,7 +52,7 @@ def test_it_is_the_trace(config, n, seed):
         torch.testing.assert_close(found["odds.logits"], rows.gather(-1, found["odds.ids"]), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", transformer.PRESETS)
+@pytest.mark.parametrize("name", TEXT_MODELS)
 def test_the_patterns_fit_every_known_model(name):
     config = transformer.PRESETS[name]
     known = names.of(config)

@@ -6,6 +6,7 @@ import torch
 hf = pytest.importorskip("transformers")
 
 from transformer import PRESETS, build, cost  # noqa: E402
+from transformer.presets import TEXT_MODELS  # noqa: E402
 from transformer.pretrained import bert, gpt2, llama  # noqa: E402
 
 
@@ -79,16 +80,17 @@ PUBLISHED = {
 
 
 def test_every_preset_is_checked_here():
-    assert set(PUBLISHED) == set(PRESETS)
+    assert set(PUBLISHED) == set(TEXT_MODELS)
+    assert set(OTHERS) | {"mixtral-mini"} == set(PRESETS) - set(TEXT_MODELS)  # the miniature is nobody's but ours
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", TEXT_MODELS)
 def test_fields_are_those_published(name):
     (_, family, config), _ = PUBLISHED[name]
     assert family.config(config.to_dict()) == PRESETS[name]
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", TEXT_MODELS)
 def test_parameters_are_those_published(name):
     (model_class, _, config), published = PUBLISHED[name]
     with torch.device("meta"):
@@ -98,3 +100,52 @@ def test_parameters_are_those_published(name):
     assert sum(p.numel() for p in theirs.parameters()) == published
     assert sum(p.numel() for p in ours.parameters()) == published
     assert sum(cost.parameters(PRESETS[name]).values()) == published
+
+
+def _on_meta(model_class, config) -> int:
+    with torch.device("meta"):
+        model = model_class(config)
+    model.tie_weights()
+    return sum(p.numel() for p in model.parameters())
+
+
+def _torchs_own(d_model: int, n_heads: int, d_ff: int) -> int:
+    """torch.nn's encoder and decoder layers, without the biases that their attention has and the paper's has not, and
+    one table of 37 000 rows."""
+    with torch.device("meta"):
+        both = torch.nn.Transformer(d_model, n_heads, 6, 6, d_ff)
+        extra = sum(p.numel() for side in (both.encoder, both.decoder) for p in side.norm.parameters())
+        biases = 18 * 4 * d_model
+    return sum(p.numel() for p in both.parameters()) - extra - biases + 37_000 * d_model
+
+
+def _albert():
+    model = hf.AlbertConfig(hidden_size=768, num_attention_heads=12, intermediate_size=3072, num_hidden_layers=12)
+    return _on_meta(lambda config: hf.AlbertModel(config, add_pooling_layer=False), model)
+
+
+def _vit(**sizes):
+    return _on_meta(hf.ViTForImageClassification, hf.ViTConfig(num_labels=1000, **sizes))
+
+
+OTHERS = {  # what another implementation counts
+    "transformer-base": lambda: _torchs_own(512, 8, 2048),
+    "transformer-big": lambda: _torchs_own(1024, 16, 4096),
+    "albert-base": _albert,
+    "vit-base": _vit,
+    "vit-large": lambda: _vit(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
+    "mixtral-8x7b": lambda: _on_meta(hf.MixtralForCausalLM, hf.MixtralConfig(vocab_size=32_000)),
+}
+PUBLISHED_OTHERS = {"vit-base": 86_567_656, "vit-large": 304_326_632, "mixtral-8x7b": 46_702_792_704}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_kinds_have_as_many_parameters_as_others_count(name):
+    with torch.device("meta"):
+        ours = sum(p.numel() for p in build(PRESETS[name]).parameters())
+    assert ours == OTHERS[name]() == sum(cost.parameters(PRESETS[name]).values())
+    assert ours == PUBLISHED_OTHERS.get(name, ours)
+
+
+def test_mixtral_reads_thirteen_billion_of_its_parameters_a_token():
+    assert round(sum(cost.parameters(PRESETS["mixtral-8x7b"], active=True).values()) / 1e9, 1) == 12.9

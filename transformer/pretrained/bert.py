@@ -48,6 +48,7 @@ def config(theirs: Mapping[str, Any]) -> Config:
         embed_norm=True,
         norm="layer",
         norm_place="post",
+        init="normal",
         norm_eps=theirs.get("layer_norm_eps", 1e-12),
         activation=ACTIVATIONS[activation],
         qkv_bias=True,
