@@ -1,11 +1,14 @@
 """What the README says is so."""
 
+import dataclasses
 import os
 import re
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
+from transformer.config import Config, Head
 from transformer.pretrained.archives import ARCHIVES
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +32,18 @@ def test_every_file_it_shows_or_links_is_there():
     assert paths and [path for path in paths if not (ROOT / path).exists()] == []
     for path in re.findall(r"^\| `([\w./]+)` \|", README, flags=re.MULTILINE):
         assert "/" not in path and path != "app.py" or (ROOT / path).exists(), path
+
+
+def test_its_table_of_variants_is_the_configs():
+    choices = {field: get_args(kind) for field, kind in get_type_hints(Config).items() if get_origin(kind) is Literal}
+    choices["head"] = get_args(Head)
+    section = README.split("## Variants")[1].split("\n## ")[0]
+    rows = {line.split("`")[1]: line for line in section.splitlines() if line.startswith("| `")}
+    assert {field: tuple(row.split("|")[2].strip().split(", ")) for field, row in rows.items()} == choices
+    files = {name for row in rows.values() for name in re.findall(r"`(\w+\.py)`", row)}
+    assert [name for name in files if not (ROOT / "transformer" / name).exists()] == []
+    told = set(re.findall(r"`(\w+)`", section))
+    assert [field.name for field in dataclasses.fields(Config) if field.name not in told] == []
 
 
 @pytest.mark.parametrize("archive", ARCHIVES.values(), ids=lambda archive: archive.name)
