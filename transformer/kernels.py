@@ -20,7 +20,7 @@ from transformer.config import Config
 from transformer.geometry import Geometry
 from transformer.tap import Tap
 
-CHUNK = 128  # tokens that meet one another directly: enough to keep a matrix product busy, few enough for the cache
+CHUNK = 64  # tokens that meet one another directly: enough to keep a matrix product busy, few enough for the cache
 
 
 class Scaled(NamedTuple):
@@ -77,13 +77,15 @@ class State:
     def append(self, K: Scaled, V: Tensor) -> "State":
         """S + Σ φ(k) vᵀ and z + Σ φ(k) over new tokens, in their largest size.   V [batch, head, key, d_head]."""
         size = torch.maximum(self.size, K.size.amax(-1))  # [batch, head]
-        weight = (K.size - size[..., None]).exp()[..., None]  # [batch, head, key, 1]
-        old, phi_K = (self.size - size).exp()[..., None], K.rows.mT  # [batch, head, feature, key]
-        return State(self.S * old[..., None] + phi_K @ (V * weight), self.z * old + (phi_K @ weight)[..., 0], size)
+        weight = (K.size - size[..., None]).exp()  # [batch, head, key]
+        old = (self.size - size).exp()[..., None]  # [batch, head, 1]
+        S = self.S * old[..., None] + K.rows.mT @ (V * weight[..., None])
+        z = self.z * old + (weight[..., None, :] @ K.rows)[..., 0, :]
+        return State(S, z, size)
 
     def read(self, phi_Q: Tensor) -> tuple[Tensor, Tensor]:
         """φ(q) S [batch, head, query, d_head] and φ(q)·z [batch, head, query, 1]: a sum of values, and of weights."""
-        return phi_Q @ self.S, phi_Q @ self.z[..., None]
+        return phi_Q @ self.S, (self.z[..., None, :] @ phi_Q.mT).mT
 
 
 def divided(values: Tensor, weights: Tensor) -> Tensor:
