@@ -1,11 +1,14 @@
 """Recorded traces: a real run of a real model in one small file, so that a picture need not wait for a download.
 
-    recording = load("assets/recorded/smollm2-135m-capital.safetensors")
+    recording = load("assets/recorded/smollm2-135m-capital.safetensors.xz")
     recording["layers.23.attention.A"]  # [batch, head, query, key], as model.run(ids, record=…) would give it
 
 A file keeps what cannot be worked out without the weights: the embedding, Q, K and V, what each block writes into the
 stream, the FFN's neurons, the logits. The rest is a step of known arithmetic away, and is made when asked for by the
 functions of the forward pass: S and A from Q and K, z from A and V, the stream as a running sum, the norms.
+
+What is kept is rounded (compact.py), each kind as finely as what is drawn of it needs: see ``SHARES``. Of the logits the
+``TOP`` of every position are kept exactly, the rest to ±0.25, sharing what probability those leave.
 
     python -m transformer.recording --out assets/recorded     # makes the shipped files; needs the fetched weights
 """
@@ -14,18 +17,19 @@ import argparse
 import datetime
 import hashlib
 import json
+import lzma
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, torch as tensors
 from torch import Tensor
 
-from transformer import masks, names, rope, scores
+from transformer import compact, masks, names, rope, scores
 from transformer.attention import masked_softmax
 from transformer.config import Config
 from transformer.feedforward import ACTIVATIONS
@@ -35,8 +39,17 @@ from transformer.pretrained.archives import ARCHIVES
 from transformer.pretrained.fetch import folder_of
 from transformer.tokenizers import Tokenizer
 
-FORMAT = "glassformer recording 1"
-TOP = 256  # how many vocabulary entries a position, the most probable first, have their pieces kept
+FORMAT = "glassformer recording 2"
+SUFFIX = ".safetensors.xz"
+TOP = 256  # how many vocabulary entries a position, the most probable first, have their pieces and exact logits kept
+REST = 0.5  # between two values of the other logits, nats
+SHARES = (  # a rounding step as a share of the vector's middling number; the first pattern that matches counts
+    ("*.attention.[QK]", 0.06),  # products of these go through a softmax
+    ("*.attention.V", 0.1),
+    ("*.ffn.[pg]*", 0.4),  # thousands of neurons, of which histograms and averages are drawn
+    ("*.out", 0.2),
+    ("*", 0.05),  # the embedding, the norms' weights
+)
 
 ATTENTION = ("*.attention.Q", "*.attention.K", "*.attention.V")  # everything inside attention follows from these
 EVERYTHING = ("embed*", *ATTENTION, "*.attention.out", "*.ffn.pre", "*.ffn.[go]*", "logits")  # gate, where there is one; out
@@ -44,7 +57,7 @@ EVERYTHING = ("embed*", *ATTENTION, "*.attention.out", "*.ffn.pre", "*.ffn.[go]*
 
 @dataclass(frozen=True, eq=False)
 class Recording(Mapping[str, Tensor]):
-    """One run of one model on one text: its trace by name, float32, batch first, within float16's rounding.
+    """One run of one model on one text: its trace by name, float32, batch first, within the rounding of ``SHARES``.
 
     Iterating gives the names that can be had, in the order of computation.
     """
@@ -61,7 +74,9 @@ class Recording(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._made:
-            if name in self.kept:
+            if f"{name}.step" in self.kept:
+                self._made[name] = compact.unpack(self.kept, name)
+            elif name in self.kept:
                 self._made[name] = self.kept[name].float()
             elif (found := recipe(name, self.config)) is None:
                 raise KeyError(f"{name} is not in this recording of {self.model}, and does not follow from what is.")
@@ -95,7 +110,7 @@ class Recording(Mapping[str, Tensor]):
 def recipe(name: str, config: Config) -> tuple[tuple[str, ...], Callable[..., Tensor]] | None:
     """How a tensor follows from others: (their names, a function of them); None for what only the weights can give."""
     if name == "logits":
-        return ("logits.shifted", "logits.logsumexp"), torch.add
+        return ("logits.logsumexp", "logits.ids", "logits.likely", "logits.rest"), _logits
     if name == "final_norm":
         return _norm(f"layers.{config.n_layers - 1}.resid_post", name, config)
     if not name.startswith("layers."):
@@ -135,6 +150,15 @@ def recipe(name: str, config: Config) -> tuple[tuple[str, ...], Callable[..., Te
     return None
 
 
+def _logits(total: Tensor, ids: Tensor, likely: Tensor, rest: Tensor) -> Tensor:
+    """ℓ: the likely ones as they were; the others below them, sharing what probability they leave."""
+    ids = ids.long()
+    rest = rest.scatter(-1, ids, -torch.inf)
+    left = (1 - likely.exp().sum(-1, keepdim=True)).clamp_min(1e-12)
+    rest = (rest + left.log() - rest.logsumexp(-1, keepdim=True)).minimum(likely[..., -1:] - 0.01)
+    return total + rest.scatter(-1, ids, likely)
+
+
 def _norm(of: str, name: str, config: Config) -> tuple[tuple[str, ...], Callable[..., Tensor]]:
     if config.norm == "rms":
         return (of, f"{name}.gamma"), lambda x, gamma: F.rms_norm(x, gamma.shape, gamma, config.norm_eps)
@@ -168,12 +192,17 @@ def record(
             if "norm" in at and "embedding" not in at:
                 kept[at.replace("stack.blocks.", "layers.")] = weight
     vocabulary: set[int] = set()
+    whole: dict[str, Tensor] = {}
+    packed: dict[str, Tensor] = {}
     if "logits" in kept:
         logits = kept.pop("logits")  # [batch, token, vocab]
-        vocabulary = set(logits.topk(min(TOP, logits.shape[-1])).indices.flatten().tolist())
-        # ℓ − log Σ exp ℓ is near 0 for the entries that matter, and there float16 is at its finest.
-        kept["logits.logsumexp"] = logits.logsumexp(-1, keepdim=True)
-        kept["logits.shifted"] = logits - kept["logits.logsumexp"]
+        total = logits.logsumexp(-1, keepdim=True)
+        likely, which = (logits - total).topk(min(TOP, logits.shape[-1]))
+        whole |= {"logits.logsumexp": total, "logits.ids": which.int(), "logits.likely": likely}
+        packed |= compact.pack("logits.rest", logits - total, step=REST)
+        vocabulary = set(which.flatten().tolist())
+    for at, tensor in kept.items():
+        packed |= compact.pack(at, tensor, next(share for pattern, share in SHARES if fnmatchcase(at, pattern)))
     return Recording(
         model=name,
         text=text,
@@ -182,17 +211,12 @@ def record(
         config=model.config,
         vocabulary={i: tokenizer.pieces([i])[0] for i in sorted(vocabulary)},
         about=dict(about),
-        kept={at: _rounded(tensor) for at, tensor in kept.items()},
+        kept=whole | packed,
     )
 
 
-def _rounded(x: Tensor) -> Tensor:
-    """float16, but for tensors that reach beyond ±1024, where its steps are 1 and more, and for single numbers."""
-    return x.float().contiguous() if x.abs().max() > 1024 or x.shape[-1] == 1 else x.half().contiguous()
-
-
 def save(path: Path, recording: Recording) -> None:
-    """Write one safetensors file: the kept tensors by name, everything else as JSON in its metadata."""
+    """Write one safetensors file, compressed by xz: the kept tensors by name, everything else as JSON in its metadata."""
     metadata = {
         "format": FORMAT,
         "model": recording.model,
@@ -203,19 +227,20 @@ def save(path: Path, recording: Recording) -> None:
         "vocabulary": json.dumps(recording.vocabulary, ensure_ascii=False),
         "about": json.dumps(recording.about, ensure_ascii=False),
     }
-    save_file(recording.kept, path, metadata)
+    path.write_bytes(lzma.compress(tensors.save(recording.kept, metadata), preset=9 | lzma.PRESET_EXTREME))
 
 
 def load(path: Path) -> Recording:
     """The recording in a file. Raises ValueError, one sentence, when it is something else."""
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ValueError(f"{path} is not a recording; `python -m transformer.recording` makes them.")
-            kept = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}.") from error
+        data = lzma.decompress(Path(path).read_bytes())
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        kept = tensors.load(data)
+    except (lzma.LZMAError, SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} is not a whole recording; `python -m transformer.recording` makes them.") from error
+    metadata = header.get("__metadata__", {})
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a recording of this version; `python -m transformer.recording` makes them.")
     return Recording(
         model=metadata["model"],
         text=metadata["text"],
@@ -294,8 +319,8 @@ def main() -> None:
         for file, (reader, text, keep) in jobs.items():
             if reader == name:
                 recording = record(model, tokenizer, text, name=name, keep=keep, **about)
-                save(out / f"{file}.safetensors", recording)
-                size = (out / f"{file}.safetensors").stat().st_size
+                save(out / f"{file}{SUFFIX}", recording)
+                size = (out / f"{file}{SUFFIX}").stat().st_size
                 print(f"{file}: {len(recording.ids)} tokens, {len(recording)} tensors, {size / 1e6:.2f} MB")
 
 

@@ -5,29 +5,20 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from safetensors import safe_open
-
 from transformer import recording
 
 FOLDER = Path(__file__).parents[2] / "assets" / "recorded"
+FILES = {(default.model, default.text): file for file, default in recording.DEFAULTS.items()} | {
+    subject: file for file, subject in recording.LOGITS.items()
+}
 
 
 def of(model: str, text: str) -> recording.Recording | None:
     """The recording of this model reading exactly this text, if there is one."""
-    file = _files().get((model, text))
+    file = FILES.get((model, text))
     return _load(file) if file else None
 
 
 @functools.cache
-def _files() -> dict[tuple[str, str], Path]:
-    found = {}
-    for file in sorted(FOLDER.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as opened:
-            about = opened.metadata()
-        found[about["model"], about["text"]] = file
-    return found
-
-
-@functools.cache
-def _load(file: Path) -> recording.Recording:
-    return recording.load(file)
+def _load(file: str) -> recording.Recording:
+    return recording.load(FOLDER / f"{file}{recording.SUFFIX}")

@@ -12,7 +12,7 @@ from tests.browser.test_every_page import axe_violations, errors_shown, sideways
 from transformer import recording
 from transformer.feedforward import ACTIVATIONS, derivative, let_through, share_below
 
-CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors")
+CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors.xz")
 GATE = CAPITAL["layers.5.ffn.gate"][0]
 CANVAS, LAYER = ".st-key-curves canvas", ".st-key-curves input[type=range]:visible"
 

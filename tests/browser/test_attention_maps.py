@@ -14,8 +14,8 @@ from tests.browser.rig import DESKTOP, settle
 from transformer import analysis, recording
 
 RECORDED = Path(__file__).parents[2] / "assets" / "recorded"
-REPEAT = recording.load(RECORDED / "smollm2-135m-repeat.safetensors")
-MINILM = recording.load(RECORDED / "minilm-l6-repeat.safetensors")
+REPEAT = recording.load(RECORDED / "smollm2-135m-repeat.safetensors.xz")
+MINILM = recording.load(RECORDED / "minilm-l6-repeat.safetensors.xz")
 DEFAULT = recording.DEFAULTS["smollm2-135m-repeat"]
 MAP, MOSAIC, SIDE = ".am-picture canvas", ".am-left > .gf-canvas-wrap > canvas", ".am-side"
 

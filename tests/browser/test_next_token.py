@@ -12,7 +12,7 @@ from pages.inside.writing import SEED
 from tests.browser.conftest import settle
 from transformer import recording, sampling
 
-SUM = "assets/recorded/smollm2-135m-sum.safetensors"
+SUM = "assets/recorded/smollm2-135m-sum.safetensors.xz"
 TINY = "next-token?model=tiny&text=To+be"
 STAGE = ".st-key-gf-stage"
 

@@ -10,7 +10,7 @@ from tests.browser.rig import link_says
 from tests.browser.test_every_page import axe_violations, errors_shown, sideways
 from transformer import recording, rope
 
-PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors")
+PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors.xz")
 Q = PRONOUN["layers.16.attention.Q_unrotated"][0, 0, 11]
 K = PRONOUN["layers.16.attention.K_unrotated"][0, 0, 10]
 THETA = rope.frequencies(64, 100_000.0)

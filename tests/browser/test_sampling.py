@@ -11,7 +11,7 @@ from charts import component
 from transformer import recording, sampling
 
 SCRIPTS = [(component.FOLDER / name).read_text("utf-8") for name in ("common.js", "sampling.js")]
-REAL = component.FOLDER.parent / "recorded" / "smollm2-135m-sum.safetensors"
+REAL = component.FOLDER.parent / "recorded" / "smollm2-135m-sum.safetensors.xz"
 TEMPERATURES = [0.0, 0.05, 0.3, 0.7, 1.0, 1.3, 2.0, 5.0, 100.0]
 TOP_K, TOP_P, MIN_P = [None, 1, 7, 60_000], [None, 0.1, 0.9, 0.999, 1.0], [None, 0.0, 0.05, 1.0]
 ALL = list(itertools.product(TEMPERATURES, TOP_K, TOP_P, MIN_P))

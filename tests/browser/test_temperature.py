@@ -9,7 +9,7 @@ import pytest
 from tests.browser.conftest import settle
 from transformer import recording, sampling
 
-SUM = "assets/recorded/smollm2-135m-sum.safetensors"
+SUM = "assets/recorded/smollm2-135m-sum.safetensors.xz"
 STAGE = ".st-key-gf-stage"
 
 

@@ -11,7 +11,7 @@ from charts import walkthrough as charts
 from tests.browser.rig import settle
 from transformer import names, overview, recording, sampling
 
-CAPITAL = recording.load(Path(__file__).parents[2] / "assets" / "recorded" / "smollm2-135m-capital.safetensors")
+CAPITAL = recording.load(Path(__file__).parents[2] / "assets" / "recorded" / "smollm2-135m-capital.safetensors.xz")
 HOME = recording.DEFAULTS["smollm2-135m-capital"]
 CANVAS = ".gw-stage canvas"
 SEEN = "localStorage.setItem('glassformer-walkthrough-tour', '1')"

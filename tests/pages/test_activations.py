@@ -14,7 +14,7 @@ from transformer import recording
 from transformer.feedforward import ACTIVATIONS, census, derivative, histogram, let_through, share_below
 
 PAGE = "pages/block/activations.py"
-CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors")
+CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors.xz")
 GATE = CAPITAL["layers.5.ffn.gate"][0]
 
 

@@ -12,7 +12,7 @@ from transformer import analysis, recording
 
 PAGE = "pages/inside/attention_maps.py"
 RECORDED = Path(__file__).parents[2] / "assets" / "recorded"
-REPEAT = recording.load(RECORDED / "smollm2-135m-repeat.safetensors")
+REPEAT = recording.load(RECORDED / "smollm2-135m-repeat.safetensors.xz")
 DEFAULT = recording.DEFAULTS["smollm2-135m-repeat"]
 
 

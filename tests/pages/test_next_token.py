@@ -14,7 +14,7 @@ from pages.inside.writing import MOST, SEED, Settings
 from transformer import recording, sampling
 
 FILE = "pages/inside/next_token.py"
-SUM = "assets/recorded/smollm2-135m-sum.safetensors"
+SUM = "assets/recorded/smollm2-135m-sum.safetensors.xz"
 
 
 def drawn(page):

@@ -13,7 +13,7 @@ from tests.charts.test_component import unpack
 from transformer import positions, recording, rope
 
 PAGE = "pages/position/rope.py"
-PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors")
+PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors.xz")
 Q = PRONOUN["layers.16.attention.Q_unrotated"][0, 0]
 K = PRONOUN["layers.16.attention.K_unrotated"][0, 0]
 THETA = rope.frequencies(64, 100_000.0)
@@ -263,7 +263,7 @@ def test_the_snippet_gives_the_pages_numbers(open_page, model, capsys, monkeypat
     names: dict = {}
     exec(snippet, names)
     curve = sent(app, "rope_pair")[1]["curve"][0]
-    np.testing.assert_allclose(names["curve"].numpy(), curve, atol=0.02, rtol=0.01)
+    np.testing.assert_allclose(names["curve"].numpy(), curve, atol=0.1, rtol=0.01)
     assert str(names["curve"][:4]) in capsys.readouterr().out
     own = names["trace"]["layers.{}.attention.scores".format(re.search(r"layers\.(\d+)", snippet)[1])]
     head = int(re.search(r"head = .*, (\d+)", snippet)[1])

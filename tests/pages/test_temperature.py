@@ -14,7 +14,7 @@ import transformer
 from transformer import recording, sampling
 
 FILE = "pages/training/temperature.py"
-SUM = "assets/recorded/smollm2-135m-sum.safetensors"
+SUM = "assets/recorded/smollm2-135m-sum.safetensors.xz"
 
 
 def drawn(page):
