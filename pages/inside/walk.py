@@ -10,6 +10,7 @@ import torch
 
 from charts import walkthrough as charts
 from pages.shared import models, url
+from pages.shared.lesson import inert
 from pages.shared.models import Reading
 from transformer import (
     Config,
@@ -126,6 +127,41 @@ def home(reading: Reading) -> dict[str, int | None]:
     if known:
         return {"layer": known[0].layer, "head": known[0].head, "token": None}
     return {"layer": reading.config.n_layers // 2, "head": 0, "token": None}
+
+
+def look_for(reading: Reading) -> str:
+    """What the telling head's row reads most, and what comes out: one sentence, out of this reading's own tensors."""
+    place, last = home(reading), len(reading.ids) - 1
+    layer, head, row = place["layer"], place["head"], last if place["token"] is None else place["token"]
+    A = reading[f"layers.{layer}.attention.A"][0, head, row]  # [key]
+    key = int(A.argmax())
+    of = f"the row of {_quoted(reading.pieces[row])}"
+    if key == row:
+        reads = f"lets {of} read itself"
+    elif key == 0 and reading.config.kind == "decoder":
+        reads = f"lets {of} rest on the first token"
+    else:
+        reads = f"carries {_quoted(reading.pieces[key])} into {of}"
+    ends = "one vector for each token comes out"
+    if reading.config.head == "lm":
+        arrays = summary(key_of(reading), reading)
+        (best,) = models.vocabulary(reading, arrays["odds.ids"][last, :1].tolist())
+        p = arrays["odds.probabilities"][TEMPERATURES.index(1.0), last, 0]
+        ends = f"{_quoted(best)} comes out ({_percent(p)})" if row == last else (
+            f"after the last row {_quoted(best)} is likeliest ({_percent(p)})"
+        )  # fmt: skip
+    return (
+        f"Each row is a token on its way to the right: in layer {layer}, head {head} {reads} ({_percent(A[key])} of its "
+        f"weight), and {ends}."
+    )
+
+
+def _quoted(piece: str) -> str:
+    return f"“{inert(piece.strip() or piece.replace(' ', '·'))}”"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
 
 
 def view_of_url(reading: Reading) -> View:

@@ -21,12 +21,10 @@ PARTS = ("trace", "layout", "pen", "paint", "inside", "words", "formula", "detai
          "walkthrough", "guide", "pointer", "leave")
 
 lesson = Lesson("A1")
-lesson.header(
-    look_for="Each row is a token on its way to the right: in layer 23 of SmolLM2 one head carries “France” into the "
-    "last row, and “Paris” comes out."
-)
+lesson.header()
 text = lesson.text(TEXT, EXAMPLES)
 reading = lesson.read(text, record=overview.RECORD)
+lesson.look(walk.look_for(reading))
 config, n = reading.config, len(reading.ids)
 
 

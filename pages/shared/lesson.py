@@ -280,6 +280,11 @@ _ROLE_WORD = re.compile(r"\\(" + "|".join(theme.ROLES) + r")\{([^{}]*)\}")
 _source = functools.cache(inspect.getsource)  # it parses a file: not on every press of a key
 
 
+def inert(text: str) -> str:
+    """A learner's text for a Markdown sentence: shown as it is, whatever marks are in it."""
+    return "".join(c if c.isalnum() or c == " " or ord(c) > 127 else f"&#{ord(c)};" for c in text)
+
+
 def _is_plotly(figure: object) -> bool:
     return hasattr(figure, "to_plotly_json")
 

@@ -1,6 +1,7 @@
 """Walkthrough: the picture is the trace, the link holds the view, the text grows, and the snippet gives the numbers."""
 
 import contextlib
+import html
 import io
 import re
 from pathlib import Path
@@ -39,6 +40,32 @@ def test_it_opens_on_the_recorded_run_and_its_telling_head(open_page):
         np.testing.assert_array_equal(arrays["layer.attention.A"][i], CAPITAL[f"layers.{i}.attention.A"][0].numpy())
         lengths = CAPITAL[f"layers.{i}.ffn.out"][0].norm(dim=-1).numpy()
         np.testing.assert_allclose(arrays["length.ffn.out"][i], lengths, rtol=1e-5)
+
+
+def looked_for(app) -> str:
+    (said,) = [block.value for block in app.markdown if "What to look for" in block.value]
+    return said
+
+
+def test_what_to_look_for_is_what_the_shown_reading_does(open_page):
+    said = looked_for(open_page(PAGE))
+    A = CAPITAL["layers.23.attention.A"][0, 4, 4, 3].item()
+    assert f"in layer 23, head 4 carries “France” into the row of “is” ({100 * A:.2g} % of its weight)" in said
+    p = CAPITAL["logits"][0, -1].softmax(-1).max().item()
+    assert f"“Paris” comes out ({100 * p:.2g} %)" in said
+
+
+@pytest.mark.parametrize("text", ["To be, or not to be", "*a* $b$ :red[c] <d>", "a"])
+def test_what_to_look_for_follows_text_and_model(open_page, text):
+    app = open_page(PAGE, model="tiny", text=text)
+    header, arrays = sent(app)
+    view, last = header["view"], len(header["tokens"]) - 1
+    said = html.unescape(looked_for(app))
+    weight = arrays["layer.attention.A"][view["layer"], view["head"], last].max()
+    assert f"in layer {view['layer']}, head {view['head']} " in said and "France" not in said
+    assert f"({'100' if weight > 0.995 else f'{100 * weight:.2g}'} % of its weight)" in said
+    best, p = header["candidates"][last][0][1], arrays["odds.probabilities"][header["temperatures"].index(1.0), last, 0]
+    assert best.strip() in said and f"({100 * p:.2g} %)" in said
 
 
 def test_the_message_is_small_enough_to_send_at_once(open_page):
