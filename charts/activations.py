@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from charts import curves
-from charts.curves import Bars, Choice, Line, Mark, Panel, Row, Switch
+from charts.curves import Bars, Choice, Line, Mark, Panel, Picks, Row, Switch
 
 TITLES = {"relu": "ReLU", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU"}
 DASHES: dict[str, tuple[int, int] | None] = {"relu": None, "gelu": (7, 4), "gelu_tanh": (2, 4), "silu": (12, 4)}
@@ -15,28 +15,25 @@ DASHES: dict[str, tuple[int, int] | None] = {"relu": None, "gelu": (7, 4), "gelu
 
 def over_neurons(
     u: np.ndarray, values: Mapping[str, np.ndarray], slopes: Mapping[str, np.ndarray], passed: Mapping[str, np.ndarray],
-    chosen: str, layers: Choice, edges: np.ndarray, share: np.ndarray, below: np.ndarray, *,
+    chosen: Picks, layers: Choice, edges: np.ndarray, share: np.ndarray, below: np.ndarray, *,
     zeros: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray], neurons: str, cursor: float, gap: np.ndarray,
     magnify: Switch, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """σ(u) and σ'(u) of every activation over the histogram of real pre-activations, all on one u axis.
 
-    u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; layers: the frames;
+    chosen: which one stands out, by TITLES; u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; layers: the frames;
     edges [bin + 1], share [layer, bin] of the neurons; below [layer, point], the share of them under u;
     zeros, flat: activation -> share of the neurons that it makes exactly 0, or where its slope is nearly 0 [layer];
     neurons: what was counted, in words; gap [point]: exact − tanh GELU, drawn 1,000 times as large in a panel of its own
     while the switch magnify is on.
     """
-    drawn = sorted(values, key=lambda name: name == chosen)  # the chosen one on top
 
     def lines(of: Mapping[str, np.ndarray], label: bool) -> list[Line]:
         return [
-            Line(of[name], "ffn" if name == chosen else "muted", label=TITLES[name] if label else "",
-                 width=4 if name == chosen else 1.75, dash=None if name == chosen else DASHES[name],
-                 dot=name == chosen, quiet=name != chosen,
-                 # The two GELUs lie on each other at any size that fits a screen: drawn where it is the topic.
-                 switched=name == "gelu_tanh" and name != chosen)
-            for name in drawn
+            # The two GELUs lie on each other at any size that fits a screen: tanh is drawn where it is the topic.
+            Line(of[name], "muted", label=TITLES[name] if label else "", width=1.75, dash=DASHES[name], quiet=True,
+                 switched=name == "gelu_tanh", pick=TITLES[name])
+            for name in values
         ]  # fmt: skip
 
     top, middle = float(u[-1]), len(u) // 2
@@ -55,48 +52,48 @@ def over_neurons(
               marks=[Mark(0.0, [f"{b:.0%} below 0" for b in below[:, middle]], "ink", left=True)]),
     ]  # fmt: skip
     rows = [
-        Row(TITLES[name], "ffn" if name == chosen else "muted",
+        Row(TITLES[name], "muted",
             [passed[name], values[name], slopes[name], zeros[name][:, None], flat[name][:, None]],
-            width=4 if name == chosen else 2, dash=None if name == chosen else DASHES[name], strong=name == chosen)
+            dash=DASHES[name], pick=TITLES[name])
         for name in values
     ]  # fmt: skip
-    words = f"{TITLES[chosen]}({{x}}) = {{x}} × {{0}} = {{1}}   slope {{2}}   {{3%}} of the real ones lie below"
+    each = [{TITLES[name]: of[name] for name in of} for of in (passed, values, slopes)]
     label = "Activation functions and their slopes over the histogram of real pre-activations; arrow keys move u"
     return curves.message(
-        "activations", label, u, "u, the neuron before the activation", "u", panels, cursor=cursor, columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows, sentence=words,
-        values=[passed[chosen], values[chosen], slopes[chosen], below], step=5, height=470, gutter=104, frames=layers,
-        switch=magnify, epoch=epoch,
+        "activations", label, u, "u, the neuron before the activation", "u", panels, cursor=cursor, columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows,
+        sentence="{pick}({x}) = {x} × {0} = {1}   slope {2}   {3%} of the real ones lie below",
+        values=[*each, below], step=5, height=470, gutter=104, frames=layers,
+        switch=magnify, picks=chosen, epoch=epoch,
     )  # fmt: skip
 
 
 def after(
-    edges: np.ndarray, shares: Mapping[str, np.ndarray], layers: Choice, chosen: str, *,
+    edges: np.ndarray, shares: Mapping[str, np.ndarray], layers: Choice, chosen: Picks, *,
     zeros: Mapping[str, np.ndarray], negatives: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray],
     means: Mapping[str, np.ndarray], epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """What each activation makes of the same neurons: histograms of σ(u), with what is exactly 0 as a bar of its own.
 
-    edges [bin + 1], evenly spaced; layers: the frames; shares: activation -> share of the neurons [layer, bin], exact
+    edges [bin + 1], evenly spaced; layers: the frames; chosen: which one stands out, by TITLES; shares: activation -> share of the neurons [layer, bin], exact
     zeros left out; zeros, negatives, flat (slope nearly 0): activation -> share of the neurons [layer]; means [layer].
     """
     width, floor = float(edges[1] - edges[0]), 1e-4
     at_zero = np.array([-0.4, 0.4], dtype=np.float32) * width
     panels = [
         Panel(TITLES[name], (floor, 1),
-              [Bars(edges, values, "ffn" if name == chosen else "muted", shade=0.8, lit=False),
+              [Bars(edges, values, "muted", shade=0.8, lit=False, pick=TITLES[name]),
                Bars(at_zero, zeros[name][:, None], "ink", lit=False)], log=True, percent=True,
               note=[f"{zero:.2%} exactly 0, {low:.2%} negative"
                     for zero, low in zip(zeros[name], negatives[name], strict=True)])
         for name, values in shares.items()
     ]  # fmt: skip
     rows = [
-        Row(TITLES[name], "ffn" if name == chosen else "muted",
-            [of[name][:, None] for of in (zeros, negatives, flat, means)], strong=name == chosen)
+        Row(TITLES[name], "muted", [of[name][:, None] for of in (zeros, negatives, flat, means)], pick=TITLES[name])
         for name in shares
     ]  # fmt: skip
     return curves.message(
         "after-activation", "Histograms of the same real neurons after each activation, on a logarithmic scale", edges,
         "σ(u), the neuron after the activation", "σ", panels, cursor=0.0,
         columns=["exactly 0%", "negative%", "slope ≈ 0%", "mean"], rows=rows, height=560, gutter=20, frames=layers,
-        epoch=epoch,
+        picks=chosen, epoch=epoch,
     )  # fmt: skip

@@ -1,13 +1,14 @@
 """Curves over one shared x for the browser component "curves": panels one above the other, one cursor through all.
 
 An array is [point], or [frame, point] where a slider in the picture chooses the frame (a layer, a factor) without a
-round trip; words may be one for all frames or one each. A switch in the picture shows and hides what is `switched`. The
-arrays go out as they are, so the test that compares them with the trace compares what is drawn.
+round trip; words may be one for all frames or one each. A switch in the picture shows and hides what is `switched`; of
+several that are picked from, the picked one stands out. The arrays go out as they are, so the test that compares them
+with the trace compares what is drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,16 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Picks(Choice):
+    """Buttons in the picture: what has the picked name as its `pick` stands out, in this role, undashed and on top."""
+
+    role: Tone = "ink"
+
+    def header(self) -> dict[str, object]:
+        return super().header() | {"role": self.role}
+
+
+@dataclass(frozen=True)
 class Switch:
     """A switch in the picture: what it is called, and whether it starts on. It makes the picture `taller` by so much."""
 
@@ -57,7 +68,8 @@ class Line:
     dot: bool = False  # ride along with the cursor
     quiet: bool = False  # the label in muted ink
     points: bool = False  # the x are few and whole: show each
-    switched: bool = False  # only there while the switch is on
+    switched: bool = False  # only there while the switch is on, or when picked
+    pick: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,7 @@ class Bars:
     role: Tone
     shade: float | None = None
     lit: bool = True
+    pick: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,22 +130,23 @@ class Row:
     width: float = 2
     dash: tuple[int, int] | None = None
     shade: float | None = None
-    strong: bool = False
+    pick: str | None = None
 
 
 def message(
     name: str, label: str, x: np.ndarray, x_label: str, symbol: str, panels: Sequence[Panel], *, cursor: float,
-    columns: Sequence[str] = (), rows: Sequence[Row] = (), sentence: str = "", values: Sequence[np.ndarray] = (),
+    columns: Sequence[str] = (), rows: Sequence[Row] = (), sentence: str = "", values: Sequence[np.ndarray | Mapping[str, np.ndarray]] = (),
     step: int = 1, height: int = 520, gutter: int = 96, frames: Choice | None = None, zooms: Choice | None = None,
-    switch: Switch | None = None, epoch: int = 0,
+    switch: Switch | None = None, picks: Picks | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """The message for the component.
 
     name: stem of saved files; label: for screen readers; x [point], evenly spaced; symbol: how the cursor calls x;
-    columns: titles of the table, one that ends in % shows shares; sentence: read out at the cursor, {x} and {0},
-    {1%} … of `values`; step: points that an arrow key moves; gutter: room for the labels at the right; frames: which row
-    of the arrays is drawn; zooms: how far x may go. Cursor, frame, zoom and switch are taken up when epoch differs from
-    the last one and belong to the browser after that, so that moving them sends nothing here again.
+    columns: titles of the table, one that ends in % shows shares; sentence: read out at the cursor, {x}, {pick} and {0},
+    {1%} … of `values`, where there may be one for each pick; step: points that an arrow key moves; gutter: room for the
+    labels at the right; frames: which row of the arrays is drawn; zooms: how far x may go. Cursor, frame, zoom, switch
+    and pick are taken up when epoch differs from the last one and belong to the browser after that, so that moving them
+    sends nothing here again.
     ValueError when an array of a curve has not the length of x, or words or rows are not as many as the frames.
     """
     count = len(frames.values) if frames else 1
@@ -163,11 +177,22 @@ def message(
                 bins = series.values.shape[-1]
                 look = {"kind": "bars", "edges": keep(series.edges, bins + 1), "y": keep(series.values, bins),
                         "lit": series.lit}
-        return look | _colour(series.role, getattr(series, "shade", None))
+        return look | _colour(series.role, getattr(series, "shade", None)) | picked(getattr(series, "pick", None))
+
+    def picked(pick: str | None) -> dict[str, str]:
+        if pick is None:
+            return {}
+        if picks is None or pick not in picks.values:
+            raise ValueError(f"“{pick}” is not among what can be picked.")
+        return {"pick": pick}
+
+    def read(value: np.ndarray | Mapping[str, np.ndarray]) -> str | dict[str, str]:
+        return keep(value) if isinstance(value, np.ndarray) else {pick: keep(array) for pick, array in value.items()}
 
     header = {
         "name": name, "label": label, "height": height, "gutter": gutter, "cursor": cursor,
         "frames": frames.header() if frames else None, "zooms": zooms.header() if zooms else None, "epoch": epoch,
+        "picks": picks.header() if picks else None,
         "switch": {"label": switch.label, "on": switch.on, "taller": switch.taller} if switch else None,
         "x": {"lo": float(x[0]), "hi": float(x[-1]), "label": x_label, "symbol": symbol, "step": step,
               "integer": bool(np.all(x == np.round(x)))},
@@ -182,10 +207,10 @@ def message(
         "table": {
             "columns": [column.removesuffix("%") for column in columns],
             "percent": [column.endswith("%") for column in columns],
-            "rows": [{"name": row.name, "width": row.width, "dash": row.dash, "strong": row.strong,
-                      "cells": [keep(cell) for cell in row.cells]} | _colour(row.role, row.shade) for row in rows],
+            "rows": [{"name": row.name, "width": row.width, "dash": row.dash, "cells": [keep(cell) for cell in row.cells]}
+                     | _colour(row.role, row.shade) | picked(row.pick) for row in rows],
         },
-        "sum": {"text": sentence, "arrays": [keep(value) for value in values]},
+        "sum": {"text": sentence, "arrays": [read(value) for value in values]},
     }  # fmt: skip
     return component.pack(header, arrays)
 
@@ -198,7 +223,7 @@ def padded(*arrays: np.ndarray, share: float = 0.06) -> tuple[float, float]:
 
 
 def mount(**where: object) -> object:
-    """Put the component on the page: data=message(...), key=..., on_cursor_change and so for frame, zoom, switch."""
+    """Put the component on the page: data=message(...), key=..., on_cursor_change, and so for frame, zoom, switch, pick."""
     return component.declare("curves", "plot.js")(**where)
 
 

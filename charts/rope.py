@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charts import component, curves
-from charts.curves import Band, Choice, Line, Panel, Row
+from charts.curves import Band, Choice, Line, Panel, Picks, Row
 
 SCALINGS = {"none": "as trained", "linear": "linear", "ntk": "NTK-aware", "yarn": "YaRN", "llama3": "Llama 3"}
 DASHES: dict[str, tuple[int, int] | None] = {
@@ -145,32 +145,30 @@ def fans_message(
 
 
 def scalings_message(
-    waves: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], chosen: str, trained: int, factors: Choice, *,
+    waves: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], chosen: Picks, trained: int, factors: Choice, *,
     cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """How long each pair takes for one turn, and how much of its speed it keeps, under every scaling.
 
-    waves, kept: scaling -> [factor, pair]; trained: the length that the model was trained on; factors: the frames.
+    waves, kept: scaling -> [factor, pair]; chosen: which one stands out, by SCALINGS' titles; trained: the length that
+    the model was trained on; factors: the frames.
     """
     pairs = np.arange(waves["none"].shape[1], dtype=np.float64)
-    order = sorted(waves, key=lambda name: name == chosen)
 
     def tone(name: str) -> str:
-        return "attention" if name == chosen else "ink" if name == "none" else "muted"
+        return "ink" if name == "none" else "muted"
 
     def lines(of: Mapping[str, np.ndarray], label: bool) -> list[Line]:
         return [
-            Line(of[name], tone(name), SCALINGS[name] if label else "", width=4 if name == chosen else 2,
-                 dash=None if name == chosen else DASHES[name], dot=name == chosen, quiet=name != chosen,
-                 points=name == chosen)
-            for name in order
+            Line(of[name], tone(name), SCALINGS[name] if label else "", dash=DASHES[name], quiet=True, points=True,
+                 pick=SCALINGS[name])
+            for name in waves
         ]  # fmt: skip
 
     length = np.full_like(pairs, trained)
     lo, hi = min(w.min() for w in waves.values()), max(w.max() for w in waves.values())
     rows = [
-        Row(SCALINGS[name], tone(name), [waves[name], kept[name]], width=4 if name == chosen else 2,
-            dash=None if name == chosen else DASHES[name], strong=name == chosen)
+        Row(SCALINGS[name], tone(name), [waves[name], kept[name]], dash=DASHES[name], pick=SCALINGS[name])
         for name in waves
     ]  # fmt: skip
     return curves.message(
@@ -184,5 +182,6 @@ def scalings_message(
                   note=[f"1/{s} = squeezed as much as the text is longer" for s in factors.values]),
         ], cursor=cursor, epoch=epoch, columns=["positions for one turn", "speed kept%"], rows=rows, frames=factors,
         sentence="pair {x}: a turn takes {0} positions as trained, {1} scaled; it keeps {2%} of its speed",
-        values=[waves["none"], waves[chosen], kept[chosen]], height=470, gutter=120,
+        values=[waves["none"], *({SCALINGS[name]: of[name] for name in of} for of in (waves, kept))],
+        height=470, gutter=120, picks=chosen,
     )  # fmt: skip

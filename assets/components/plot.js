@@ -12,7 +12,8 @@
    plot.frame(p, c, box, x, y, {logX, logY, last, xLabel, countX, countY, percentY})   grid and tick labels; last: the
                                            bottom panel, which has the x labels
    plot.tick(value, percent)           ->  "1,000", "0.25", "−3"; "25%"
-   plot.scrubber(label, change)        ->  {element, set(names, at)}: a slider over named positions */
+   plot.scrubber(label, change)        ->  {element, set(names, at)}: a slider over named positions
+   plot.buttons(change)                ->  {element, set(label, names, at)}: one of a few names to pick */
 const plot = (() => {
   const SANS = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
   const MONO = '"Source Code Pro", ui-monospace, Menlo, monospace';
@@ -182,5 +183,34 @@ const plot = (() => {
     };
   }
 
-  return { onCanvas, onSvg, scale, ticks, tick, frame, scrubber, SANS, MONO };
+  let groups = 0;
+  function buttons(change) {
+    const element = document.createElement("div"), title = document.createElement("span"), group = `gf-pick-${groups++}`;
+    element.className = "gf-pick";
+    element.setAttribute("role", "radiogroup");
+    return {
+      element,
+      set(label, names, at) {
+        title.textContent = label;
+        element.setAttribute("aria-label", label);
+        const radios = element.querySelectorAll("input");
+        if (String(Array.from(radios, (radio) => radio.value)) === String(names)) {   // the focus stays where it is
+          radios.forEach((radio) => { radio.checked = radio.value === at; });
+          return;
+        }
+        element.replaceChildren(title, ...names.map((name) => {
+          const one = document.createElement("label"), radio = document.createElement("input");
+          radio.type = "radio";
+          radio.name = group;
+          radio.value = name;
+          radio.checked = name === at;
+          radio.addEventListener("change", () => change(name));
+          one.append(radio, name);
+          return one;
+        }));
+      },
+    };
+  }
+
+  return { onCanvas, onSvg, scale, ticks, tick, frame, scrubber, buttons, SANS, MONO };
 })();

@@ -35,6 +35,7 @@ class Stand(NamedTuple):
     """Where the picture stands, by the link."""
 
     view: str
+    activation: str
     layer: int
     cursor: float
     gap: bool
@@ -52,20 +53,28 @@ class Shown(NamedTuple):
 
 
 def stand() -> Stand:
-    layer, cursor, gap, word = telling, CURSOR, False, names[-1]
-    layer = url.url_state("layer", layer, int, layers.__contains__)
+    activation, cursor, gap, word = own, CURSOR, False, names[-1]
+    if view != NEURONS:
+        activation = BY_TITLE[url.url_state("activation", TITLES[own], str, BY_TITLE.__contains__)]
+    layer = url.url_state("layer", telling, int, layers.__contains__)
     if view == CURVES:
         cursor = url.url_state("u", cursor, float, lambda u: -16 <= u <= 16)
         gap = url.url_state("gap", "false", str.lower, ("true", "false").__contains__) == "true"
     elif view == NEURONS:
         word = url.url_state("word", word, str, names.__contains__)
-    return Stand(view, layer, cursor, gap, word)
+    return Stand(view, activation, layer, cursor, gap, word)
 
 
 def keep_cursor() -> None:
     at = st.session_state["curves"].get("cursor")
     if isinstance(at, int | float):
         url.set_url_state("u", round(float(at), 2), CURSOR)
+    held.reported("curves", stand())
+
+
+def keep_activation() -> None:
+    if (title := st.session_state["curves"].get("pick")) in BY_TITLE:
+        url.set_url_state("activation", title, TITLES[own])
     held.reported("curves", stand())
 
 
@@ -87,12 +96,8 @@ def keep_word() -> None:
     held.reported("strips", stand())
 
 
-def choose_activation() -> str:
-    title = st.radio(
-        "Push them through", list(BY_TITLE), list(BY_TITLE.values()).index(own), key="activation", bind="query-params",
-        captions=["this model's own" if name == own else "" for name in BY_TITLE.values()],
-    )  # fmt: skip
-    return BY_TITLE[title]
+def picks(shown: Stand) -> curves.Picks:
+    return curves.Picks("Push them through", list(BY_TITLE), TITLES[shown.activation], role="ffn")
 
 
 def neurons_of(layer: int) -> torch.Tensor:
@@ -155,9 +160,9 @@ def axis(reach: int) -> torch.Tensor:
 
 def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
-        chosen = choose_activation()
         reach = st.select_slider("The u axis reaches to ±", list(STEP), 3, key="reach", bind="query-params")
-        st.caption("“passes” is σ(u)/u, the share of u that gets through. “made 0” and “slope ≈ 0” (below 0.01, so "
+        st.caption(f"This model's own activation is {TITLES[own]}. "
+                   "“passes” is σ(u)/u, the share of u that gets through. “made 0” and “slope ≈ 0” (below 0.01, so "
                    "hardly any gradient comes back) count this layer's real neurons.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("curves", here)
@@ -169,25 +174,27 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with picture:
         curves.mount(
             key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_layer, on_switch_change=keep_gap,
+            on_pick_change=keep_activation,
             data=activations.over_neurons(
-                grid.numpy(), values, slopes, passed, chosen, curves.Choice(CHOOSE, layers, shown.layer), edges, share,
-                below, zeros=column(counts, "zero"), flat=column(counts, "asleep"), cursor=shown.cursor, epoch=epoch,
+                grid.numpy(), values, slopes, passed, picks(shown), curves.Choice(CHOOSE, layers, shown.layer), edges,
+                share, below, zeros=column(counts, "zero"), flat=column(counts, "asleep"), cursor=shown.cursor, epoch=epoch,
                 neurons=f"the {n * config.d_ff:,} {'gates' if config.gated else 'neurons'}",
                 gap=gelu_gap(grid).numpy(), magnify=curves.Switch("Magnify exact − tanh GELU", shown.gap, taller=120),
             ),
         )  # fmt: skip
     at = torch.tensor(here.cursor, dtype=torch.float64)
     return Shown(
-        here.layer, chosen, {"u": grid} | values | {f"{name} slope": slope for name, slope in slopes.items()},
-        rf"\begin{{gathered}}\sigma({at:.2f}) = {at:.2f} \times {let_through(chosen, at):.4f} = "
-        rf"\ffn{{{ACTIVATIONS[chosen](at):.4f}}}\\ \sigma'({at:.2f}) = {derivative(chosen, at):.4f}\end{{gathered}}",
+        here.layer, here.activation, {"u": grid} | values | {f"{name} slope": slope for name, slope in slopes.items()},
+        rf"\begin{{gathered}}\sigma({at:.2f}) = {at:.2f} \times {let_through(here.activation, at):.4f} = "
+        rf"\ffn{{{ACTIVATIONS[here.activation](at):.4f}}}\\ \sigma'({at:.2f}) = "
+        rf"{derivative(here.activation, at):.4f}\end{{gathered}}",
     )  # fmt: skip
 
 
 def show_after(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
-        chosen = choose_activation()
-        st.caption("The share of the neurons in each bin. The one tall bar is what is exactly 0. The scale is "
+        st.caption(f"This model's own activation is {TITLES[own]}. "
+                   "The share of the neurons in each bin. The one tall bar is what is exactly 0. The scale is "
                    "logarithmic: each grid line is ten times the one below.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("curves", here)
@@ -195,15 +202,15 @@ def show_after(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     counts = counts_of(subject)
     with picture:
         curves.mount(
-            key="curves", on_frame_change=keep_layer,
+            key="curves", on_frame_change=keep_layer, on_pick_change=keep_activation,
             data=activations.after(
-                edges, shares, curves.Choice(CHOOSE, layers, shown.layer), chosen, zeros=column(counts, "zero"),
+                edges, shares, curves.Choice(CHOOSE, layers, shown.layer), picks(shown), zeros=column(counts, "zero"),
                 negatives=column(counts, "negative"), flat=column(counts, "asleep"), means=column(counts, "mean"),
                 epoch=epoch,
             ),
         )  # fmt: skip
     table = {name: share[layers.index(here.layer)] for name, share in shares.items()}
-    return Shown(here.layer, chosen, {"from": edges[:-1], "to": edges[1:]} | table)
+    return Shown(here.layer, here.activation, {"from": edges[:-1], "to": edges[1:]} | table)
 
 
 def show_neurons(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:

@@ -29,6 +29,7 @@ CURSORS = {DISTANCE: ("at", 1), BESIDE: ("at", 1), LONGER: ("i", 20)}
 FRAMES = {DISTANCE: ("rho", 1.0), LONGER: ("factor", 4)}
 BASE = "Base of the speeds θ"
 UP_TO, FACTORS = [64, 256, FARTHEST], [2, 4, 8, 16, 32]
+SCALINGS = list(charts.SCALINGS.values())
 STARTS, BESIDE_TO = (0, 64, 256, 1024, 4096), 128
 
 
@@ -39,6 +40,7 @@ class Stand(NamedTuple):
     cursor: int
     frame: float | None
     up_to: int
+    scaling: str
 
 
 class Shown(NamedTuple):
@@ -104,7 +106,12 @@ def stand() -> Stand:
     if view in FRAMES:
         name, start = FRAMES[view]
         frame = url.url_state(name, start, type(start), (LIKENESS if view == DISTANCE else FACTORS).__contains__)
-    return Stand(view, cursor, frame, url.url_state("up_to", UP_TO[1], int, UP_TO.__contains__))
+    up_to, scaling = UP_TO[1], charts.SCALINGS["yarn"]
+    if view == DISTANCE:
+        up_to = url.url_state("up_to", up_to, int, UP_TO.__contains__)
+    if view == LONGER:
+        scaling = url.url_state("scaling", scaling, str, SCALINGS.__contains__)
+    return Stand(view, cursor, frame, up_to, scaling)
 
 
 def keep_up_to() -> None:
@@ -116,6 +123,12 @@ def keep_up_to() -> None:
 def keep_frame() -> None:
     if (frame := st.session_state["curves"].get("frame")) in (LIKENESS if view == DISTANCE else FACTORS):
         url.set_url_state(FRAMES[view][0], frame, FRAMES[view][1])
+    held.reported("curves", stand())
+
+
+def keep_scaling() -> None:
+    if (title := st.session_state["curves"].get("pick")) in SCALINGS:
+        url.set_url_state("scaling", title, charts.SCALINGS["yarn"])
     held.reported("curves", stand())
 
 
@@ -248,8 +261,6 @@ def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head
     with controls:
         layer, head = choose_head()
         chosen = turned(reading, layer, head, choose_base())
-        by_title = {title: name for name, title in charts.SCALINGS.items()}
-        scaling = by_title[st.radio("Scaling", list(by_title), 3, key="scaling", bind="query-params")]
         st.caption(f"{reading.title} was trained on {config.max_len:,} positions. A pair above that line never "
                    "finished a turn: further on it shows angles that the model has not seen.")  # fmt: skip
     here = stand()
@@ -263,9 +274,10 @@ def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head
     waves = {name: rope.wavelengths(speed).numpy() for name, speed in scaled.items()}
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_frame,
+            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_frame, on_pick_change=keep_scaling,
             data=charts.scalings_message(
-                waves, {name: (speed / chosen.theta).numpy() for name, speed in scaled.items()}, scaling,
+                waves, {name: (speed / chosen.theta).numpy() for name, speed in scaled.items()},
+                curves.Picks("Scaling", SCALINGS, shown.scaling, role="attention"),
                 config.max_len, curves.Choice("How many times as long", FACTORS, shown.frame),
                 cursor=shown.cursor, epoch=epoch,
             ),

@@ -2,12 +2,11 @@
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 import torch
 
-from tests.browser.rig import link_says, settle
+from tests.browser.rig import link_says
 from tests.browser.test_every_page import axe_violations, errors_shown, sideways
 from transformer import recording
 from transformer.feedforward import ACTIVATIONS, derivative, let_through, share_below
@@ -26,10 +25,6 @@ def numbers(page) -> dict[str, list[float]]:
 
 def cursor(page) -> float:
     return float(page.locator(CANVAS).get_attribute("aria-valuenow"))
-
-
-def query(page) -> dict[str, str]:
-    return {key: values[0] for key, values in parse_qs(urlparse(page.url).query).items()}
 
 
 def at_u(page, u: float) -> tuple[float, float]:
@@ -117,12 +112,16 @@ def test_the_layer_is_scrubbed_live_and_kept_in_the_link(open_page):
 def test_another_activation_changes_the_picture(open_page):
     page = open_page("activations")
     looked = page.locator(CANVAS).evaluate("c => c.toDataURL()")
-    page.locator(".st-key-activation label", has_text=re.compile("^ReLU$")).click()
-    settle(page)
-    page.wait_for_timeout(300)
-    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
+    page.locator(".st-key-curves .gf-pick label", has_text=re.compile("^ReLU$")).click()
     assert page.locator(".st-key-curves .sum").inner_text().startswith("ReLU(")
-    assert query(page)["activation"] == "ReLU"
+    assert page.locator(".st-key-curves tr.strong th").inner_text() == "ReLU"
+    link_says(page, activation="ReLU")
+    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
+    page.keyboard.press("ArrowDown")  # the focus is still on the buttons
+    assert page.locator(".st-key-curves .sum").inner_text().startswith("GELU(")
+    link_says(page, activation="GELU")
+    again = open_page(page.url.split("/", 3)[3])
+    assert again.locator(".st-key-curves .gf-pick input:checked").get_attribute("value") == "GELU"
 
 
 def test_the_gap_is_magnified_in_the_picture_and_kept_in_the_link(open_page):

@@ -201,6 +201,17 @@ def test_the_likeness_is_dragged_live_and_kept_in_the_link(open_page):
     assert drawn(page) == pytest.approx(drawn_score(0.7, 3), abs=1e-3)
 
 
+def test_the_scaling_is_picked_live_and_kept_in_the_link(open_page):
+    page = open_page("rope?view=Longer+texts&factor=8")
+    said = page.locator(".st-key-curves .sum")
+    for title, kept in (("linear", 12.5), ("as trained", 100.0)):
+        page.locator(".st-key-curves .gf-pick label", has_text=title).click()
+        assert f"it keeps {kept:.1f}% of its speed" in said.inner_text()
+        assert page.locator(".st-key-curves tr.strong th").inner_text() == title
+    link_says(page, scaling="as trained")
+    assert open_page(page.url.split("/", 3)[3]).locator(".st-key-curves .sum").inner_text() == said.inner_text()
+
+
 def test_what_moves_in_the_picture_is_not_sent_again(open_page):
     page = open_page("rope?view=Score+by+distance")
     received = []

@@ -3,34 +3,47 @@
 import numpy as np
 
 from charts import activations
-from charts.curves import Choice, Switch
+from charts.curves import Choice, Picks, Switch
 from tests.charts.test_component import unpack
 
 U = np.linspace(-2, 2, 5)
 EACH = {name: U + i for i, name in enumerate(activations.TITLES)}
 
 
-def message(chosen: str) -> tuple[dict, dict]:
+PICKS = Picks("Through", list(activations.TITLES.values()), "SiLU", role="ffn")
+
+
+def message() -> tuple[dict, dict]:
     shares = {name: np.array([0.1, 0.2]) for name in activations.TITLES}
     return unpack(activations.over_neurons(
-        U, EACH, EACH, EACH, chosen, Choice("Layer", [0, 1], 1), np.array([-2.0, 0.0, 2.0]), np.full((2, 2), 0.5),
+        U, EACH, EACH, EACH, PICKS, Choice("Layer", [0, 1], 1), np.array([-2.0, 0.0, 2.0]), np.full((2, 2), 0.5),
         np.tile(np.linspace(0, 1, 5), (2, 1)), zeros=shares, flat=shares, neurons="the gates", cursor=0.0,
         gap=U / 5000, magnify=Switch("Magnify", False, taller=100), epoch=1))  # fmt: skip
 
 
 def test_the_gap_is_magnified_in_a_panel_of_its_own():
-    header, arrays = message("silu")
+    header, arrays = message()
     assert [panel["switched"] for panel in header["panels"]] == [False, False, True, False]
     np.testing.assert_allclose(arrays[header["panels"][2]["series"][0]["y"]], U / 5, rtol=1e-6)
     assert header["switch"] == {"label": "Magnify", "on": False, "taller": 100}
 
 
 def test_the_tanh_form_is_drawn_where_it_is_the_topic():
-    header, arrays = message("silu")
+    header, arrays = message()
     by_label = {series["label"]: series for series in header["panels"][0]["series"]}
     assert {name: series["switched"] for name, series in by_label.items()} == {
         "ReLU": False, "GELU": False, "GELU (tanh)": True, "SiLU": False}  # fmt: skip
     np.testing.assert_array_equal(arrays[by_label["GELU (tanh)"]["y"]], np.float32(EACH["gelu_tanh"]))
-    assert header["panels"][0]["series"][-1]["label"] == "SiLU"  # the chosen one lies on top
-    header, _ = message("gelu_tanh")
-    assert not any(series["switched"] for series in header["panels"][0]["series"])
+
+
+def test_each_activation_can_be_picked():
+    header, arrays = message()
+    assert header["picks"] == {"label": "Through", "values": ["ReLU", "GELU", "GELU (tanh)", "SiLU"], "at": "SiLU",
+                               "role": "ffn"}  # fmt: skip
+    for panel in header["panels"][:2]:
+        assert [series["pick"] for series in panel["series"]] == header["picks"]["values"]
+    assert [row["pick"] for row in header["table"]["rows"]] == header["picks"]["values"]
+    for of in header["sum"]["arrays"][:3]:
+        for name, title in activations.TITLES.items():
+            np.testing.assert_array_equal(arrays[of[title]], np.float32(EACH[name]))
+    assert isinstance(header["sum"]["arrays"][3], str)  # how many lie below is not the activation's doing

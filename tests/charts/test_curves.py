@@ -85,6 +85,27 @@ def test_frames_are_rows_of_the_arrays_and_words_one_each():
     assert arrays[header["table"]["rows"][0]["cells"][0]].shape == (2, 1)
 
 
+def test_what_can_be_picked_says_so():
+    picks = curves.Picks("Which", ["a", "b"], "b", role="ffn")
+    panels = [Panel("p", (0, 1), [Line(X, "muted", pick="a"), Bars(X, X[1:], "muted", pick="b"), Line(X, "key")])]
+    header, arrays = unpack(curves.message(
+        "n", "l", X, "x", "x", panels, cursor=0, picks=picks, rows=[Row("r", "muted", [], pick="a"), Row("s", "key", [])],
+        sentence="{pick} {0} {1}", values=[{"a": X, "b": X + 1}, X + 2]))  # fmt: skip
+    assert header["picks"] == {"label": "Which", "values": ["a", "b"], "at": "b", "role": "ffn"}
+    assert [series.get("pick") for series in header["panels"][0]["series"]] == ["a", "b", None]
+    assert [row.get("pick") for row in header["table"]["rows"]] == ["a", None]
+    each, same = header["sum"]["arrays"]
+    np.testing.assert_allclose(arrays[each["b"]], X + 1)
+    np.testing.assert_allclose(arrays[same], X + 2)
+
+
+def test_what_is_no_pick_is_refused():
+    panel = Panel("p", (0, 1), [Line(X, "muted", pick="c")])
+    for picks in (None, curves.Picks("Which", ["a", "b"], "b")):
+        with pytest.raises(ValueError, match="“c” is not among"):
+            curves.message("n", "l", X, "x", "x", [panel], cursor=0, picks=picks)
+
+
 def test_what_is_switched_says_so():
     panels = [Panel("p", (0, 1), [Line(X, "ffn", switched=True), Line(X, "ffn")]), Panel("q", (0, 1), [], switched=True)]
     header, _ = unpack(curves.message("n", "l", X, "x", "x", panels, cursor=0,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from charts import rope
-from charts.curves import Choice
+from charts.curves import Choice, Picks
 from tests.charts.test_component import unpack
 
 R = np.arange(5.0)
@@ -70,11 +70,15 @@ def test_equal_curves_have_one_name_and_a_fan_has_one_each():
     np.testing.assert_array_equal(arrays[header["table"]["rows"][1]["cells"][1]], R + 3)
 
 
-def test_the_chosen_scaling_lies_on_top():
+def test_each_scaling_can_be_picked():
     waves = {name: (i + 1) * np.array([[6.0, 60.0, 600.0], [7.0, 70.0, 700.0]]) for i, name in enumerate(rope.SCALINGS)}
     kept = {name: np.ones((2, 3)) / (i + 1) for i, name in enumerate(rope.SCALINGS)}
-    header, arrays = unpack(rope.scalings_message(waves, kept, "ntk", 100, Choice("Factor", [2, 4], 4), cursor=2))
-    last = header["panels"][0]["series"][-1]
-    assert last["role"] == "attention"
-    np.testing.assert_array_equal(arrays[last["y"]], waves["ntk"])
-    assert [row["name"] for row in header["table"]["rows"] if row["strong"]] == ["NTK-aware"]
+    picks = Picks("Scaling", list(rope.SCALINGS.values()), "NTK-aware", role="attention")
+    header, arrays = unpack(rope.scalings_message(waves, kept, picks, 100, Choice("Factor", [2, 4], 4), cursor=2))
+    assert (header["picks"]["at"], header["picks"]["role"]) == ("NTK-aware", "attention")
+    by_pick = {series["pick"]: series for series in header["panels"][0]["series"][1:]}
+    for name, title in rope.SCALINGS.items():
+        np.testing.assert_array_equal(arrays[by_pick[title]["y"]], np.float32(waves[name]))
+        np.testing.assert_array_equal(arrays[header["sum"]["arrays"][1][title]], np.float32(waves[name]))
+        np.testing.assert_array_equal(arrays[header["sum"]["arrays"][2][title]], np.float32(kept[name]))
+    assert [row["pick"] for row in header["table"]["rows"]] == list(rope.SCALINGS.values())

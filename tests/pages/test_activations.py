@@ -66,13 +66,13 @@ def test_it_opens_on_curves_over_real_neurons(open_page):
     assert [panel["switched"] for panel in header["panels"]] == [False, False, True, False]
 
 
-def test_the_models_own_activation_stands_out_until_another_is_chosen(open_page):
-    app = open_page(PAGE)
-    assert [row["name"] for row in sent(app)[0]["table"]["rows"] if row["strong"]] == ["SiLU"]
-    app.radio(key="activation").set_value("ReLU").run()
-    header, _ = sent(app)
-    assert [row["name"] for row in header["table"]["rows"] if row["strong"]] == ["ReLU"]
-    assert header["sum"]["text"].startswith("ReLU(")
+def test_the_models_own_activation_stands_out_until_a_link_says_another(open_page):
+    assert sent(open_page(PAGE))[0]["picks"]["at"] == "SiLU"
+    app = open_page(PAGE, activation="ReLU")
+    assert not app.warning and sent(app)[0]["picks"]["at"] == "ReLU"
+    (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
+    assert "ACTIVATIONS['relu'](at)" in snippet and "max(0, u)" in app.latex[0].value
+    assert sent(shown(app, "What they leave"))[0]["picks"]["at"] == "ReLU"
 
 
 def test_every_layer_goes_out_and_a_link_says_which_is_shown(open_page):

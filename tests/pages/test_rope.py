@@ -217,8 +217,10 @@ def test_beside_sinusoids_the_weights_undo_it(open_page):
 
 
 def test_longer_texts_are_the_librarys_scalings(open_page):
-    app = open_page(PAGE, view="Longer texts", factor="8")
-    assert sent(app, "curves")[0]["frames"]["at"] == 8
+    app = open_page(PAGE, view="Longer texts", factor="8", scaling="linear")
+    assert not app.warning
+    header, _ = sent(app, "curves")
+    assert (header["frames"]["at"], header["picks"]["at"]) == (8, "linear")
     wave, kept = drawn(app)
     config = transformer.PRESETS["smollm2-135m"]
     by_label = {series["label"]: series["y"] for series in kept["series"]}
@@ -229,6 +231,12 @@ def test_longer_texts_are_the_librarys_scalings(open_page):
             theta, _ = rope.scaled_frequencies(scaled)
             np.testing.assert_allclose(by_label[label][i], (theta / THETA).numpy(), rtol=1e-6)
     assert "8,192 trained" in {series["label"] for series in wave["series"]}
+
+
+def test_a_scaling_that_is_none_is_one_sentence(open_page):
+    app = open_page(PAGE, view="Longer texts", scaling="magic")
+    assert len(app.warning) == 1 and "scaling" in app.warning[0].value
+    assert sent(app, "curves")[0]["picks"]["at"] == "YaRN"
 
 
 def test_an_encoder_is_answered_by_a_model_that_turns(open_page):
@@ -263,11 +271,11 @@ def test_the_snippet_gives_the_pages_numbers(open_page, model, capsys, monkeypat
     names: dict = {}
     exec(snippet, names)
     curve = sent(app, "rope_pair")[1]["curve"][0]
-    np.testing.assert_allclose(names["curve"].numpy(), curve, atol=0.1, rtol=0.01)
+    np.testing.assert_allclose(names["curve"].numpy(), curve, atol=0.1, rtol=0.01)  # a recording keeps fewer bits
     assert str(names["curve"][:4]) in capsys.readouterr().out
     own = names["trace"]["layers.{}.attention.scores".format(re.search(r"layers\.(\d+)", snippet)[1])]
     head = int(re.search(r"head = .*, (\d+)", snippet)[1])
-    assert curve[1] == pytest.approx(own[0, head, -1, -2].item(), abs=0.02)  # the last word and the one before it
+    assert curve[1] == pytest.approx(own[0, head, -1, -2].item(), abs=0.1)  # the last word and the one before it
 
 
 def test_the_prediction_is_revealed_after_the_choice(open_page):

@@ -3,11 +3,11 @@
    Hover moves the cursor, a drag or a click leaves it there, arrows step it (Shift: ten steps, Home, End). What each
    curve is at the cursor stands in the table underneath; nothing is interpolated, the cursor sits on points that the
    server computed. With frames (a layer, a factor) a slider above switches between sets of curves at once; with zooms
-   one sets how far x goes; a switch shows and hides what is only there with it.
-   Data: charts/curves.py says what the header holds. Reports: cursor (x), frame, zoom, switch, where the learner left
-   them. */
+   one sets how far x goes; a switch shows and hides what is only there with it; what is picked stands out.
+   Data: charts/curves.py says what the header holds. Reports: cursor (x), frame, zoom, switch, pick, where the learner
+   left them. */
 export default (component) => gf.mount(component, (root, first) => {
-  let spec = null, c = null, at = 0, pinned = 0, frame = 0, far = 0, on = false, dragging = false, send = first;
+  let spec = null, c = null, at = 0, pinned = 0, frame = 0, far = 0, on = false, pick = "", dragging = false, send = first;
   const waiting = {};
   const frames = plot.scrubber("", (i) => { frame = i; read(); tell("frame", spec.frames.values[i]); });
   const zoom = plot.scrubber("", (i) => {
@@ -16,6 +16,7 @@ export default (component) => gf.mount(component, (root, first) => {
     read();
     tell("zoom", far);
   });
+  const picks = plot.buttons((name) => { pick = name; fillTable(); read(); tell("pick", name); });
   const toggle = document.createElement("label"), check = document.createElement("input");
   const called = document.createElement("span"), bar = document.createElement("div");
   toggle.className = "switch";
@@ -24,7 +25,7 @@ export default (component) => gf.mount(component, (root, first) => {
   check.addEventListener("change", () => { on = check.checked; grow(); read(); tell("switch", on); });
   toggle.append(check, called);
   bar.className = "bar";
-  bar.append(frames.element, zoom.element, toggle);
+  bar.append(picks.element, frames.element, zoom.element, toggle);
   root.append(bar);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => spec && draw(plot.onCanvas(ctx), w, h) });
   view.canvas.setAttribute("role", "slider");
@@ -45,8 +46,11 @@ export default (component) => gf.mount(component, (root, first) => {
   const hi = () => (spec.zooms ? far : spec.x.hi);
   const last = () => (spec.zooms ? nearest(far) : X().length - 1);
   const text = (words) => (Array.isArray(words) ? words[frame] : words);   // one for all frames, or one each
-  const there = (part) => on || !part.switched;
+  const picked = (part) => part.pick !== undefined && part.pick === pick;
+  const there = (part) => on || !part.switched || picked(part);
   const panels = () => spec.panels.filter(there);
+  const look = (part) => (!picked(part) ? part
+    : { ...part, role: spec.picks.role, width: 4, dash: null, dot: true, quiet: false });
 
   function values(name) {   // of this frame: an array may have a row for each
     const a = spec.arrays[name];
@@ -83,7 +87,8 @@ export default (component) => gf.mount(component, (root, first) => {
   function draw(p, w, h) {
     const boxes = layout(w, h);
     panels().forEach((panel, i) => {
-      const box = boxes[i], series = panel.series.filter(there);
+      const box = boxes[i], found = panel.series.filter(there);
+      const series = [...found.filter((one) => !picked(one)), ...found.filter(picked)].map(look);   // the picked one on top
       const x = plot.scale(spec.x.lo, hi(), box.x, box.x + box.w);
       const y = plot.scale(panel.y.lo, panel.y.hi, box.y + box.h, box.y, panel.y.log);
       plot.frame(p, c, box, x, y, { logY: panel.y.log, last: i === boxes.length - 1, xLabel: spec.x.label,
@@ -145,7 +150,7 @@ export default (component) => gf.mount(component, (root, first) => {
         points.push([x(X()[i]), inside ? y(line[i]) : NaN]);
       }
       p.line(points, { stroke, lineWidth: series.width, dash: series.dash, opacity: series.opacity });
-      if (series.points) for (const [px, py] of points) if (Number.isFinite(py)) p.circle(px, py, 3, { fill: stroke });
+      if (series.points && (!series.pick || picked(series))) for (const [px, py] of points) if (Number.isFinite(py)) p.circle(px, py, 3, { fill: stroke });
     }
   }
 
@@ -189,14 +194,14 @@ export default (component) => gf.mount(component, (root, first) => {
     }
     const thead = document.createElement("thead"), body = document.createElement("tbody");
     thead.append(head);
-    for (const row of spec.table.rows) {
+    for (const row of spec.table.rows.map(look)) {
       const tr = document.createElement("tr"), th = document.createElement("th");
       const swatch = document.createElement("span");
       th.scope = "row";
       swatch.className = "swatch";
       swatch.style.borderTop = `${row.width}px ${row.dash ? "dashed" : "solid"} ${colour(row)}`;
       th.append(swatch, row.name);
-      if (row.strong) tr.className = "strong";
+      if (picked(row)) tr.className = "strong";
       tr.append(th, ...row.cells.map((name, i) => {
         const td = document.createElement("td");
         cells.push([td, name, spec.table.percent[i]]);
@@ -209,8 +214,10 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function read() {
     for (const [td, name, percent] of cells) td.textContent = figure(here(name), percent);
-    sum.textContent = spec.sum.text.replace(/\{(\d+|x)(%?)\}/g, (_, i, percent) =>
-      (i === "x" ? shown(X()[at]) : figure(here(spec.sum.arrays[i]), percent)));
+    sum.textContent = spec.sum.text.replace(/\{(\d+|x|pick)(%?)\}/g, (_, i, percent) => {
+      const array = spec.sum.arrays[i];   // or one for each pick
+      return i === "x" ? shown(X()[at]) : i === "pick" ? pick : figure(here(array[pick] ?? array), percent);
+    });
     view.canvas.setAttribute("aria-valuemax", plain(hi()));
     view.canvas.setAttribute("aria-valuenow", plain(X()[at]));
     view.canvas.setAttribute("aria-valuetext", sum.textContent || `${spec.x.symbol} = ${shown(X()[at])}`);
@@ -277,6 +284,7 @@ export default (component) => gf.mount(component, (root, first) => {
       const kept = before && before.epoch === spec.epoch;   // cursor, frame, zoom and switch are the learner's
       if (!kept) Object.values(waiting).forEach(clearTimeout);
       on = spec.switch ? (kept ? on : spec.switch.on) : false;
+      pick = spec.picks ? (kept && spec.picks.values.includes(pick) ? pick : spec.picks.at) : "";
       if (spec.zooms && !(kept && spec.zooms.values.includes(far))) far = spec.zooms.at;
       const looked = kept && before.frames && spec.frames ? spec.frames.values.indexOf(before.frames.values[frame]) : -1;
       frame = looked >= 0 ? looked : spec.frames ? spec.frames.values.indexOf(spec.frames.at) : 0;
@@ -288,10 +296,12 @@ export default (component) => gf.mount(component, (root, first) => {
         bar.element.firstChild.textContent = list.label;
         bar.set(list.values.map((v) => (typeof v === "number" ? plot.tick(v) : v)), now);
       }
+      picks.element.hidden = !spec.picks;
+      if (spec.picks) picks.set(spec.picks.label, spec.picks.values, pick);
       toggle.hidden = !spec.switch;
       check.checked = on;
       called.textContent = spec.switch ? spec.switch.label : "";
-      bar.hidden = !(spec.frames || spec.zooms || spec.switch);
+      bar.hidden = !(spec.frames || spec.zooms || spec.switch || spec.picks);
       grow();
       view.canvas.setAttribute("aria-label", spec.label);
       view.canvas.setAttribute("aria-valuemin", plain(spec.x.lo));
