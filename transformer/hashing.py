@@ -64,12 +64,13 @@ class LSH(Attention):
 
         Many buckets are a product of two hashes, so that their directions stay few.
         """
-        turned = torch.einsum("bhnd,hdrk->bhrnk", K.detach(), self.rotations)
+        turned = (K.detach() @ self.rotations.flatten(2)).unflatten(-1, self.rotations.shape[2:])
         bucket, size = 0, 1
         for part, factor in zip(turned.split([f // 2 for f in self.factors], -1), self.factors, strict=True):
-            bucket = bucket + size * torch.cat((part, -part), -1).argmax(-1)
+            (most, along), (least, against) = part.max(-1), part.min(-1)
+            bucket = bucket + size * torch.where(most >= -least, along, against + factor // 2)
             size *= factor
-        return bucket
+        return bucket.transpose(2, 3)
 
     def sort(self, K: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
         """Who stands where: the token at each place of each round [batch, head, round, place], places a multiple of
@@ -86,7 +87,7 @@ class LSH(Attention):
         """How often each query has met each key it may read, over all rounds, and which pairs are a token and itself:
         [batch, head, query, key] and bool [query, key]."""
         n = geometry.k_pos.shape[-1]
-        chunk_of = orders.argsort(-1)[..., :n] // self.chunk  # [batch, head, round, token]
+        chunk_of = _inverse(orders)[..., :n] // self.chunk  # [batch, head, round, token]
         count = 0
         for r in range(orders.shape[2]):
             of_key, of_query = chunk_of[:, :, r, None, :], chunk_of[:, :, r, n - n_queries :, None]
@@ -101,37 +102,56 @@ class LSH(Attention):
     ) -> Tensor:
         """The same, chunk by chunk and round by round; no table is larger than n · 2 chunk."""
         batch, heads, n, d_head = K.shape
-        places, c = orders.shape[-1], self.chunk
-        queries = Q.shape[2]  # the last of n; those before them were read earlier
-        Q, K, V = (F.pad(x, (0, 0, n - x.shape[2], places - n)) for x in (Q, K, V))
-        row = torch.arange(batch * heads, device=Q.device).view(batch, heads, 1, 1) * places
-        chunked = orders.unflatten(-1, (-1, c))  # [batch, head, round, chunk, place]
-        ends = chunked.gather(3, last.view(-1, 1, 1, 1, 1).expand(-1, *chunked.shape[1:3], 1, c))
-        at = F.pad(geometry.k_pos.expand(batch, -1), (0, places - n))
-        real = geometry.real if geometry.real is not None else Q.new_ones(batch, n, dtype=torch.bool)
-        readable = F.pad(real, (0, places - n))
+        queries, places, c = Q.shape[2], orders.shape[-1], self.chunk
+        # Rows of all texts and heads in one list; queries that were read before, and places beyond the text, stay empty.
+        Q, K, V = (F.pad(x, (0, 0, n - x.shape[2], places - n)).flatten(0, 2) for x in (Q, K, V))
+        head = torch.arange(batch * heads, device=Q.device).view(batch, heads, 1)
+        q_at, k_at = self._positions(geometry, batch, heads, places)
+        ends = orders.unflatten(-1, (-1, c)).gather(3, last.view(-1, 1, 1, 1, 1).expand(-1, heads, orders.shape[2], 1, c))
         z = total = None
         for r in range(orders.shape[2]):
-            own = chunked[:, :, r]  # [batch, head, chunk, place]
-            keys = torch.cat((torch.cat((ends[:, :, r - 1], own[:, :, :-1]), 2), own), -1)
-            S = _rows(Q, row + own) @ _rows(K, row + keys).mT  # [batch, head, chunk, place, key]
-            allowed = _look_up(readable, keys)[..., None, :]
-            if self.causal:
-                allowed = allowed & (_look_up(at, keys)[..., None, :] <= _look_up(at, own)[..., None])
-            S = S.masked_fill(~allowed, -torch.inf).masked_fill(keys[..., None, :] == own[..., None], ITSELF)
+            order, end = orders[:, :, r], ends[:, :, r - 1, 0]  # [batch, head, place]; what stands before the first chunk
+            # A head's chunks follow its end, so that a window of two chunks is a chunk's keys. The window that reaches from
+            # one head into the next belongs to nobody: its queries are there to keep step.
+            k_row = (torch.cat((end, order), -1) + head * places).flatten()
+            k_row = torch.cat((k_row, k_row[:c]))
+            q_row = (torch.cat((order, order[..., :c]), -1) + head * places).flatten()
+
+            S = Q.index_select(0, q_row).view(-1, c, d_head) @ _windows(K.index_select(0, k_row), c)
+            if k_at is not None:  # [window, place, key]
+                hidden = _windows(k_at[k_row], c)[:, None] > q_at[q_row].view(-1, c, 1)
+                S = S.masked_fill_(hidden, torch.finfo(S.dtype).min / 2)
+            S = S.masked_fill_(_windows(k_row, c)[:, None] == q_row.view(-1, c, 1), ITSELF)
             most = S.detach().amax(-1, keepdim=True)
-            E = (S - most).exp()
+            E = S.sub_(most).exp_()
             weight = E.sum(-1, keepdim=True)
-            A = F.dropout(E / weight, self.config.dropout, self.training)
-            back = row.flatten(2) + orders[:, :, r].argsort(-1)[..., n - queries : n]
-            z_r = _rows((A @ _rows(V, row + keys)).flatten(2, 3), back)
-            log_weight = _rows((most + weight.log()).flatten(2, 3), back)
+            E = F.dropout(E, self.config.dropout, self.training)
+            z_r = (E @ _windows(V.index_select(0, k_row), c).mT) / weight
+
+            back = (_inverse(order)[..., n - queries : n] + head * (places + c)).flatten()
+            z_r = z_r.view(-1, d_head).index_select(0, back).view(batch, heads, queries, d_head)
+            log_weight = (most + weight.log()).view(-1, 1).index_select(0, back).view(batch, heads, queries, 1)
             if total is None:
                 z, total = z_r, log_weight
             else:
                 z = torch.lerp(z, z_r, (log_weight - total).sigmoid())
                 total = torch.logaddexp(total, log_weight)
         return z
+
+    def _positions(
+        self, geometry: Geometry, batch: int, heads: int, places: int
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """For each row the latest position that it may read, and its own as a key, beyond all others where nobody may read
+        it: two [row]; None where every row reads every other."""
+        n, never = geometry.k_pos.shape[-1], 2**31 - 1
+        if not self.causal and geometry.real is None and n == places:
+            return None, None
+        at = geometry.k_pos.int().expand(batch, -1)
+        q_at = at if self.causal else torch.full_like(at, never - 1)
+        k_at = at if geometry.real is None else at.masked_fill(~geometry.real, never)
+        rows = (F.pad(x, (0, places - n), value=never) for x in (q_at, k_at))
+        q_at, k_at = (x[:, None].expand(-1, heads, -1).flatten() for x in rows)
+        return q_at, k_at
 
 
 def buckets(config: Config) -> tuple[int, ...]:
@@ -154,11 +174,11 @@ def _product(sizes: tuple[int, ...]) -> int:
     return torch.Size(sizes).numel()
 
 
-def _rows(x: Tensor, index: Tensor) -> Tensor:
-    """Rows of x [batch, head, place, …] by their number over all batches and heads -> [*index, …]."""
-    return x.flatten(0, 2).index_select(0, index.flatten()).view(*index.shape, x.shape[-1])
+def _windows(x: Tensor, c: int) -> Tensor:
+    """Every two neighbouring chunks, as a view: [row, …] -> [window, …, 2 c]."""
+    return x.unfold(0, 2 * c, c)
 
 
-def _look_up(x: Tensor, index: Tensor) -> Tensor:
-    """x [batch, place] at index [batch, head, chunk, any] -> index's shape."""
-    return x[:, None, None].expand(*index.shape[:3], -1).gather(-1, index)
+def _inverse(order: Tensor) -> Tensor:
+    """The place of each token, from the token at each place."""
+    return torch.empty_like(order).scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
