@@ -89,8 +89,9 @@ class State:
 
 
 def divided(values: Tensor, weights: Tensor) -> Tensor:
-    """values / weights; zeros where nothing was read."""
-    return values / torch.where(weights > 0, weights, 1)
+    """values / weights; nothing where nothing was read, or so little that its digits are lost."""
+    least = torch.finfo(weights.dtype).tiny / torch.finfo(weights.dtype).eps
+    return values / torch.where(weights > least, weights, 1)
 
 
 class KernelAttention(Attention):
