@@ -12,6 +12,8 @@ from transformer.rope import rotate
 from transformer.tap import Tap
 
 ITSELF = -1e5  # a token's score with itself: it reads itself only where it finds nobody else
+HIDDEN = 1e30  # what a score loses where the mask hides the key
+AT_ONCE = 2**21  # scores that are weighed together
 
 
 class LSH(Attention):
@@ -37,6 +39,7 @@ class LSH(Attention):
         super().__init__(config)
         self.W_K = None
         self.factors, self.chunk, self.causal = buckets(config), config.chunk, config.kind == "decoder"
+        self.dropout = config.dropout
         self.register_buffer("rotations", rotations(config))  # [head, d_head, round, direction]
 
     def project(self, x: Tensor, geometry: Geometry, past, tap: Tap, source) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,7 +59,7 @@ class LSH(Attention):
         S = tap("scores", Q @ K.mT)  # [batch, head, query, key]
         count, itself = self.met(orders, last, geometry, Q.shape[2])
         S = S.masked_fill(itself, ITSELF) + count.to(S.dtype).log()  # −∞ where the two never met
-        A = F.dropout(tap("A", S.softmax(-1)), self.config.dropout, self.training)
+        A = F.dropout(tap("A", S.softmax(-1)), self.dropout, self.training)
         return A @ V
 
     def hash(self, K: Tensor) -> Tensor:
@@ -67,8 +70,8 @@ class LSH(Attention):
         turned = (K.detach() @ self.rotations.flatten(2)).unflatten(-1, self.rotations.shape[2:])
         bucket, size = 0, 1
         for part, factor in zip(turned.split([f // 2 for f in self.factors], -1), self.factors, strict=True):
-            (most, along), (least, against) = part.max(-1), part.min(-1)
-            bucket = bucket + size * torch.where(most >= -least, along, against + factor // 2)
+            nearest = part.abs().argmax(-1, keepdim=True)
+            bucket = bucket + size * (nearest + factor // 2 * (part.gather(-1, nearest) < 0))[..., 0]
             size *= factor
         return bucket.transpose(2, 3)
 
@@ -100,37 +103,49 @@ class LSH(Attention):
     def _read_chunks(
         self, Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry, orders: Tensor, last: Tensor
     ) -> Tensor:
-        """The same, chunk by chunk and round by round; no table is larger than n · 2 chunk."""
-        batch, heads, n, d_head = K.shape
-        queries, places, c = Q.shape[2], orders.shape[-1], self.chunk
-        # Rows of all texts and heads in one list; queries that were read before, and places beyond the text, stay empty.
-        Q, K, V = (F.pad(x, (0, 0, n - x.shape[2], places - n)).flatten(0, 2) for x in (Q, K, V))
-        head = torch.arange(batch * heads, device=Q.device).view(batch, heads, 1)
-        q_at, k_at = self._positions(geometry, batch, heads, places)
-        ends = orders.unflatten(-1, (-1, c)).gather(3, last.view(-1, 1, 1, 1, 1).expand(-1, heads, orders.shape[2], 1, c))
-        z = total = None
-        for r in range(orders.shape[2]):
-            order, end = orders[:, :, r], ends[:, :, r - 1, 0]  # [batch, head, place]; what stands before the first chunk
+        """The same, chunk by chunk, round by round, and a few heads at a time: no table outgrows the processor's cache by far."""
+        (batch, heads, n, d_head), c = K.shape, self.chunk
+        queries, rounds, places = Q.shape[2], *orders.shape[2:]
+        # Queries that were read before, and places beyond the text, stay empty.
+        Q, K, V = (F.pad(x, (0, 0, n - x.shape[2], places - n)).flatten(0, 1) for x in (Q, K, V))
+        orders = orders.flatten(0, 1)  # [head, round, place], of all texts' heads
+        lasts = last.repeat_interleave(heads).view(-1, 1, 1, 1).expand(-1, rounds, 1, c)
+        ends = orders.unflatten(-1, (-1, c)).gather(2, lasts)[:, :, 0].roll(1, 1)  # what stands before a round's first chunk
+        at = self._positions(geometry, batch, heads, places)
+        together = max(1, AT_ONCE // (2 * c * places))
+        slabs = zip(*(x.split(together) for x in (Q, K, V, orders, ends, at)), strict=True)
+        return torch.cat([self._read_heads(*slab, n - queries, n) for slab in slabs]).view(batch, heads, queries, d_head)
+
+    def _read_heads(
+        self, Q: Tensor, K: Tensor, V: Tensor, orders: Tensor, ends: Tensor, at: Tensor, first: int, n: int
+    ) -> Tensor:
+        """z of the tokens from ``first`` to ``n``.   Q, K, V [head, place, d_head], orders [head, round, place], ends
+        [head, round, chunk's place], at [head, place, 2] or nothing -> [head, query, d_head]"""
+        heads, places, d_head = K.shape
+        c, z, total = self.chunk, None, None
+        Q, K, V, at = Q.flatten(0, 1), K.flatten(0, 1), V.flatten(0, 1), at.flatten(0, 1)
+        head = torch.arange(heads, device=Q.device)[:, None]
+        for r in range(orders.shape[1]):
             # A head's chunks follow its end, so that a window of two chunks is a chunk's keys. The window that reaches from
             # one head into the next belongs to nobody: its queries are there to keep step.
+            order, end = orders[:, r], ends[:, r]  # [head, place]
             k_row = (torch.cat((end, order), -1) + head * places).flatten()
             k_row = torch.cat((k_row, k_row[:c]))
-            q_row = (torch.cat((order, order[..., :c]), -1) + head * places).flatten()
+            q_row = (torch.cat((order, order[:, :c]), -1) + head * places).flatten()
 
             S = Q.index_select(0, q_row).view(-1, c, d_head) @ _windows(K.index_select(0, k_row), c)
-            if k_at is not None:  # [window, place, key]
-                hidden = _windows(k_at[k_row], c)[:, None] > q_at[q_row].view(-1, c, 1)
-                S = S.masked_fill_(hidden, torch.finfo(S.dtype).min / 2)
-            S = S.masked_fill_(_windows(k_row, c)[:, None] == q_row.view(-1, c, 1), ITSELF)
-            most = S.detach().amax(-1, keepdim=True)
-            E = S.sub_(most).exp_()
-            weight = E.sum(-1, keepdim=True)
-            E = F.dropout(E, self.config.dropout, self.training)
-            z_r = (E @ _windows(V.index_select(0, k_row), c).mT) / weight
+            if len(at):  # [window, place, key]: how much later a key stands than may be read
+                late = at[q_row, 0].view(-1, c, 1) - _windows(at[k_row, 1], c)[:, None]
+                S = S.add_(late.clamp_(-1, 0).mul_(HIDDEN))
+            S.diagonal(c, 1, 2).fill_(ITSELF)  # in its own chunk; and where the end of the round before holds it, too
+            S.view(heads, -1, c, 2 * c)[:, 0, :, :c].masked_fill_(end[:, None] == order[:, :c, None], ITSELF)
+            A = S.softmax(-1)
+            log_weight = S.amax(-1, keepdim=True) - A.amax(-1, keepdim=True).log()  # log-sum-exp, where it costs least
+            A = F.dropout(A, self.dropout, self.training)
+            z_r = A @ _windows(V.index_select(0, k_row), c).mT
 
-            back = (_inverse(order)[..., n - queries : n] + head * (places + c)).flatten()
-            z_r = z_r.view(-1, d_head).index_select(0, back).view(batch, heads, queries, d_head)
-            log_weight = (most + weight.log()).view(-1, 1).index_select(0, back).view(batch, heads, queries, 1)
+            back = (_inverse(order)[:, first:n] + head * (places + c)).flatten()
+            z_r, log_weight = (x.flatten(0, 1).index_select(0, back).view(heads, n - first, -1) for x in (z_r, log_weight))
             if total is None:
                 z, total = z_r, log_weight
             else:
@@ -138,20 +153,17 @@ class LSH(Attention):
                 total = torch.logaddexp(total, log_weight)
         return z
 
-    def _positions(
-        self, geometry: Geometry, batch: int, heads: int, places: int
-    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        """For each row the latest position that it may read, and its own as a key, beyond all others where nobody may read
-        it: two [row]; None where every row reads every other."""
-        n, never = geometry.k_pos.shape[-1], 2**31 - 1
+    def _positions(self, geometry: Geometry, batch: int, heads: int, places: int) -> Tensor:
+        """The latest position that each token may read, and its own as a key, beyond all others where nobody may read it:
+        [head, place, 2] of all texts' heads; nothing where every token reads every other."""
+        n, never = geometry.k_pos.shape[-1], 2.0**24  # up to which float32 counts exactly
+        at = geometry.k_pos.float().expand(batch, -1)
         if not self.causal and geometry.real is None and n == places:
-            return None, None
-        at = geometry.k_pos.int().expand(batch, -1)
+            return at.new_empty(batch * heads, 0, 2)
         q_at = at if self.causal else torch.full_like(at, never - 1)
         k_at = at if geometry.real is None else at.masked_fill(~geometry.real, never)
-        rows = (F.pad(x, (0, places - n), value=never) for x in (q_at, k_at))
-        q_at, k_at = (x[:, None].expand(-1, heads, -1).flatten() for x in rows)
-        return q_at, k_at
+        both = F.pad(torch.stack((q_at, k_at), -1), (0, 0, 0, places - n), value=never)
+        return both.repeat_interleave(heads, 0)
 
 
 def buckets(config: Config) -> tuple[int, ...]:
