@@ -6,7 +6,7 @@
     run.trace["layers.0.attention.A"]  # [batch, head, query, key]
 """
 
-from transformer import cost
+from transformer import cost, memory, roofline
 from transformer.beam import beam_search
 from transformer.build import build
 from transformer.cache import Cache
@@ -16,8 +16,10 @@ from transformer.models import Decoder, Encoder, Model, Run
 from transformer.presets import PRESETS
 from transformer.pretrained import from_state_dict, load
 from transformer.pretrained.fetch import fetch
+from transformer.two_stacks import EncoderDecoder
+from transformer.vision import VisionTransformer
 
 __all__ = [
-    "PRESETS", "Cache", "Config", "Decoder", "Encoder", "Model", "Run", "Step",
-    "beam_search", "build", "cost", "fetch", "from_state_dict", "generate", "generate_batch", "load",
+    "PRESETS", "Cache", "Config", "Decoder", "Encoder", "EncoderDecoder", "Model", "Run", "Step", "VisionTransformer",
+    "beam_search", "build", "cost", "fetch", "from_state_dict", "generate", "generate_batch", "load", "memory", "roofline",
 ]  # fmt: skip
