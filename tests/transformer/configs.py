@@ -5,14 +5,13 @@ import dataclasses
 from hypothesis import strategies as st
 
 from transformer import Config
-from transformer.sense import BELONGS
-from transformer.sense import WEIGHED
+from transformer.sense import BELONGS, WEIGHED
 
 
 def attentions(kind: str) -> st.SearchStrategy[str]:
     """The attentions that a model of this kind can have."""
     patterns = ["full", "window", "dilated", "strided", "longformer", "bigbird"]
-    others = ["latent", "performer", "linear", "lsh"] + ["linformer"] * (kind == "encoder")
+    others = ["latent", "performer", "linear", "lsh", "linformer" if kind == "encoder" else "recurrent"]
     return st.sampled_from(patterns + others)
 
 
