@@ -223,7 +223,7 @@ def padded(*arrays: np.ndarray, share: float = 0.06) -> tuple[float, float]:
 
 
 def mount(**where: object) -> object:
-    """Put the component on the page: data=message(...), key=..., on_cursor_change, and so for frame, zoom, switch, pick."""
+    """Put the component on the page: data=message(...), key=..., on_stand_change=..."""
     return component.declare("curves", "plot.js")(**where)
 
 

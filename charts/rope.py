@@ -27,18 +27,19 @@ class Place:
 
 def pair_message(
     q: np.ndarray, k: np.ndarray, bases: Choice, theta: np.ndarray, curve: np.ndarray, *, query: str, key: str,
-    own: Place, place: Place, subject: str, d_head: int, scale: float, label: str,
+    own: Place, place: Place, epoch: int, d_head: int, scale: float, label: str,
 ) -> bytes:  # fmt: skip
     """For the component "rope_pair".
 
     q, k [pair, 2]: the real query and key of two tokens, not yet turned; bases: what the slider chooses from; theta
     [base, pair]; curve [base, distance]: their score at distance 0, 1, 2 …, scaled; query, key: the tokens as shown;
-    own: where the text has them; subject: whose vectors these are (another puts the tokens to `place`); scale: of q·k.
+    own: where the text has them; scale: of q·k. place and the base are taken up when epoch differs from the last one, and
+    are the learner's after that.
     """
     lo, hi = curves.padded(curve, np.zeros(1))
     header = {
         "query": query, "key": key, "m0": own.m, "n0": own.n, "m": place.m, "n": place.n, "pair": place.pair,
-        "subject": subject, "d_head": d_head, "scale": scale, "label": label, "reach": curve.shape[1] - 1,
+        "epoch": epoch, "d_head": d_head, "scale": scale, "label": label, "reach": curve.shape[1] - 1,
         "range": [lo, hi], "bases": bases.header(),
     }  # fmt: skip
     arrays = {"q": q, "k": k, "theta": theta, "curve": curve}
@@ -46,7 +47,7 @@ def pair_message(
 
 
 def mount_pair(**where: object) -> object:
-    """Put the component on the page: data=pair_message(...), key=..., on_place_change=..., on_base_change=..."""
+    """Put the component on the page: data=pair_message(...), key=..., on_stand_change=..."""
     return component.declare("rope_pair", "plot.js")(**where)
 
 

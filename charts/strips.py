@@ -43,7 +43,7 @@ def message(
 
 
 def mount(**where: object) -> object:
-    """Put the component on the page: data=message(...), key=..., on_layer_change=..., on_word_change=..."""
+    """Put the component on the page: data=message(...), key=..., on_stand_change=..."""
     return component.declare("strips", "plot.js")(**where)
 
 

@@ -65,34 +65,26 @@ def stand() -> Stand:
     return Stand(view, activation, layer, cursor, gap, word)
 
 
-def keep_cursor() -> None:
-    at = st.session_state["curves"].get("cursor")
-    if isinstance(at, int | float):
+def keep_curves() -> None:
+    if (said := held.said("curves", "stand")) is None:
+        return
+    if said.get("pick") in BY_TITLE:
+        url.set_url_state("activation", said["pick"], TITLES[own])
+    if said.get("frame") in layers:
+        url.set_url_state("layer", said["frame"], telling)
+    if view == CURVES and isinstance(at := said.get("cursor"), int | float):
         url.set_url_state("u", round(float(at), 2), CURSOR)
+        url.set_url_state("gap", "true" if said.get("switch") else "false", "false")
     held.reported("curves", stand())
 
 
-def keep_activation() -> None:
-    if (title := st.session_state["curves"].get("pick")) in BY_TITLE:
-        url.set_url_state("activation", title, TITLES[own])
-    held.reported("curves", stand())
-
-
-def keep_gap() -> None:
-    url.set_url_state("gap", "true" if st.session_state["curves"].get("switch") else "false", "false")
-    held.reported("curves", stand())
-
-
-def keep_layer() -> None:
-    component, name = ("strips", "layer") if view == NEURONS else ("curves", "frame")
-    if (at := st.session_state[component].get(name)) in layers:
-        url.set_url_state("layer", at, telling)
-    held.reported(component, stand())
-
-
-def keep_word() -> None:
-    if (word := st.session_state["strips"].get("word")) in names:
-        url.set_url_state("word", word, names[-1])
+def keep_neurons() -> None:
+    if (said := held.said("strips", "stand")) is None:
+        return
+    if said.get("layer") in layers:
+        url.set_url_state("layer", said["layer"], telling)
+    if said.get("word") in names:
+        url.set_url_state("word", said["word"], names[-1])
     held.reported("strips", stand())
 
 
@@ -173,8 +165,7 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     passed = {name: let_through(name, grid).numpy() for name in ACTIVATIONS}
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_layer, on_switch_change=keep_gap,
-            on_pick_change=keep_activation,
+            key="curves", on_stand_change=keep_curves,
             data=activations.over_neurons(
                 grid.numpy(), values, slopes, passed, picks(shown), curves.Choice(CHOOSE, layers, shown.layer), edges,
                 share, below, zeros=column(counts, "zero"), flat=column(counts, "asleep"), cursor=shown.cursor, epoch=epoch,
@@ -202,7 +193,7 @@ def show_after(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     counts = counts_of(subject)
     with picture:
         curves.mount(
-            key="curves", on_frame_change=keep_layer, on_pick_change=keep_activation,
+            key="curves", on_stand_change=keep_curves,
             data=activations.after(
                 edges, shares, curves.Choice(CHOOSE, layers, shown.layer), picks(shown), zeros=column(counts, "zero"),
                 negatives=column(counts, "negative"), flat=column(counts, "asleep"), means=column(counts, "mean"),
@@ -222,7 +213,7 @@ def show_neurons(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     ids, parts = loud_of(subject)
     with picture:
         strips.mount(
-            key="strips", on_layer_change=keep_layer, on_word_change=keep_word,
+            key="strips", on_stand_change=keep_neurons,
             data=strips.message(
                 curves.Choice("Layer", layers, shown.layer), curves.Choice("Loudest at the word", names, shown.word),
                 ids, parts, epoch=epoch,

@@ -43,6 +43,14 @@ class Stand(NamedTuple):
     scaling: str
 
 
+class PairStand(NamedTuple):
+    """Where the two words stand and how fast they turn, by the link."""
+
+    words: str
+    place: charts.Place
+    base: str
+
+
 class Shown(NamedTuple):
     """What a picture leaves for the parts around it."""
 
@@ -94,9 +102,7 @@ def choose_base() -> str:
 
 
 def keep_base() -> None:
-    base = st.session_state["pair"].get("base") if view == TURN else st.session_state["base_slider"]
-    if base in BASES:
-        url.set_url_state("base", base, TRAINED)
+    url.set_url_state("base", st.session_state["base_slider"], TRAINED)
 
 
 def stand() -> Stand:
@@ -114,38 +120,37 @@ def stand() -> Stand:
     return Stand(view, cursor, frame, up_to, scaling)
 
 
-def keep_up_to() -> None:
-    if (far := st.session_state["curves"].get("zoom")) in UP_TO:
-        url.set_url_state("up_to", far, UP_TO[1])
+def keep_curves() -> None:
+    if (said := held.said("curves", "stand")) is None:
+        return
+    if isinstance(at := said.get("cursor"), int | float):
+        url.set_url_state(CURSORS[view][0], int(at), CURSORS[view][1])
+    if view in FRAMES and said.get("frame") in (LIKENESS if view == DISTANCE else FACTORS):
+        url.set_url_state(FRAMES[view][0], said["frame"], FRAMES[view][1])
+    if view == DISTANCE and said.get("zoom") in UP_TO:
+        url.set_url_state("up_to", said["zoom"], UP_TO[1])
+    if view == LONGER and said.get("pick") in SCALINGS:
+        url.set_url_state("scaling", said["pick"], charts.SCALINGS["yarn"])
     held.reported("curves", stand())
 
 
-def keep_frame() -> None:
-    if (frame := st.session_state["curves"].get("frame")) in (LIKENESS if view == DISTANCE else FACTORS):
-        url.set_url_state(FRAMES[view][0], frame, FRAMES[view][1])
-    held.reported("curves", stand())
+def keep_pair() -> None:
+    said, own = held.said("pair", "stand"), st.session_state["_rope_own"]
+    if said is None or not all(isinstance(said.get(key), int) for key in ("m", "n", "pair")):
+        return
+    url.set_url_state("m", said["m"], own.m)
+    url.set_url_state("n", said["n"], own.n)
+    url.set_url_state("pair", said["pair"], 0)
+    if said.get("base") in BASES:
+        url.set_url_state("base", said["base"], TRAINED)
+    held.reported("pair", pair_stand(st.session_state["_rope_words"], own))
 
 
-def keep_scaling() -> None:
-    if (title := st.session_state["curves"].get("pick")) in SCALINGS:
-        url.set_url_state("scaling", title, charts.SCALINGS["yarn"])
-    held.reported("curves", stand())
-
-
-def keep_place() -> None:
-    place, own = st.session_state["pair"].get("place"), st.session_state["_rope_own"]
-    if isinstance(place, dict) and all(isinstance(place.get(key), int) for key in ("m", "n", "pair")):
-        url.set_url_state("m", place["m"], own.m)
-        url.set_url_state("n", place["n"], own.n)
-        url.set_url_state("pair", place["pair"], 0)
-
-
-def keep_cursor() -> None:
-    at = st.session_state["curves"].get("cursor")
-    if isinstance(at, int | float):
-        name, default = CURSORS[view]
-        url.set_url_state(name, int(at), default)
-    held.reported("curves", stand())
+def pair_stand(words: str, own: charts.Place) -> PairStand:
+    m = url.url_state("m", own.m, int, lambda m: 0 <= m <= 4096)
+    n = url.url_state("n", own.n, int, lambda n: 0 <= n <= 4096)
+    pair = url.url_state("pair", 0, int, lambda i: 0 <= i < config.d_head // 2)
+    return PairStand(words, charts.Place(max(m, n), n, pair), base_in_link())
 
 
 def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head, Shown]:
@@ -162,23 +167,23 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head, 
         st.session_state["_rope_words"] = words
         st.query_params.pop("m", None)
         st.query_params.pop("n", None)
-    m = url.url_state("m", own.m, int, lambda m: 0 <= m <= 4096)
-    n = url.url_state("n", own.n, int, lambda n: 0 <= n <= 4096)
-    pair = url.url_state("pair", 0, int, lambda i: 0 <= i < config.d_head // 2)
+    here = pair_stand(words, own)
+    shown, epoch = held.to_send("pair", here)
     q, k, distance = chosen.Q[query], chosen.K[key], torch.arange(reach + 1.0)
     at_base = [turned(reading, layer, head, base) for base in BASES]
     curve = torch.stack([at.by_distance(q, k, distance) for at in at_base])
     with picture:
         charts.mount_pair(
-            key="pair", on_place_change=keep_place, on_base_change=keep_base,
+            key="pair", on_stand_change=keep_pair,
             data=charts.pair_message(
                 rope.pairs(q, config.rope_layout).numpy(), rope.pairs(k, config.rope_layout).numpy(),
-                curves.Choice(BASE, BASES, base_in_link()), torch.stack([at.theta for at in at_base]).numpy(),
-                curve.numpy(), query=word(query), key=word(key), own=own, place=charts.Place(max(m, n), n, pair),
-                subject=words, d_head=config.d_head, scale=chosen.scale,
+                curves.Choice(BASE, BASES, shown.base), torch.stack([at.theta for at in at_base]).numpy(),
+                curve.numpy(), query=word(query), key=word(key), own=own, place=shown.place,
+                epoch=epoch, d_head=config.d_head, scale=chosen.scale,
                 label=f"A query and a key of {chosen.name}, turned by their positions.",
             ),
         )  # fmt: skip
+    m, n = here.place.m, here.place.n
     parts = rope.pair_scores(q, k, chosen.theta, torch.tensor([float(m - n)]), config.rope_layout)[0] * chosen.scale
     return chosen, Shown(
         {"distance": distance} | {f"score, base {base}": of for base, of in zip(BASES, curve, strict=True)},
@@ -203,7 +208,7 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[He
     shown, epoch = held.to_send("curves", here)
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_frame, on_zoom_change=keep_up_to,
+            key="curves", on_stand_change=keep_curves,
             data=charts.distance_message(
                 distance.numpy(), real, drawn, envelope.numpy(), aligned.numpy(), head=chosen.name, pairs=pairs,
                 seed=seed, likeness=curves.Choice("Likeness ρ of drawn q and k", LIKENESS, shown.frame),
@@ -245,7 +250,7 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head
     shown, epoch = held.to_send("curves", stand())
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor,
+            key="curves", on_stand_change=keep_curves,
             data=charts.fans_message(distance.numpy(), STARTS, fans, cursor=shown.cursor, epoch=epoch),
         )  # fmt: skip
     return chosen, Shown({"distance": distance} | {
@@ -274,7 +279,7 @@ def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Head
     waves = {name: rope.wavelengths(speed).numpy() for name, speed in scaled.items()}
     with picture:
         curves.mount(
-            key="curves", on_cursor_change=keep_cursor, on_frame_change=keep_frame, on_pick_change=keep_scaling,
+            key="curves", on_stand_change=keep_curves,
             data=charts.scalings_message(
                 waves, {name: (speed / chosen.theta).numpy() for name, speed in scaled.items()},
                 curves.Picks("Scaling", SCALINGS, shown.scaling, role="attention"),

@@ -19,6 +19,17 @@ def reported(component: str, value: object) -> None:
     st.session_state[f"_held_{component}"] = value
 
 
+def said(component: str, name: str) -> dict | None:
+    """What the component reported under this name: all that it holds, in one mapping, with the epoch that it answers to.
+
+    None where it answers an older press. All in one, because each report comes with the link as the browser last saw it:
+    of two within one round trip the later one would undo what the first wrote there.
+    """
+    report = st.session_state[component].get(name)
+    _, epoch = st.session_state.get(f"_pressed_{component}", (None, 0))
+    return report if isinstance(report, dict) and report.get("epoch") == epoch else None
+
+
 def to_send(component: str, value: T) -> tuple[T, int]:
     """(what the message says, its epoch), where the page wants the component with this key to stand at `value`."""
     pressed, epoch = st.session_state.get(f"_pressed_{component}", (None, 0))

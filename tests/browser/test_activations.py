@@ -196,6 +196,19 @@ def test_layer_and_word_of_the_strips_answer_live_and_are_kept_in_the_link(open_
     assert again.locator(SUM).inner_text() == said
 
 
+def test_two_sliders_moved_at_once_are_both_kept(open_page):
+    page = open_page("activations?view=Single+neurons")
+    page.locator(STRIPS).evaluate("""canvas => {
+        const [layer, word] = canvas.getRootNode().querySelectorAll("input[type=range]");
+        for (const [slider, value] of [[layer, 6], [word, 3]]) {
+            slider.value = value;
+            slider.dispatchEvent(new Event("input"));
+        }
+    }""")
+    link_says(page, layer="6", word="3 France")
+    product(page.locator(SUM).inner_text(), 6, 3)
+
+
 def test_the_picture_leaves_as_svg(open_page, tmp_path):
     page = open_page("activations")
     with page.expect_download() as download:

@@ -15,7 +15,7 @@ def test_the_pair_goes_out_as_it_is():
     bases, curve = Choice("Base", ["100", "10"], "10"), np.stack((R - 2, R))
     header, arrays = unpack(rope.pair_message(
         q, k, bases, theta, curve, query="it", key="cat", own=rope.Place(4, 1), place=rope.Place(3, 3, 1),
-        subject="s", d_head=4, scale=0.5, label="l"))  # fmt: skip
+        epoch=2, d_head=4, scale=0.5, label="l"))  # fmt: skip
     np.testing.assert_array_equal(arrays["q"], q)
     np.testing.assert_array_equal(arrays["k"], k)
     np.testing.assert_array_equal(arrays["curve"], curve)

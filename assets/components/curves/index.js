@@ -4,25 +4,25 @@
    curve is at the cursor stands in the table underneath; nothing is interpolated, the cursor sits on points that the
    server computed. With frames (a layer, a factor) a slider above switches between sets of curves at once; with zooms
    one sets how far x goes; a switch shows and hides what is only there with it; what is picked stands out.
-   Data: charts/curves.py says what the header holds. Reports: cursor (x), frame, zoom, switch, pick, where the learner
-   left them. */
+   Data: charts/curves.py says what the header holds. Reports: stand, with cursor (x), frame, zoom, switch and pick where
+   the learner left them, and the epoch of the message they answer to. */
 export default (component) => gf.mount(component, (root, first) => {
   let spec = null, c = null, at = 0, pinned = 0, frame = 0, far = 0, on = false, pick = "", dragging = false, send = first;
-  const waiting = {};
-  const frames = plot.scrubber("", (i) => { frame = i; read(); tell("frame", spec.frames.values[i]); });
+  let waiting = 0;
+  const frames = plot.scrubber("", (i) => { frame = i; read(); tell(); });
   const zoom = plot.scrubber("", (i) => {
     far = spec.zooms.values[i];
     at = pinned = Math.min(pinned, last());
     read();
-    tell("zoom", far);
+    tell();
   });
-  const picks = plot.buttons((name) => { pick = name; fillTable(); read(); tell("pick", name); });
+  const picks = plot.buttons((name) => { pick = name; fillTable(); read(); tell(); });
   const toggle = document.createElement("label"), check = document.createElement("input");
   const called = document.createElement("span"), bar = document.createElement("div");
   toggle.className = "switch";
   check.type = "checkbox";
   check.setAttribute("role", "switch");
-  check.addEventListener("change", () => { on = check.checked; grow(); read(); tell("switch", on); });
+  check.addEventListener("change", () => { on = check.checked; grow(); read(); tell(); });
   toggle.append(check, called);
   bar.className = "bar";
   bar.append(picks.element, frames.element, zoom.element, toggle);
@@ -62,9 +62,10 @@ export default (component) => gf.mount(component, (root, first) => {
     return a.length === 1 ? a[0] : a[at];
   }
 
-  function tell(name, value) {
-    clearTimeout(waiting[name]);
-    waiting[name] = setTimeout(() => send.setStateValue(name, value), 250);
+  function tell() {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => send.setStateValue("stand", { epoch: spec.epoch, cursor: X()[pinned], zoom: far, switch: on,
+      pick, frame: spec.frames ? spec.frames.values[frame] : null }), 250);
   }
   const narrow = (w) => w < 560;
 
@@ -240,7 +241,7 @@ export default (component) => gf.mount(component, (root, first) => {
   function pin(index) {
     at = pinned = index;
     read();
-    tell("cursor", X()[pinned]);
+    tell();
   }
 
   view.canvas.addEventListener("pointermove", (event) => {
@@ -282,7 +283,7 @@ export default (component) => gf.mount(component, (root, first) => {
       spec = gf.unpack(component.data);
       c = gf.colours(root);
       const kept = before && before.epoch === spec.epoch;   // cursor, frame, zoom and switch are the learner's
-      if (!kept) Object.values(waiting).forEach(clearTimeout);
+      if (!kept) clearTimeout(waiting);
       on = spec.switch ? (kept ? on : spec.switch.on) : false;
       pick = spec.picks ? (kept && spec.picks.values.includes(pick) ? pick : spec.picks.at) : "";
       if (spec.zooms && !(kept && spec.zooms.values.includes(far))) far = spec.zooms.at;
@@ -308,6 +309,6 @@ export default (component) => gf.mount(component, (root, first) => {
       fillTable();
       read();
     },
-    destroy() { Object.values(waiting).forEach(clearTimeout); view.destroy(); },
+    destroy() { clearTimeout(waiting); view.destroy(); },
   };
 });

@@ -5,12 +5,13 @@
    move both, drag on the curve, click a dial. Keys: ← → the query, Shift ← → both, ↑ ↓ the pair, space walks both. The
    slider below chooses the base of the speeds.
    Data: charts/rope.py. Angles are m·θ_i with the server's θ; the curve is the server's too, so what the turned hands
-   add up to can be checked against it. Reports: place {m, n, pair} and base, where the learner left them. */
+   add up to can be checked against it. Reports: stand {m, n, pair, base}, where the learner left them, with the epoch of
+   the message that it answers to. */
 export default (component) => gf.mount(component, (root, first) => {
   let d = null, c = null, tint = null, send = first, walk = 0, held = null;
   let m = 0, n = 0, pair = 0, base = 0, parts = [];
-  const waiting = {};
-  const bases = plot.scrubber("", (i) => { base = i; show(); later("base", () => d.bases.values[i]); });
+  let waiting = 0;
+  const bases = plot.scrubber("", (i) => { base = i; show(); tell(); });
   const view = gf.canvas(root, { label: "", draw: paint });
   const tip = gf.tooltip(view.wrap);
   const words = document.createElement("div"), bar = document.createElement("div");
@@ -218,12 +219,11 @@ export default (component) => gf.mount(component, (root, first) => {
     place(m + step, n + step, settle);
   }
 
-  function later(name, value) {   // report once the learner has settled
-    clearTimeout(waiting[name]);
-    waiting[name] = setTimeout(() => send.setStateValue(name, value()), 250);
+  function tell() {   // once the learner has settled
+    clearTimeout(waiting);
+    waiting = setTimeout(() => send.setStateValue("stand", { epoch: d.epoch, m: Math.round(m), n: Math.round(n), pair,
+      base: d.bases.values[base] }), 250);
   }
-
-  const tell = () => later("place", () => ({ m: Math.round(m), n: Math.round(n), pair }));
 
   function choose(i) {
     pair = (i + count()) % count();
@@ -347,11 +347,12 @@ export default (component) => gf.mount(component, (root, first) => {
       d = gf.unpack(component.data);
       c = gf.colours(root);
       tint = gf.diverging(root);
-      if (!before || before.subject !== d.subject) {   // other tokens: their own places; otherwise the learner's stay
+      if (!before || before.epoch !== d.epoch) {   // otherwise place, pair and base are the learner's
         if (walk) stop();
+        clearTimeout(waiting);
         [m, n, pair] = [d.m, d.n, d.pair];
+        base = d.bases.values.indexOf(d.bases.at);
       }
-      if (!before || before.bases.values.length !== d.bases.values.length) base = d.bases.values.indexOf(d.bases.at);
       bases.element.firstChild.textContent = d.bases.label;
       bases.set(d.bases.values, base);
       m = Math.min(m, d.reach);
@@ -359,6 +360,6 @@ export default (component) => gf.mount(component, (root, first) => {
       pair = Math.min(pair, count() - 1);
       show();
     },
-    destroy() { Object.values(waiting).forEach(clearTimeout); if (walk) walk.stop(); view.destroy(); },
+    destroy() { clearTimeout(waiting); if (walk) walk.stop(); view.destroy(); },
   };
 });

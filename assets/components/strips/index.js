@@ -3,16 +3,17 @@
 
    The sliders choose the layer and the word whose loudest neurons are shown, out of the frames that the server computed.
    Hover a cell for its arithmetic, a click or the arrows leave it there.
-   Data: charts/strips.py says what the header holds. Reports: layer, word, where the learner left them. */
+   Data: charts/strips.py says what the header holds. Reports: stand, with layer and word where the learner left them, and
+   the epoch of the message they answer to. */
 export default (component) => gf.mount(component, (root, first) => {
   const ROW = 26, HEAD = 27, FOOT = 46, TILT = 55 * Math.PI / 180, LETTER = 7.9;
   let spec = null, c = null, map = null, layer = 0, word = 0, pinned = { row: 0, token: 0 }, hover = null, send = first;
-  const waiting = {};
-  const layers = plot.scrubber("", (i) => { layer = i; read(); tell("layer", spec.layers.values[i]); });
+  let waiting = 0;
+  const layers = plot.scrubber("", (i) => { layer = i; read(); tell(); });
   const words = plot.scrubber("", (i) => {
     word = pinned.token = i;
     read();
-    tell("word", spec.words.values[i]);
+    tell();
   });
   const bar = document.createElement("div"), sum = document.createElement("p");
   bar.className = "bar";
@@ -34,9 +35,10 @@ export default (component) => gf.mount(component, (root, first) => {
     return spec.arrays.values[(((part * l + layer) * w + word) * n + j) * t + token];
   }
 
-  function tell(name, what) {
-    clearTimeout(waiting[name]);
-    waiting[name] = setTimeout(() => send.setStateValue(name, what), 250);
+  function tell() {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => send.setStateValue("stand", { epoch: spec.epoch, layer: spec.layers.values[layer],
+      word: spec.words.values[word] }), 250);
   }
 
   function layout(w) {
@@ -177,7 +179,7 @@ export default (component) => gf.mount(component, (root, first) => {
       c = gf.colours(root);
       map = gf.diverging(root);
       const kept = before && before.epoch === spec.epoch;   // then layer and word are the learner's
-      if (!kept) Object.values(waiting).forEach(clearTimeout);
+      if (!kept) clearTimeout(waiting);
       const index = (choice, was) => choice.values.indexOf(kept && choice.values.includes(was) ? was : choice.at);
       layer = index(spec.layers, before && before.layers.values[layer]);
       word = index(spec.words, before && before.words.values[word]);
@@ -193,6 +195,6 @@ export default (component) => gf.mount(component, (root, first) => {
       view.canvas.style.height = `${height}px`;
       read();
     },
-    destroy() { Object.values(waiting).forEach(clearTimeout); view.destroy(); },
+    destroy() { clearTimeout(waiting); view.destroy(); },
   };
 });
