@@ -72,19 +72,31 @@ def choices(literal) -> st.SearchStrategy[str]:
     return st.sampled_from(literal.__args__)
 
 
+OPTIONS = {
+    "score": choices(Score), "position": choices(Position), "rope_scaling": choices(RopeScaling), "norm": choices(NormKind),
+    "norm_place": choices(NormPlace), "qk_norm": choices(QKNorm), "n_kv_heads": st.sampled_from([1, 2]),
+    "rank": st.just(5), "prefix": st.just(2), "packed": st.just(True), "soft_cap": st.just(4.0), "sinks": st.just(True),
+    "gate": st.just(True), "experts": st.just(3), "n_segments": st.just(2), "d_embed": st.just(6),
+    "share_layers": st.just(True), "embed_norm": st.just(True), "rope_dims": st.just(2), "max_distance": st.just(40),
+    "tie_embeddings": st.just(False), "scale_embeddings": st.just(True), "gated": st.just(True), "features": st.just(7),
+}  # fmt: skip
+
+
+@st.composite
+def few_choices(draw) -> dict:
+    """A kind and an attention with what they need, and up to four other choices, sensible together or not."""
+    options = {"kind": draw(choices(Kind)), "attention": draw(choices(AttentionPattern))}
+    options |= {"window": {"window": 3}, "dilated": {"dilation": 2}, "strided": {"dilation": 2}}.get(options["attention"], {})
+    if options["kind"] == "vision":
+        options |= {"image_size": 8, "patch_size": 4}
+    head = draw(st.none() | choices(Head)) if options["kind"] != "vision" else "classify"
+    options |= {} if head is None else {"head": head}
+    options |= {"n_classes": 3} if head == "classify" else {}
+    return options | {name: draw(OPTIONS[name]) for name in draw(st.lists(st.sampled_from(sorted(OPTIONS)), max_size=4))}
+
+
 @settings(max_examples=400, deadline=None)
-@given(st.fixed_dictionaries(
-    {"kind": choices(Kind), "attention": choices(AttentionPattern)},
-    optional={
-        "score": choices(Score), "position": choices(Position), "rope_scaling": choices(RopeScaling), "norm": choices(NormKind),
-        "norm_place": choices(NormPlace), "qk_norm": choices(QKNorm), "head": choices(Head), "n_classes": st.just(3),
-        "n_kv_heads": st.sampled_from([1, 2]), "window": st.just(3), "dilation": st.just(2), "rank": st.just(5),
-        "prefix": st.just(2), "packed": st.booleans(), "soft_cap": st.just(4.0), "sinks": st.booleans(), "gate": st.booleans(),
-        "experts": st.just(3), "experts_per_token": st.just(2), "image_size": st.just(8), "patch_size": st.just(4),
-        "n_segments": st.just(2), "d_embed": st.just(6), "share_layers": st.booleans(), "embed_norm": st.booleans(),
-        "rope_dims": st.just(2), "max_distance": st.just(40), "tie_embeddings": st.booleans(),
-    },
-))  # fmt: skip
+@given(few_choices())
 def test_whatever_is_not_refused_works(options):
     try:
         config = Config(d_model=16, n_heads=4, vocab_size=11, max_len=32, **options)
