@@ -110,3 +110,16 @@ def test_a_head_that_is_no_matrix_is_refused():
     for other in (config, dataclasses.replace(config, head="none")):
         with pytest.raises(ValueError, match="head='lm'"):
             direct(transformer.build(other), {}, 3)
+
+
+def test_in_a_real_model_one_head_says_paris_and_silencing_it_costs_paris(smollm2):
+    """What the recorded sentences say of layer 23, head 4."""
+    model, tokenizer = smollm2
+    ids, paris = tokenizer.encode("The capital of France is"), tokenizer.encode(" Paris")[0]
+    run = model.run(ids, record=needed(model))
+    found = direct(model, run.trace, paris)
+    torch.testing.assert_close(found.total, run.output[..., paris], rtol=1e-4, atol=1e-4)
+    assert divmod(int(found.heads[:, :, 0, -1].argmax()), 9) == (23, 4)
+    last = run.output[0, -1, paris]
+    edit = {"layers.23.attention.z": lambda z: z * (torch.arange(9) != 4)[:, None, None]}
+    assert model.run(ids, edit=edit).output[0, -1, paris] < last - 3

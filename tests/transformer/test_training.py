@@ -224,6 +224,11 @@ def test_who_stops_listening_stops_it_and_the_mode_is_kept():
         next(steps)
     assert torch.equal(weights(model), weights(other)) and other.training
     assert all(p.grad is None for p in model.parameters())
+    with pytest.raises(ZeroDivisionError):  # nor does a batch that fails leave another mode behind
+        next(fit(model, lambda _: 1 / 0, 5))
+    with pytest.raises(IndexError):
+        next(fit(model, lambda _: torch.full((1, 3), 99), 5))
+    assert not model.training
 
 
 def test_a_loss_that_is_no_number_is_said_and_leaves_the_last_good_weights():

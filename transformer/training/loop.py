@@ -80,35 +80,43 @@ def fit(
 
 
 def _steps(state: State, batch: Batch, steps: int, loss: Loss, rate: Schedule, clip: float) -> Iterator[Progress]:
-    model, optimiser = state.model, state.optimiser
-    parameters = list(model.parameters())
-    device = parameters[0].device
-    while state.step < steps:
-        lr = rate(state.step + 1)
-        for group in optimiser.param_groups:
-            group["lr"] = lr
-        examples = _to(device, batch(state.generator))
-        if not (was_training := model.training):
-            model.train()
+    parameters = list(state.model.parameters())
+    try:
+        while state.step < steps:
+            yield _step(state, parameters, batch, loss, rate(state.step + 1), clip)
+    finally:
+        state.optimiser.zero_grad()
+
+
+def _step(state: State, parameters: list[Tensor], batch: Batch, loss: Loss, lr: float, clip: float) -> Progress:
+    model, optimiser, device = state.model, state.optimiser, parameters[0].device
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    examples = _to(device, batch(state.generator))
+    if not (was_training := model.training):
+        model.train()
+    try:
         with dice(state.seed + state.step, device):  # dropout's
             L = loss(model, examples)
             L, metrics = L if isinstance(L, tuple) else (L, {})
-            L.backward()
-        length = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
-        # The one moment in a step at which a GPU is waited for.
-        L, norm, *values = torch.stack([x.detach().float() for x in (L, length, *metrics.values())]).tolist()
-        if not math.isfinite(L) or not math.isfinite(norm):
+            # Not earlier: while the old gradients lie above it, the memory that the forward pass takes is not handed
+            # back to the system, which would have to clear it page by page.
             optimiser.zero_grad()
-            model.train(was_training)
-            what = f"the gradient's length became {norm}" if math.isfinite(L) else f"the loss became {L}"
-            raise ValueError(f"{what} at step {state.step + 1}; a smaller lr than {lr:.3g} keeps it finite.")
-        if norm > clip:
-            nn.utils.clip_grads_with_norm_(parameters, clip, length, foreach=True)
-        optimiser.step()
-        optimiser.zero_grad()
-        model.train(was_training)
-        state.step += 1
-        yield Progress(state.step, L, lr, norm, dict(zip(metrics, values, strict=True)))
+            L.backward()
+    finally:
+        if not was_training:
+            model.eval()
+    length = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
+    # The one moment in a step at which a GPU is waited for.
+    L, norm, *values = torch.stack([x.detach().float() for x in (L, length, *metrics.values())]).tolist()
+    if not math.isfinite(L) or not math.isfinite(norm):
+        what = f"the gradient's length became {norm}" if math.isfinite(L) else f"the loss became {L}"
+        raise ValueError(f"{what} at step {state.step + 1}; a smaller lr than {lr:.3g} keeps it finite.")
+    if norm > clip:
+        nn.utils.clip_grads_with_norm_(parameters, clip, length, foreach=True)
+    optimiser.step()
+    state.step += 1
+    return Progress(state.step, L, lr, norm, dict(zip(metrics, values, strict=True)))
 
 
 def optimiser_for(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
@@ -116,7 +124,7 @@ def optimiser_for(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    # Fused: one pass over all weights instead of some ten, a twentieth of a small model's step.
+    # Fused: one pass over all weights instead of some ten.
     return torch.optim.AdamW([group for group in groups if group["params"]], betas=(0.9, 0.95), fused=True)
 
 
