@@ -236,8 +236,8 @@ def _state(name: str, coming: tuple[str, ...]) -> None:
         if status.state == "failed":
             st.error(status.problem, icon=":material/error:")
         else:
-            st.caption(f"{TITLES[name]} is not here yet: its own sentences are recorded, other text is read by the tiny "
-                       f"model. {MEGABYTES[name]} MB to fetch, once.")
+            st.caption(f"{TITLES[name]} is not here yet: its own sentences are recorded, rounded to about 1 %, other "
+                       f"text is read by the tiny model. {MEGABYTES[name]} MB to fetch, once.")
         label = "Try again" if status.state == "failed" else f"Fetch {TITLES[name]}"
         st.button(label, key="model_fetch", icon=":material/download:", width="stretch", on_click=shelf().start,
                   args=(name,), kwargs={"fetch": True})
