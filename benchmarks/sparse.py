@@ -32,6 +32,10 @@ ROWS = {  # name: (the options of its config, the most that time may be of dense
     "dilated 128 by 4": (dict(attention="dilated", window=128, dilation=4), 0.10, 1.10),
     "longformer 128": (dict(attention="longformer", window=128), 0.15, 1.10),
     "bigbird 64": (dict(attention="bigbird", window=64, random_keys=3), 0.15, 1.10),
+    "lsh, 8 hashes": (dict(attention="lsh", chunk=64, hashes=8), 0.60, 1.20),
+    "linformer 256": (dict(attention="linformer", rank=256), 0.10, 1.10),
+    "performer": (dict(attention="performer"), 0.20, 1.10),
+    "linear": (dict(attention="linear"), 0.20, 1.10),
 }
 SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 
@@ -42,6 +46,8 @@ def attention_of(options: dict, causal: bool) -> Attention:
     module = ATTENTIONS.get(config.attention, Attention)(config).eval()
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.02)
+    for buffer in module.buffers():  # Performer's features
+        nn.init.normal_(buffer)
     for name in ("W_Q", "W_K", "W_V", "W_O"):
         if getattr(module, name, None) is not None:
             setattr(module, name, nn.Identity())

@@ -2,6 +2,7 @@
 
     flops(config, n=512)           {"Q": …, "scores": …, "ffn": …, "logits": …}, forward
     parameters(config)             {"embedding": …, "attention": …, …}
+    pairs(config, n)               query–key pairs that a head's mask allows; scored(config, n), those it multiplies
     kv_cache_bytes(config, n)      what a decoder must remember of n tokens
     trace_bytes(config, n, "*.A")  what a recording will weigh
 
@@ -12,12 +13,13 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from math import prod
+from math import inf, prod
 
 from transformer import cost_of_attention, names
 from transformer.cache import kept
 from transformer.config import Config, source_side, target_side
 from transformer.cost_of_attention import Matmul
+from transformer.cost_of_patterns import pairs, scored  # noqa: F401  (a part of what ``cost`` offers)
 from transformer.sense import BELONGS
 from transformer.tap import RecordingTap
 
@@ -139,12 +141,16 @@ def crossover(config: Config, projections: bool = True) -> float:
 
     Per token and layer attention takes P + 4 n h d_k (P = 4 d d_k (h + h_kv), the four projections) and the FFN
     F = 4 d d_ff, or 6 d d_ff gated. So n* = (F − P) / (4 h d_k), or F / (4 h d_k) where ``projections`` is False and
-    only scores and z are held against the FFN. With h_kv = h and d_ff = 4d that is n* = 2d, or 4d.
+    only scores and z are held against the FFN. With h_kv = h and d_ff = 4d that is n* = 2d, or 4d. Infinite where no
+    part of attention grows as n² (Linformer).
     """
-    one = flops(config, 1)
-    pairs = one["scores"] + one["z"]  # at n = 1; a token's share of them grows as n
-    fixed = sum(one[part] for part in PROJECTIONS) if projections else 0
-    return max(0.0, (one["ffn"] - fixed) / pairs)
+    one, two = flops(config, 1), flops(config, 2)
+    met = [sum(parts[part] for part in PAIRS) for parts in (one, two)]
+    square = met[1] / 2 - met[0]  # what grows as n², at n = 1
+    fixed = met[0] - square + (sum(one[part] for part in PROJECTIONS) if projections else 0)
+    if one["ffn"] <= fixed:
+        return 0.0
+    return (one["ffn"] - fixed) / square if square else inf
 
 
 def parameters(config: Config, active: bool = False) -> dict[str, int]:

@@ -13,6 +13,8 @@ very function of positions that masks the n × n table, so the answer is the sam
 Q [batch, head, query, d_head], K and V [batch, kv_head, key, d_head] -> z [batch, head, query, d_head].
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,16 +48,63 @@ def worthwhile(config: Config) -> int:
     return max(least, 3 * keys * (config.dilation or 1) // 2)
 
 
+def serves(config: Config) -> bool:
+    """Whether the pattern is one of these. A dilated one with a prefix is left to the mask: the prefix is of all classes."""
+    return config.attention in PATTERNS and not (config.attention == "dilated" and config.prefix)
+
+
 def pays(geometry: Geometry) -> bool:
     """Whether ``read`` can serve this pass, and the text is long enough for it to be the faster way.
 
     It can where every row's positions are 0, 1, 2 … and nothing is cached, with padding and ALiBi or T5's bias, too; not
-    where several texts share a row. A dilated pattern with a prefix is left to the mask: the prefix is of all classes.
+    where several texts share a row.
     """
     config, n = geometry.config, geometry.k_pos.shape[-1]
-    if config.attention not in PATTERNS or geometry.segments is not None or (config.attention == "dilated" and config.prefix):
-        return False
-    return n >= worthwhile(config) and geometry.counted
+    return serves(config) and geometry.segments is None and n >= worthwhile(config) and geometry.counted
+
+
+class Blocks(NamedTuple):
+    """``count`` blocks of ``c`` queries from ``start`` on. The first reads the ``width`` keys from ``near`` on, the next those
+    c further on; each reads the first ``columns`` keys as well, and what its queries have drawn."""
+
+    start: int
+    count: int
+    c: int
+    near: int
+    width: int
+    columns: int = 0
+
+    def draw(self, config: Config) -> bool:
+        """Whether these queries have keys of their own: global ones see all without."""
+        return config.attention == "bigbird" and (config.kind == "decoder" or self.start >= config.global_tokens)
+
+    def pairs(self, config: Config) -> int:
+        """How many scores they compute."""
+        own = self.c * config.random_keys if self.draw(config) else 0
+        return self.count * self.c * (self.width + self.columns + own)
+
+
+def plan(config: Config, n: int) -> list[Blocks]:
+    """All queries of a text, block by block. Whoever stands near the start or the end has fewer neighbours; between them
+    all blocks are alike."""
+    if config.window is None:
+        return [Blocks(0, 1, n, 0, n)]
+    (back, ahead), c = reach(config), block(config)
+    columns = max(config.global_tokens or 0, config.prefix)  # keys that all see
+    rows = 0 if config.kind == "decoder" else min(config.global_tokens or 0, n)  # queries that see all
+    first = columns + back
+    count = max(0, n - ahead - first) // c
+    last = first + count * c
+    if count == 0:
+        parts = [Blocks(0, 1, rows, 0, n), Blocks(rows, 1, n - rows, 0, n)]
+    else:
+        parts = [
+            Blocks(0, 1, rows, 0, n),
+            Blocks(rows, 1, first - rows, 0, first + ahead),
+            Blocks(first, count, c, first - back, c + back + ahead, columns),
+            Blocks(last, 1, n - last, last - back, n - last + back, columns),
+        ]
+    return [part for part in parts if part.c]
 
 
 def read(Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry, scale: float, dropout: float = 0.0) -> Tensor:
@@ -82,9 +131,6 @@ class _Text:
     ):
         self.Q, self.K, self.V, self.at, self.real = Q, K, V, at, real
         self.geometry, self.config, self.scale, self.dropout = geometry, geometry.config, scale, dropout
-        config = self.config
-        self.n, self.columns = len(at), max(config.global_tokens or 0, config.prefix)  # keys that all see
-        self.rows = 0 if config.kind == "decoder" else config.global_tokens or 0  # queries that see all
 
     def every(self, r: int, first: int) -> "_Text":
         """The r-th tokens from ``first`` on."""
@@ -93,34 +139,14 @@ class _Text:
         return _Text(Q, K, V, self.at[first::r], real, self.geometry, self.scale, self.dropout)
 
     def banded(self) -> Tensor:
-        """Whoever stands near the start or the end has fewer neighbours; between them all blocks are alike.
-        -> [batch, query, head, d_head]"""
+        """-> [batch, query, head, d_head]"""
         causal, plain = self.config.kind == "decoder", self.real is None and not self.geometry.biased
         if self.config.window is None and plain:
             return self.meet(self.Q, self.K, self.V, None, causal).transpose(1, 2)
-        if self.config.window is None:
-            return self.blocks(0, 1, self.n, 0, self.n)
-        (back, ahead), c, g, rows = reach(self.config), block(self.config), self.columns, min(self.rows, self.n)
-        parts = [self.blocks(0, 1, rows, 0, self.n)]
-        first = g + back
-        count = max(0, self.n - ahead - first) // c
-        last = first + count * c
-        if count == 0:
-            parts += [self.blocks(rows, 1, self.n - rows, 0, self.n)]
-        else:
-            parts += [
-                self.blocks(rows, 1, first - rows, 0, first + ahead),
-                self.blocks(first, count, c, first - back, c + back + ahead, g),
-                self.blocks(last, 1, self.n - last, last - back, self.n - last + back, g),
-            ]
-        return torch.cat(parts, 1)
+        return torch.cat([self.read(*blocks) for blocks in plan(self.config, len(self.at))], 1)
 
-    def blocks(self, start: int, count: int, c: int, near: int, width: int, columns: int = 0) -> Tensor:
-        """``count`` blocks of ``c`` queries from ``start`` on. The first reads the ``width`` keys from ``near`` on, the next
-        those c further on; each reads the first ``columns`` keys as well, and what its queries have drawn.
-        -> [batch, query, head, d_head]"""
-        if c == 0:
-            return self.Q.new_empty(len(self.Q), 0, self.Q.shape[1], self.Q.shape[3])
+    def read(self, start: int, count: int, c: int, near: int, width: int, columns: int) -> Tensor:
+        """What these ``Blocks`` read: [batch, query, head, d_head]."""
         stop = near + width + (count - 1) * c
         q_at = self.at[start : start + count * c].view(count, c)
 
@@ -137,9 +163,9 @@ class _Text:
             mask.append(self.additive(q_at[:apart], k_at, self.allowed(q_at[:1], k_at), real))
             for found, x in ((K, self.K), (V, self.V)):
                 found.append(x[:, None, :, :columns].expand(-1, count, -1, -1, -1).flatten(0, 1))
-        if self.config.attention == "bigbird" and start >= self.rows:
+        if Blocks(start, count, c, near, width).draw(self.config):
             k_at = masks.drawn(self.config, q_at).flatten(1)  # [block, c · r]
-            there, found_at = (k_at >= 0) & (k_at < self.n), k_at.clamp(0, self.n - 1)
+            there, found_at = (k_at >= 0) & (k_at < len(self.at)), k_at.clamp(0, len(self.at) - 1)
             own = torch.eye(c, dtype=torch.bool, device=k_at.device).repeat_interleave(self.config.random_keys, 1)
             real = None if self.real is None else self.real[:, found_at]
             mask.append(self.additive(q_at, found_at, own & there[:, None, None], real))

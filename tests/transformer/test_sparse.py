@@ -14,6 +14,7 @@ from tests.transformer.configs import configs
 from tests.transformer.test_laws import CLOSE, ids_for, model_of
 from transformer import Cache, Config, sparse
 from transformer.geometry import Geometry
+from transformer.sense import BELONGS
 from transformer.tap import OFF, RecordingTap
 
 
@@ -31,16 +32,18 @@ def sparse_configs(draw, kind: str | None = None) -> Config:
     attention = draw(st.sampled_from(sparse.PATTERNS))
     with_globals = attention in ("longformer", "bigbird")
     position = config.position if config.position not in ("shaw", "xl") else "alibi"
-    return dataclasses.replace(
-        config, attention=attention, position=position,
+    own = dict.fromkeys(BELONGS) | dict(
         window=draw(st.integers(1, 5)) if attention != "dilated" else draw(st.none() | st.integers(1, 3)),
         dilation=draw(st.integers(2, 4)) if attention == "dilated" else None,
         global_tokens=draw(st.integers(1, 3)) if with_globals else None,
         random_keys=draw(st.integers(1, 3)) if attention == "bigbird" else None,
+    )
+    return dataclasses.replace(
+        config, attention=attention, position=position, max_distance=None, packed=False, soft_cap=None, sinks=False,
         prefix=0 if attention == "dilated" else config.prefix,
         score=config.score if config.score not in ("additive", "location") else "scaled_dot",
         norm="layer" if config.norm == "none" else config.norm,  # else gradients explode, and rounding with them
-        soft_cap=None, sinks=False, max_distance=None, rank=None, q_rank=None, features=None, chunk=None, hashes=None,
+        **own,
     )  # fmt: skip
 
 
