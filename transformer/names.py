@@ -273,6 +273,8 @@ def formula(name: str, config: Config) -> str:
     """The glossary's formula as this config computes it: with post-norm, or none, a sublayer reads the stream itself; RoPE
     turns queries and keys."""
     key, latex = template(name), lookup(name, config).formula
+    if config.attention == "latent" and config.q_rank is None:
+        latex = latex.replace("c^Q", r"\hat{x}")  # queries are made from the stream itself
     if key.startswith("layers.") and (config.norm_place == "post" or config.norm == "none"):
         latex = latex.replace(r"\hat{x}", "x")
     if config.position == "rope" and config.attention != "latent" and key in ("layers.*.attention.Q", "layers.*.attention.K"):

@@ -8,7 +8,8 @@ import transformers
 from torch import Tensor, nn
 
 import transformer
-from transformer import Cache, Config, cost
+from transformer import Cache, Config, cost, names
+from transformer.decoding import half_copy
 from transformer.geometry import Geometry
 from transformer.latent import Latent
 from transformer.tap import OFF, RecordingTap
@@ -197,6 +198,30 @@ def test_recorded_tensors_say_what_the_glossary_says():
     torch.testing.assert_close(layer.split(layer.W_UV(trace[at + "c_KV"])), trace[at + "V"], **CLOSE)
     for head in range(4):
         assert torch.equal(trace[at + "K"][:, head, :, layer.d_head :], trace[at + "K_rope"])
+
+
+def test_the_formula_names_what_queries_are_made_from():
+    key = "layers.0.attention.Q"
+    assert "c^Q W_{UQ}" in names.formula(key, dataclasses.replace(BASE, q_rank=4))
+    assert r"\hat{x} W_{UQ}" in names.formula(key, BASE) and "c^Q" not in names.formula(key, BASE)
+    assert "c^Q" not in names.formula(key, Config()) and "W_{UQ}" not in names.formula(key, Config())
+
+
+def test_what_the_variants_of_the_glossary_are_computed_from_exists():
+    for variant in names.VARIANTS.values():
+        for key, entry in variant.items():
+            assert {key, *entry.computed_from} <= set(names.GLOSSARY)
+
+
+def test_a_half_precision_copy_reads_the_latents_too():
+    """Its matrices are rounded to 11 bits, and a decoding step with them stays as near."""
+    model = model_of(dataclasses.replace(BASE, q_rank=5)).float()
+    rounded = half_copy(model, torch.float16)
+    with torch.no_grad():
+        cache = model.extend(torch.arange(20)[None], Cache.empty(2))[1]
+        exact, near = (m.extend(torch.tensor([[7]]), cache)[0] for m in (model, rounded))
+    assert not torch.equal(exact, near)
+    torch.testing.assert_close(near, exact, atol=0.02 * exact.abs().max().item(), rtol=0)
 
 
 @pytest.mark.parametrize("options, says", [

@@ -126,3 +126,9 @@ def test_products_and_memory_grow_as_n():
     assert squeezed_and_read(512) == config.n_layers * 8 * 512 * 16 * config.d_model
     assert squeezed_and_read(4096) == 8 * squeezed_and_read(512)
     assert transformer.cost.trace_bytes(config, 4096, "*.A") == 8 * transformer.cost.trace_bytes(config, 512, "*.A")
+
+
+def test_it_overtakes_the_ffn_never_or_from_the_first_token():
+    """Nothing in it grows as n², so its share of a layer is the same at every n."""
+    assert transformer.cost.crossover(Config(kind="encoder", attention="linformer", rank=16)) == float("inf")
+    assert transformer.cost.crossover(Config(kind="encoder", attention="linformer", rank=500, d_ff=16)) == 0
