@@ -85,7 +85,7 @@ def _steps(state: State, batch: Batch, steps: int, loss: Loss, rate: Schedule, c
         while state.step < steps:
             yield _step(state, parameters, batch, loss, rate(state.step + 1), clip)
     finally:
-        state.optimiser.zero_grad()
+        _forget_gradients(parameters)
 
 
 def _step(state: State, parameters: list[Tensor], batch: Batch, loss: Loss, lr: float, clip: float) -> Progress:
@@ -101,7 +101,7 @@ def _step(state: State, parameters: list[Tensor], batch: Batch, loss: Loss, lr: 
             L, metrics = L if isinstance(L, tuple) else (L, {})
             # Not earlier: while the old gradients lie above it, the memory that the forward pass takes is not handed
             # back to the system, which would have to clear it page by page.
-            optimiser.zero_grad()
+            _forget_gradients(parameters)
             L.backward()
     finally:
         if not was_training:
@@ -165,6 +165,11 @@ def evaluate(model: Model, batches: Iterable[Examples], loss: Loss = next_token_
     if not measured:
         raise ValueError("there is no batch to evaluate on.")
     return sum((L[0] if isinstance(L, tuple) else L).item() for L in measured) / len(measured)
+
+
+def _forget_gradients(parameters: list[Tensor]) -> None:
+    for p in parameters:
+        p.grad = None
 
 
 def _to(device: torch.device, examples: Examples) -> Examples:
