@@ -83,3 +83,12 @@ def test_what_a_link_hides_stays_hidden_on_the_next_page(open_page):
     settle(page)
     assert page.locator(".st-key-gf-prose, .st-key-gf-predict").count() == 0
     assert "hide=prose" in page.url
+
+
+def test_a_symbol_and_its_axes_stand_on_one_line(open_page):
+    page = open_page(lesson("G1").path, phone=True)
+    apart = page.evaluate("""() => [...document.querySelectorAll('.st-key-gf-formula .stMarkdownColoredText')].map(chip => {
+        const [symbol, axes] = ['.katex', 'code'].map(part => chip.querySelector(part).getBoundingClientRect());
+        return Math.abs((symbol.top + symbol.bottom) / 2 - (axes.top + axes.bottom) / 2);
+    })""")
+    assert len(apart) >= 6 and max(apart) < 8
