@@ -36,6 +36,14 @@ def scaled(log_phi: Tensor) -> Scaled:
     return Scaled((log_phi - size[..., None]).exp_(), size)
 
 
+def log_products(phi_Q: Scaled, phi_K: Scaled) -> Tensor:
+    """S_ij = ln φ(q_i)·φ(k_j), finite even where a product has underflowed.   -> [batch, head, query, key]
+
+    For random features it estimates q_i·k_j / √d_k, so that softmax(S) stands beside the exact weights.
+    """
+    return _log(phi_Q.rows @ phi_K.rows.mT) + phi_K.size[..., None, :] + phi_Q.size[..., None]
+
+
 @dataclass(frozen=True)
 class State:
     """All that is kept of the tokens read so far: S and z, divided by e^size so that they cannot overflow.
@@ -129,7 +137,7 @@ class KernelAttention(Attention):
         """The left side: every pair's weight; and, after a cache, the past as one more column."""
         phi_Q = scaled(tap("log_phi_Q", self.log_features(Q)))
         phi_K = scaled(tap("log_phi_K", self.log_features(K)))
-        S = _log(phi_Q.rows @ phi_K.rows.mT) + phi_K.size[..., None, :] + phi_Q.size[..., None]
+        S = log_products(phi_Q, phi_K)
         mask = geometry.mask
         if state is None:
             z = tap("A", masked_softmax(tap("scores", S), mask, geometry.padded)) @ V  # [batch, head, query, key]
