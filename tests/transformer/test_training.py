@@ -14,8 +14,8 @@ import torch.nn.functional as F
 import transformer
 from transformer.analysis import pattern_scores
 from transformer.pretrained.errors import FetchError
-from transformer.training import checkpoint, tiny
-from transformer.training.loop import State, evaluate, expert_loss, fit, next_token_loss, optimiser_for
+from transformer.training import checkpoint, objectives, tiny
+from transformer.training.loop import State, evaluate, fit, next_token_loss, optimiser_for
 from transformer.training.plays import spoken
 
 FOLDER = Path(__file__).parents[2] / "assets" / "tiny"
@@ -112,7 +112,7 @@ def test_each_step_is_adamw_as_the_paper_writes_it():
 @pytest.mark.parametrize("options", [{}, {"experts": 3, "share_layers": True}])
 def test_stopped_saved_and_resumed_equals_never_stopped_bit_for_bit(tmp_path, options):
     config = dataclasses.replace(CONFIG, **options)
-    settings = dict(lr=1e-2, warmup=3, loss=expert_loss() if options else None)
+    settings = dict(lr=1e-2, warmup=3, loss=objectives.with_experts() if options else None)
     whole = transformer.build(config, seed=0)
     expected = list(fit(whole, batch, 12, seed=7, **settings))
 
@@ -194,14 +194,50 @@ def test_experts_learn_under_their_own_losses_and_report_them():
     model = transformer.build(config, seed=0)
     with torch.no_grad():  # a common direction in all tokens: one expert is everyone's favourite
         model.embedding.W_E.weight.add_(0.3)
-    history = list(fit(model, batch, 60, lr=1e-2, warmup=5, loss=expert_loss(balance=0.1, z=0.01)))
+    history = list(fit(model, batch, 60, lr=1e-2, warmup=5, loss=objectives.with_experts(balance=0.1, z=0.01)))
     first, last = history[0].metrics, history[-1].metrics
     assert last["cross_entropy"] < first["cross_entropy"] - 0.5 and last["balance"] < first["balance"]
     for p in history:
         m = p.metrics
         assert p.loss == pytest.approx(m["cross_entropy"] + 0.1 * m["balance"] + 0.01 * m["z"], rel=1e-5)
     ids = batch(torch.Generator().manual_seed(0))
-    assert evaluate(model, [ids]) < evaluate(model, [ids], expert_loss())
+    assert evaluate(model, [ids]) < evaluate(model, [ids], objectives.with_experts())
+
+
+def test_smoothed_training_reads_no_padding():
+    model = transformer.build(dataclasses.replace(CONFIG, dropout=0.0), seed=0).double()
+    rows = torch.tensor([[1, 2, 3, 4, 5, 6], [7, 8, 9, 0, 0, 0]])
+    loss, metrics = objectives.smoothed(0.1, ignore=0)(model, rows)
+    log_p = [model(row[None, :-1]).log_softmax(-1)[0] for row in (rows[0], rows[1, :3])]
+    terms = []
+    for p, target in zip(log_p, (rows[0, 1:], rows[1, 1:3]), strict=True):
+        terms += [0.9 * -p[t, y] + 0.1 * -p[t].mean() for t, y in enumerate(target)]
+    torch.testing.assert_close(loss.double(), sum(terms) / 7, rtol=1e-5, atol=1e-6)
+    assert 0 < metrics["cross_entropy"] != loss
+    ours = list(fit(model, lambda _: rows, 30, lr=1e-2, warmup=2, loss=objectives.smoothed(0.1, ignore=0)))
+    assert ours[-1].metrics["cross_entropy"] < 1.0 < ours[0].metrics["cross_entropy"]
+
+
+def test_a_student_learns_from_its_teacher_what_the_data_do_not_say():
+    def noise(generator):  # targets that mean nothing: only the teacher knows that the ids count upwards
+        return torch.randint(11, (4, 9), generator=generator)
+
+    teacher = transformer.build(CONFIG, seed=0)
+    list(fit(teacher, batch, 150, lr=1e-2, warmup=10))
+    teacher.eval()
+    before = weights(teacher)
+    student = transformer.build(dataclasses.replace(CONFIG, d_model=8, dropout=0.0), seed=1)
+    lessons = list(fit(student, noise, 150, lr=1e-2, warmup=10, loss=objectives.distilled(teacher, 2.0, 1.0)))
+    assert lessons[-1].metrics["agreement"] > 0.6 > lessons[0].metrics["agreement"]
+    assert torch.equal(weights(teacher), before) and all(p.grad is None for p in teacher.parameters())
+
+
+def test_without_its_teacher_a_student_trains_as_any_model():
+    teacher = transformer.build(CONFIG, seed=9).eval()
+    alone, student = transformer.build(CONFIG, seed=0), transformer.build(CONFIG, seed=0)
+    list(fit(alone, batch, 4))
+    list(fit(student, batch, 4, loss=objectives.distilled(teacher, mix=0.0)))
+    torch.testing.assert_close(weights(student), weights(alone), rtol=0, atol=1e-6)
 
 
 def test_batches_may_be_pairs():

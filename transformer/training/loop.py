@@ -9,12 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transformer import names
 from transformer.device import dice
-from transformer.experts import balance_loss, z_loss
 from transformer.models import Model
 from transformer.schedule import Schedule, cosine
-from transformer.tap import RecordingTap
 
 Examples = Tensor | tuple[Tensor, ...]
 Batch = Callable[[torch.Generator], Examples]  # draws the next batch
@@ -132,27 +129,6 @@ def next_token_loss(model: Model, ids: Tensor) -> Tensor:
     """L = −(1/n) Σ_t log p(x_{t+1} | x_{≤t}), in nats a token.   ids [batch, token + 1] -> []."""
     logits = model(ids[:, :-1])  # [batch, token, vocab]
     return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
-
-
-def expert_loss(balance: float = 0.01, z: float = 0.001) -> Loss:
-    """Next-token loss + balance · L_balance + z · L_z, read from the routers of all layers; reports each part.
-
-    0.01 is Switch's weight for the balance (Fedus et al. 2021), 0.001 ST-MoE's for z (Zoph et al. 2022).
-    """
-
-    def loss(model: Model, ids: Tensor) -> tuple[Tensor, Metrics]:
-        config = model.config
-        tap = RecordingTap("*.ffn.router", names=names.of(config), gradients=True)
-        logits = model(ids[:, :-1], tap=tap)  # [batch, token, vocab]
-        router = torch.stack(list(tap.trace.values()))  # [layer, batch, token, expert]
-        parts = {
-            "cross_entropy": F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()),
-            "balance": balance_loss(router, config.experts_per_token),
-            "z": z_loss(router),
-        }
-        return parts["cross_entropy"] + balance * parts["balance"] + z * parts["z"], parts
-
-    return loss
 
 
 @torch.no_grad()
