@@ -38,7 +38,13 @@ def scored(config: Config, n: int) -> int:
         return n * n
     r = config.dilation or 1
     lengths = [len(range(first, n, r)) for first in range(min(r, n))]
-    return sum(blocks.pairs(config) for length in lengths for blocks in sparse.plan(config, length))
+    if config.attention == "strided":
+        return _planned(config, n) + sum(length**2 for length in lengths)
+    return sum(_planned(config, length) for length in lengths)
+
+
+def _planned(config: Config, n: int) -> int:
+    return sum(blocks.pairs(config) for blocks in sparse.plan(config, n))
 
 
 def _triangle(n: int, width: int) -> int:

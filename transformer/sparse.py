@@ -23,34 +23,46 @@ from transformer import masks
 from transformer.config import Config
 from transformer.geometry import Geometry
 
-PATTERNS = ("window", "dilated", "longformer", "bigbird")
+PATTERNS = ("window", "dilated", "strided", "longformer", "bigbird")
+
+LEAST_STRIDE = 4
 
 
 def block(config: Config) -> int:
     """c, the queries that are read together: more share their keys, fewer meet less that is out of their reach."""
     if config.attention == "bigbird":
         return 64  # each query's own keys come on top, for the whole block
-    return max(32, min(128, config.window or 0))
+    return max(32, min(128, window(config) or 0))
+
+
+def window(config: Config) -> int | None:
+    """The keys that a query sees on its side, itself included; None where all of its residue class are seen."""
+    return config.dilation if config.attention == "strided" else config.window
 
 
 def reach(config: Config) -> tuple[int, int]:
     """How many keys before and after its own a query's window has."""
-    back = config.window - 1
+    back = window(config) - 1
     return back, 0 if config.kind == "decoder" else back
 
 
 def worthwhile(config: Config) -> int:
     """The n from which on it is the faster way, measured: below it one dense call with a mask has less to prepare."""
-    if config.window is None:
+    if window(config) is None:
         return 256
+    if config.attention == "strided":
+        return max(512, 6 * config.dilation)
     keys = block(config) + sum(reach(config)) + max(config.global_tokens or 0, config.prefix)
     least = 512 if config.attention == "bigbird" else 256
     return max(least, 3 * keys * (config.dilation or 1) // 2)
 
 
 def serves(config: Config) -> bool:
-    """Whether the pattern is one of these. A dilated one with a prefix is left to the mask: the prefix is of all classes."""
-    return config.attention in PATTERNS and not (config.attention == "dilated" and config.prefix)
+    """Whether the pattern is one of these. Residue classes with a prefix are left to the mask, since it is of all classes;
+    so is a stride below 4, whose classes are too large a part of the text."""
+    if config.attention in ("dilated", "strided") and config.prefix:
+        return False
+    return config.attention in PATTERNS and (config.attention != "strided" or config.dilation >= LEAST_STRIDE)
 
 
 def pays(geometry: Geometry) -> bool:
@@ -87,7 +99,7 @@ class Blocks(NamedTuple):
 def plan(config: Config, n: int) -> list[Blocks]:
     """All queries of a text, block by block. Whoever stands near the start or the end has fewer neighbours; between them
     all blocks are alike."""
-    if config.window is None:
+    if window(config) is None:
         return [Blocks(0, 1, n, 0, n)]
     (back, ahead), c = reach(config), block(config)
     columns = max(config.global_tokens or 0, config.prefix)  # keys that all see
@@ -117,10 +129,25 @@ def read(Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry, scale: float, drop
     r, n = geometry.config.dilation, Q.shape[2]
     if r is None:
         return text.banded().transpose(1, 2)
-    r = min(r, n)
-    classes = [text.every(r, first).banded() for first in range(r)]
-    order = torch.cat([torch.arange(first, n, r, device=Q.device) for first in range(r)])
+    if geometry.config.attention == "strided":
+        return _strided(text, r)
+    return _interleaved([text.every(r, first).banded() for first in range(min(r, n))], n)
+
+
+def _interleaved(classes: list[Tensor], n: int) -> Tensor:
+    """Residue classes [batch, query, head, any], in the order of their first tokens -> [batch, head, query, any]."""
+    order = torch.cat([torch.arange(first, n, len(classes), device=classes[0].device) for first in range(len(classes))])
     return torch.cat(classes, 1)[:, order.argsort()].transpose(1, 2)
+
+
+def _strided(text: "_Text", r: int) -> Tensor:
+    """Neighbours and the residue class are two softmaxes over different keys; their log weights say how to join them."""
+    d_head, n = text.Q.shape[-1], len(text.at)
+    near = text.of(_Neighbours).banded().transpose(1, 2)
+    far = _interleaved([c.read(*Blocks(0, 1, len(c.at), 0, len(c.at))) for c in (text.of(_Class).every(r, a) for a in range(min(r, n)))], n)
+    (z_near, near), (z_far, far) = (x.split((d_head, 1), -1) for x in (near, far))
+    z = torch.lerp(z_near, z_far, (far - near).sigmoid())
+    return z.masked_fill(torch.maximum(near, far) < _nothing(z) / 2, 0.0)  # who sees nobody
 
 
 class _Text:
@@ -136,12 +163,16 @@ class _Text:
         """The r-th tokens from ``first`` on."""
         Q, K, V = (x[:, :, first::r] for x in (self.Q, self.K, self.V))
         real = None if self.real is None else self.real[:, first::r]
-        return _Text(Q, K, V, self.at[first::r], real, self.geometry, self.scale, self.dropout)
+        return type(self)(Q, K, V, self.at[first::r], real, self.geometry, self.scale, self.dropout)
+
+    def of(self, kind: type["_Text"]) -> "_Text":
+        """The same text, read in another way."""
+        return kind(self.Q, self.K, self.V, self.at, self.real, self.geometry, self.scale, self.dropout)
 
     def banded(self) -> Tensor:
         """-> [batch, query, head, d_head]"""
         causal, plain = self.config.kind == "decoder", self.real is None and not self.geometry.biased
-        if self.config.window is None and plain:
+        if window(self.config) is None and plain:
             return self.meet(self.Q, self.K, self.V, None, causal).transpose(1, 2)
         return torch.cat([self.read(*blocks) for blocks in plan(self.config, len(self.at))], 1)
 
@@ -201,6 +232,37 @@ class _Text:
             mask = mask.repeat(len(Q) // len(mask), 1, 1, 1)  # a mask for each block, the same in each text
         grouped = Q.shape[1] != K.shape[1]
         return F.scaled_dot_product_attention(Q, K, V, mask, self.dropout, is_causal, scale=self.scale, enable_gqa=grouped)
+
+
+class _Part(_Text):
+    """Some of the keys only: z and the log of their whole weight beside it, [..., query, d_head + 1]."""
+
+    def meet(self, Q: Tensor, K: Tensor, V: Tensor, mask: Tensor | None, is_causal: bool = False) -> Tensor:
+        K, V = (x.repeat_interleave(Q.shape[1] // x.shape[1], 1) for x in (K, V))
+        if 1 < len(mask) < len(Q):
+            mask = mask.repeat(len(Q) // len(mask), 1, 1, 1)
+        S = (Q * self.scale) @ K.mT + mask.clamp(min=_nothing(Q))
+        A = S.softmax(-1)
+        weight = S.amax(-1, keepdim=True) - A.amax(-1, keepdim=True).log()  # log-sum-exp
+        return torch.cat((F.dropout(A, self.dropout) @ V, weight), -1)
+
+
+class _Neighbours(_Part):
+    """The window without the token itself, which is of its residue class."""
+
+    def allowed(self, q_at: Tensor, k_at: Tensor) -> Tensor:
+        steps = masks.distance(q_at, k_at)
+        nearest = 1 if self.config.kind == "decoder" else 1 - self.config.dilation
+        return ((steps >= nearest) & (steps < self.config.dilation) & (steps != 0))[:, None]
+
+
+class _Class(_Part):
+    """A residue class: tokens whose distance is a multiple of the stride."""
+
+
+def _nothing(x: Tensor) -> float:
+    """The score of a hidden key: finite, so that a query that sees nobody has no NaN."""
+    return torch.finfo(x.dtype).min / 4
 
 
 def _beside(masks_: list[Tensor]) -> Tensor:

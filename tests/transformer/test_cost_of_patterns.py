@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 import transformer
 from transformer import Config, cost, masks, sparse
@@ -51,9 +52,12 @@ def test_scored_pairs_are_what_the_fused_calls_multiply(config, n):
         patch.setattr(F, "scaled_dot_product_attention", counting)
         patch.setattr(sparse, "worthwhile", lambda config: 20)
         patch.setattr(sparse, "block", lambda config: 4)
-        model(torch.zeros(1, n, dtype=torch.long))
-        assert sum(seen) == cost.scored(config, n) >= 0
-    assert sum(seen) >= cost.pairs(config, n) or config.attention == "full"
+        with FlopCounterMode(display=False) as plain:
+            model(torch.zeros(1, n, dtype=torch.long))
+        parts = cost.flops(config, n)
+        # "strided" multiplies in the open, in two heads of 4, for scores and z; nothing else here does
+        in_the_open = plain.get_total_flops() - sum(parts.values()) + parts["scores"] + parts["z"]
+        assert sum(seen) + in_the_open // (2 * 2 * 2 * 4) == cost.scored(config, n) >= cost.pairs(config, n)
 
 
 @pytest.mark.parametrize("kind", ["decoder", "encoder"])

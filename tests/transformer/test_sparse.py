@@ -23,6 +23,7 @@ def always_sparse(monkeypatch):
     """Short texts too, in blocks that are shorter than they."""
     monkeypatch.setattr(sparse, "worthwhile", lambda config: 0)
     monkeypatch.setattr(sparse, "block", lambda config: 3)
+    monkeypatch.setattr(sparse, "LEAST_STRIDE", 1)
 
 
 @st.composite
@@ -31,16 +32,17 @@ def sparse_configs(draw, kind: str | None = None) -> Config:
     config = draw(configs(kind))
     attention = draw(st.sampled_from(sparse.PATTERNS))
     with_globals = attention in ("longformer", "bigbird")
+    by_class = attention in ("dilated", "strided")
     position = config.position if config.position not in ("shaw", "xl") else "alibi"
     own = dict.fromkeys(BELONGS) | dict(
-        window=draw(st.integers(1, 5)) if attention != "dilated" else draw(st.none() | st.integers(1, 3)),
-        dilation=draw(st.integers(2, 4)) if attention == "dilated" else None,
+        window=draw(st.integers(1, 5)) if not by_class else draw(st.none() | st.integers(1, 3)) if attention == "dilated" else None,
+        dilation=draw(st.integers(2, 4)) if by_class else None,
         global_tokens=draw(st.integers(1, 3)) if with_globals else None,
         random_keys=draw(st.integers(1, 3)) if attention == "bigbird" else None,
     )
     return dataclasses.replace(
         config, attention=attention, position=position, max_distance=None, packed=False, soft_cap=None, sinks=False,
-        prefix=0 if attention == "dilated" else config.prefix,
+        prefix=0 if by_class else config.prefix,
         score=config.score if config.score not in ("additive", "location") else "scaled_dot",
         norm="layer" if config.norm == "none" else config.norm,  # else gradients explode, and rounding with them
         **own,
