@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -21,11 +21,11 @@ def over_neurons(
 ) -> bytes:  # fmt: skip
     """σ(u) and σ'(u) of every activation over the histogram of real pre-activations, all on one u axis.
 
-    chosen: which one stands out, by TITLES; u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; layers: the frames;
-    edges [bin + 1], share [layer, bin] of the neurons; below [layer, point], the share of them under u;
-    zeros, flat: activation -> share of the neurons that it makes exactly 0, or where its slope is nearly 0 [layer];
-    neurons: what was counted, in words; gap [point]: exact − tanh GELU, drawn 1,000 times as large in a panel of its own
-    while the switch magnify is on.
+    u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; chosen: which one stands out, by
+    TITLES; layers: the frames; edges [bin + 1], share [layer, bin] of the neurons; below [layer, point], the share of
+    them under u; zeros, flat: activation -> share of the neurons that it makes exactly 0, or where its slope is nearly
+    0 [layer]; neurons: what was counted, in words; gap [point]: exact − tanh GELU, drawn 1,000 times as large in a
+    panel of its own while the switch magnify is on.
     """
 
     def lines(of: Mapping[str, np.ndarray], label: bool) -> list[Line]:
@@ -60,7 +60,8 @@ def over_neurons(
     each = [{TITLES[name]: of[name] for name in of} for of in (passed, values, slopes)]
     label = "Activation functions and their slopes over the histogram of real pre-activations; arrow keys move u"
     return curves.message(
-        "activations", label, u, "u, the neuron before the activation", "u", panels, cursor=cursor, columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows,
+        "activations", label, u, "u, the neuron before the activation", "u", panels, cursor=cursor,
+        columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows,
         sentence="{pick}({x}) = {x} × {0} = {1}   slope {2}   {3%} of the real ones lie below",
         values=[*each, below], step=5, height=470, gutter=104, frames=layers,
         switch=magnify, picks=chosen, epoch=epoch,
@@ -74,8 +75,9 @@ def after(
 ) -> bytes:  # fmt: skip
     """What each activation makes of the same neurons: histograms of σ(u), with what is exactly 0 as a bar of its own.
 
-    edges [bin + 1], evenly spaced; layers: the frames; chosen: which one stands out, by TITLES; shares: activation -> share of the neurons [layer, bin], exact
-    zeros left out; zeros, negatives, flat (slope nearly 0): activation -> share of the neurons [layer]; means [layer].
+    edges [bin + 1], evenly spaced; layers: the frames; chosen: which one stands out, by TITLES; shares: activation ->
+    share of the neurons [layer, bin], exact zeros left out; zeros, negatives, flat (slope nearly 0): activation ->
+    share of the neurons [layer]; means [layer].
     """
     width, floor = float(edges[1] - edges[0]), 1e-4
     at_zero = np.array([-0.4, 0.4], dtype=np.float32) * width

@@ -47,7 +47,7 @@ class Picks(Choice):
 
 @dataclass(frozen=True)
 class Switch:
-    """A switch in the picture: what it is called, and whether it starts on. It makes the picture `taller` by so much."""
+    """A switch in the picture: what it is called, and whether it starts on. On, it makes the picture `taller`."""
 
     label: str
     on: bool
@@ -135,15 +135,16 @@ class Row:
 
 def message(
     name: str, label: str, x: np.ndarray, x_label: str, symbol: str, panels: Sequence[Panel], *, cursor: float,
-    columns: Sequence[str] = (), rows: Sequence[Row] = (), sentence: str = "", values: Sequence[np.ndarray | Mapping[str, np.ndarray]] = (),
+    columns: Sequence[str] = (), rows: Sequence[Row] = (), sentence: str = "",
+    values: Sequence[np.ndarray | Mapping[str, np.ndarray]] = (),
     step: int = 1, height: int = 520, gutter: int = 96, frames: Choice | None = None, zooms: Choice | None = None,
     switch: Switch | None = None, picks: Picks | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """The message for the component.
 
     name: stem of saved files; label: for screen readers; x [point], evenly spaced; symbol: how the cursor calls x;
-    columns: titles of the table, one that ends in % shows shares; sentence: read out at the cursor, {x}, {pick} and {0},
-    {1%} … of `values`, where there may be one for each pick; step: points that an arrow key moves; gutter: room for the
+    columns: titles of the table, one that ends in % shows shares; sentence: read out at the cursor, {x}, {pick} and
+    {0}, {1%} … of `values`, where there may be one for each pick; step: points that an arrow key moves; gutter: room for the
     labels at the right; frames: which row of the arrays is drawn; zooms: how far x may go. Cursor, frame, zoom, switch
     and pick are taken up when epoch differs from the last one and belong to the browser after that, so that moving them
     sends nothing here again.
@@ -207,7 +208,8 @@ def message(
         "table": {
             "columns": [column.removesuffix("%") for column in columns],
             "percent": [column.endswith("%") for column in columns],
-            "rows": [{"name": row.name, "width": row.width, "dash": row.dash, "cells": [keep(cell) for cell in row.cells]}
+            "rows": [{"name": row.name, "width": row.width, "dash": row.dash,
+                      "cells": [keep(cell) for cell in row.cells]}
                      | _colour(row.role, row.shade) | picked(row.pick) for row in rows],
         },
         "sum": {"text": sentence, "arrays": [read(value) for value in values]},

@@ -33,8 +33,8 @@ def pair_message(
 
     q, k [pair, 2]: the real query and key of two tokens, not yet turned; bases: what the slider chooses from; theta
     [base, pair]; curve [base, distance]: their score at distance 0, 1, 2 …, scaled; query, key: the tokens as shown;
-    own: where the text has them; scale: of q·k. place and the base are taken up when epoch differs from the last one, and
-    are the learner's after that.
+    own: where the text has them; scale: of q·k. place and the base are taken up when epoch differs from the last one,
+    and are the learner's after that.
     """
     lo, hi = curves.padded(curve, np.zeros(1))
     header = {

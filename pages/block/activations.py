@@ -168,8 +168,8 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             key="curves", on_stand_change=keep_curves,
             data=activations.over_neurons(
                 grid.numpy(), values, slopes, passed, picks(shown), curves.Choice(CHOOSE, layers, shown.layer), edges,
-                share, below, zeros=column(counts, "zero"), flat=column(counts, "asleep"), cursor=shown.cursor, epoch=epoch,
-                neurons=f"the {n * config.d_ff:,} {'gates' if config.gated else 'neurons'}",
+                share, below, zeros=column(counts, "zero"), flat=column(counts, "asleep"), cursor=shown.cursor,
+                epoch=epoch, neurons=f"the {n * config.d_ff:,} {'gates' if config.gated else 'neurons'}",
                 gap=gelu_gap(grid).numpy(), magnify=curves.Switch("Magnify exact − tanh GELU", shown.gap, taller=120),
             ),
         )  # fmt: skip

@@ -21,7 +21,8 @@ def frames(values: np.ndarray) -> np.ndarray:
 def test_every_frame_goes_out():
     ids = np.arange(12).reshape(2, 3, 2)
     header, arrays = unpack(strips.message(
-        Choice("Layer", [4, 7], 7), Choice("Word", WORDS, "1 b"), ids, {k: frames(v) for k, v in PARTS.items()}, epoch=2))
+        Choice("Layer", [4, 7], 7), Choice("Word", WORDS, "1 b"), ids,
+        {name: frames(values) for name, values in PARTS.items()}, epoch=2))  # fmt: skip
     assert (header["layers"]["at"], header["words"]["at"], header["epoch"]) == (7, "1 b", 2)
     assert header["words"]["values"] == WORDS and header["parts"] == list(PARTS)
     np.testing.assert_array_equal(arrays["ids"], ids)

@@ -92,7 +92,7 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function header(ctx, l) {
     tokens().forEach((name, t) => {
-      const look = { fill: t === word ? c.ffn : c.ink, weight: t === word ? 700 : 400 };
+      const look = { fill: t === word ? c.ffn : c.ink, weight: t === word ? 700 : 400, size: l.cell < 20 ? 11 : 13 };
       const middle = l.x + (t + 0.5) * l.cell;
       if (!l.tilted) return write(ctx, name, middle, l.y - 4, { ...look, align: "center" });
       ctx.save();
