@@ -96,7 +96,7 @@ def placeless(config: Config) -> Config:
     blind = config.attention in ("latent", "performer", "linear")
     return dataclasses.replace(
         config, position="none", rope_dims=None, rope_scaling="none", max_distance=None, buckets=None,
-        attention=config.attention if blind else "full", rank=config.rank if blind else None, window=None, dilation=None, global_tokens=None, random_keys=None,
-        chunk=None, hashes=None, prefix=0,
+        attention=config.attention if blind else "full", rank=config.rank if blind else None,
+        window=None, dilation=None, global_tokens=None, random_keys=None, chunk=None, hashes=None, memory=None, prefix=0,
         score="dot" if config.score == "location" else config.score,
     )  # fmt: skip
