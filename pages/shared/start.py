@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import threading
 
 import streamlit as st
@@ -15,13 +14,20 @@ AFTER = 1.0  # seconds in which the browser still asks for files after the scrip
 
 
 def before_first_visitor() -> None:
-    """Say that the router names the pages, and import torch while the browser is still loading the front end.
+    """Say that the router names the pages, and read what the first picture needs while the browser loads the front end.
 
     Streamlit takes a folder pages/ for the pages themselves until st.navigation has run once: a first visitor who came by
     a link to a lesson was told "Page not found".
     """
     PagesManager.uses_pages_directory = False
-    threading.Thread(target=importlib.import_module, args=("transformer",), name="import torch", daemon=True).start()
+    threading.Thread(target=_read_ahead, name="read ahead", daemon=True).start()
+
+
+def _read_ahead() -> None:
+    from pages.shared import recorded  # torch: a second
+    from transformer.recording import CAPITAL
+
+    recorded.of("smollm2-135m", CAPITAL)
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,9 +1,24 @@
-"""After the first picture, and not before: the collector's heap is frozen and the models may load."""
+"""Before the first visitor the router is known and the first picture's recording is read; after the first picture, and not
+before, the collector's heap is frozen and the models may load."""
 
 import gc
+import threading
 import time
 
-from pages.shared import models, start
+from streamlit.runtime.pages_manager import PagesManager
+
+from pages.shared import models, recorded, start
+
+
+def test_before_the_first_visitor_the_folder_pages_is_not_the_pages_and_home_is_read(monkeypatch):
+    monkeypatch.setattr(PagesManager, "uses_pages_directory", True)
+    recorded._load.cache_clear()
+    start.before_first_visitor()
+    assert PagesManager.uses_pages_directory is False
+    for thread in threading.enumerate():
+        if thread.name == "read ahead":
+            thread.join(60)
+    assert recorded._load.cache_info().currsize == 1
 
 
 def test_the_process_settles_a_moment_later(monkeypatch):
