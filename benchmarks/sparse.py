@@ -1,18 +1,20 @@
 """Sparse attention on this processor: time and memory against n, beside dense scaled_dot_product_attention.
 
-    python -m benchmarks.sparse [window bigbird …] [--rounds 3] [--threads 2] [--most 16384]
+    python -m benchmarks.sparse [window bigbird …] [--rounds 3] [--threads 2] [--most 16384] [--processor]
 
-One layer's attention, 8 heads of 64, batch 1, float32, forward, in both directions and causal. The projections are left out
-of all alike (W_Q, W_K, W_V and W_O are the identity: 8 n d² FLOPs each layer has whatever its pattern); masks, sorting,
-hashing and random features count. At each n every pattern takes its turn before the next round begins, and the ratio to
-dense is the median over the rounds. The exponent is the slope of log seconds against log n over the last three n; memory is
-the most that was allocated at once above what went in, by torch's profiler, in numbers as large as the input x.
+One layer's attention, 8 heads of 64, batch 1, float32, forward, in both directions and causal. The projections are left
+out of all alike (W_Q, W_K, W_V and W_O are the identity: 8 n d² FLOPs that each layer has whatever its pattern); masks,
+sorting, hashing and random features count. At each n every pattern takes its turn before the next round begins, and the
+ratio to dense is the median over the rounds. The exponent is the slope of log seconds against log n over the last three
+n; memory is the most that was allocated at once, by torch's profiler, over that of the input x, and how it grew from half
+of n. On a machine that others use as well, ``--processor`` counts this process's own processor time, best with one thread.
 """
 
 import argparse
 import math
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -55,12 +57,12 @@ def attention_of(options: dict, causal: bool) -> Attention:
     return module
 
 
-def once(module: Attention, x: torch.Tensor) -> float:
+def once(module: Attention, x: torch.Tensor, clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds of one forward pass, the geometry's tables included."""
     at = torch.arange(x.shape[1])[None]
-    start = time.perf_counter()
+    start = clock()
     module(x, Geometry(module.config, at, at, reach=x.shape[1] - 1), None, OFF)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def peak(module: Attention, x: torch.Tensor) -> float:
@@ -82,7 +84,7 @@ def slope(seconds: list[float], sizes: list[int]) -> float:
     return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
 
 
-def table(names: list[str], causal: bool, sizes: list[int], rounds: int) -> None:
+def table(names: list[str], causal: bool, sizes: list[int], rounds: int, clock: Callable[[], float]) -> None:
     modules = {}
     for name in names:
         try:
@@ -95,7 +97,7 @@ def table(names: list[str], causal: bool, sizes: list[int], rounds: int) -> None
         seconds: dict[str, list[float]] = {name: [] for name in modules}
         for round_ in range(-1 if n <= 4096 else 0, rounds if n > 2048 else 3 * rounds):  # round −1 warms up
             for name, module in modules.items():
-                elapsed = once(module, x)
+                elapsed = once(module, x, clock)
                 if round_ >= 0:
                     seconds[name].append(elapsed)
         for name in modules:
@@ -105,10 +107,11 @@ def table(names: list[str], causal: bool, sizes: list[int], rounds: int) -> None
     for name, module in modules.items():
         ratio = statistics.median(a / b for a, b in zip(seconds[name], seconds["dense"], strict=True))
         exponent = slope(median[name][-3:], sizes[-3:])
+        _, most, steepest = ROWS[name]
         grown = peak(module, x) / peak(module, x[:, : sizes[-2]]) * 2
         print(
             f"  {name:16}" + "".join(f"{1000 * s:8.1f}" for s in median[name])
-            + f"{ratio:8.3f}{ROWS[name][1]:6.2f}{exponent:10.2f}{ROWS[name][2]:6.2f}{peak(module, x):6.1f} x, × {grown:.2f}",
+            + f"{ratio:8.3f}{most:6.2f}{exponent:10.2f}{steepest:6.2f}{peak(module, x):6.1f} x, × {grown:.2f}",
             flush=True,
         )  # fmt: skip
 
@@ -120,12 +123,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--most", type=int, default=SIZES[-1])
+    parser.add_argument("--processor", action="store_true", help="processor time instead of the wall's")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     names = [name for name in ROWS if name == "dense" or not args.rows or name.startswith(tuple(args.rows))]
+    clock = time.process_time if args.processor else time.perf_counter
     print(f"milliseconds, {args.threads} threads, {args.rounds} rounds; ratio to dense at the largest n")
     for causal in (False, True):
-        table(names, causal, [n for n in SIZES if n <= args.most], args.rounds)
+        table(names, causal, [n for n in SIZES if n <= args.most], args.rounds, clock)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,14 @@ def pairs(config: Config, n: int) -> int:
     if config.attention == "linformer":
         return n * config.rank
     if config.attention not in (*WEIGHED, "latent"):
-        raise ValueError(f"attention={config.attention!r} has no mask whose pairs could be counted before it has seen a text.")
+        raise ValueError(f"attention={config.attention!r} has no mask whose pairs could be counted without a text.")
     p = min(config.prefix, n)
     return p * n + _allowed(config, n - p, p) + _drawn(config, n)
 
 
 def scored(config: Config, n: int) -> int:
-    """The pairs that one head scores when nobody looks at A: the blocks of ``sparse.plan``, masked corners included; of LSH
-    every chunk with its two; all n² where the pattern is left to a mask."""
+    """The pairs that one head scores when nobody looks at A: the blocks of ``sparse.plan``, masked corners included; of
+    LSH every chunk with its two; all n² where the pattern is left to a mask."""
     if config.attention == "lsh":
         return config.hashes * -(-n // config.chunk) * config.chunk * 2 * config.chunk
     if config.attention == "linformer":

@@ -22,13 +22,14 @@ class LSH(Attention):
 
     A query is its own key, at length 1. In each of ``hashes`` rounds every token falls into the bucket whose direction
     is nearest to it; the tokens are sorted by bucket (and by place within one), cut into chunks of ``chunk``, and each
-    meets its own chunk and the one before; the first of a round meets the last of the round before it. Rounds are joined
-    by log-sum-exp, which is the one softmax above. Time and memory grow as hashes · n · chunk, and the sort as n log n.
+    meets its own chunk and the one before; the first of a round meets the last of the round before. Rounds are joined
+    by log-sum-exp, which is the one softmax above. Time grows as hashes · n · chunk, the sort as n log n.
 
     Two laws of other attentions it does not keep, as nobody's LSH does, unless one chunk holds the whole text. A causal
-    mask hides the future's values, but a later token takes a place in the order, and so can part two earlier ones: earlier
-    outputs then change. For the same reason reading on from a cache is not reading it all at once: what was read keeps
-    the neighbours that it had, and new tokens meet theirs among all that are kept.
+    mask hides the future's values, but a later token takes a place in the order, and so can part two earlier ones:
+    earlier outputs then change. For the same reason reading on from a cache is not reading it all at once: what was
+    read keeps the neighbours that it had, and new tokens meet theirs among all that are kept. bfloat16 and up:
+    float16 cannot hold the score of a token with itself.
 
     x [batch, token, d_model] -> [batch, token, d_model], and this layer's keys and values when a cache is kept.
     """
@@ -63,9 +64,10 @@ class LSH(Attention):
         return A @ V
 
     def hash(self, K: Tensor) -> Tensor:
-        """The bucket of each token: the nearest of the directions ±R.   [batch, head, key, d_head] -> [batch, head, round, key]
+        """The bucket of each token: the nearest of the directions ±R.
 
         Many buckets are a product of two hashes, so that their directions stay few.
+        K [batch, head, key, d_head] -> [batch, head, round, key].
         """
         turned = (K.detach() @ self.rotations.flatten(2)).unflatten(-1, self.rotations.shape[2:])
         bucket, size = 0, 1
@@ -103,18 +105,20 @@ class LSH(Attention):
     def _read_chunks(
         self, Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry, orders: Tensor, last: Tensor
     ) -> Tensor:
-        """The same, chunk by chunk, round by round, and a few heads at a time: no table outgrows the processor's cache by far."""
+        """The same, chunk by chunk, round by round, and a few heads at a time, so that tables stay in the caches."""
         (batch, heads, n, d_head), c = K.shape, self.chunk
         queries, rounds, places = Q.shape[2], *orders.shape[2:]
         # Queries that were read before, and places beyond the text, stay empty.
         Q, K, V = (F.pad(x, (0, 0, n - x.shape[2], places - n)).flatten(0, 1) for x in (Q, K, V))
         orders = orders.flatten(0, 1)  # [head, round, place], of all texts' heads
+        # What stands before a round's first chunk: the last one of the round before it.
         lasts = last.repeat_interleave(heads).view(-1, 1, 1, 1).expand(-1, rounds, 1, c)
-        ends = orders.unflatten(-1, (-1, c)).gather(2, lasts)[:, :, 0].roll(1, 1)  # what stands before a round's first chunk
+        ends = orders.unflatten(-1, (-1, c)).gather(2, lasts)[:, :, 0].roll(1, 1)
         at = self._positions(geometry, batch, heads, places)
         together = max(1, AT_ONCE // (2 * c * places))
         slabs = zip(*(x.split(together) for x in (Q, K, V, orders, ends, at)), strict=True)
-        return torch.cat([self._read_heads(*slab, n - queries, n) for slab in slabs]).view(batch, heads, queries, d_head)
+        z = torch.cat([self._read_heads(*slab, n - queries, n) for slab in slabs])
+        return z.view(batch, heads, queries, d_head)
 
     def _read_heads(
         self, Q: Tensor, K: Tensor, V: Tensor, orders: Tensor, ends: Tensor, at: Tensor, first: int, n: int
@@ -126,8 +130,8 @@ class LSH(Attention):
         Q, K, V, at = Q.flatten(0, 1), K.flatten(0, 1), V.flatten(0, 1), at.flatten(0, 1)
         head = torch.arange(heads, device=Q.device)[:, None]
         for r in range(orders.shape[1]):
-            # A head's chunks follow its end, so that a window of two chunks is a chunk's keys. The window that reaches from
-            # one head into the next belongs to nobody: its queries are there to keep step.
+            # A head's chunks follow its end, so that a window of two chunks is a chunk's keys. The window that reaches
+            # from one head into the next belongs to nobody: its queries are there to keep step.
             order, end = orders[:, r], ends[:, r]  # [head, place]
             k_row = (torch.cat((end, order), -1) + head * places).flatten()
             k_row = torch.cat((k_row, k_row[:c]))
@@ -145,7 +149,8 @@ class LSH(Attention):
             z_r = A @ _windows(V.index_select(0, k_row), c).mT
 
             back = (_inverse(order)[:, first:n] + head * (places + c)).flatten()
-            z_r, log_weight = (x.flatten(0, 1).index_select(0, back).view(heads, n - first, -1) for x in (z_r, log_weight))
+            z_r, log_weight = (x.flatten(0, 1).index_select(0, back) for x in (z_r, log_weight))
+            z_r, log_weight = (x.view(heads, n - first, -1) for x in (z_r, log_weight))
             if total is None:
                 z, total = z_r, log_weight
             else:
@@ -154,8 +159,8 @@ class LSH(Attention):
         return z
 
     def _positions(self, geometry: Geometry, batch: int, heads: int, places: int) -> Tensor:
-        """The latest position that each token may read, and its own as a key, beyond all others where nobody may read it:
-        [head, place, 2] of all texts' heads; nothing where every token reads every other."""
+        """The latest position that each token may read, and its own as a key, beyond all others where nobody may read
+        it: [head, place, 2] of all texts' heads; nothing where every token reads every other."""
         n, never = geometry.k_pos.shape[-1], 2.0**24  # up to which float32 counts exactly
         at = geometry.k_pos.float().expand(batch, -1)
         if not self.causal and geometry.real is None and n == places:
@@ -167,8 +172,8 @@ class LSH(Attention):
 
 
 def buckets(config: Config) -> tuple[int, ...]:
-    """How many buckets: about 2 · max_len / chunk, a power of two, so that one holds half a chunk of the longest text; from
-    2 · chunk on as a product of two. They hang on ``max_len`` and not on the text, so that padding changes nothing."""
+    """How many buckets: about 2 · max_len / chunk, a power of two, so that one holds half a chunk of the longest text;
+    beyond 2 · chunk as a product of two. They hang on ``max_len`` and not on the text: padding changes nothing."""
     power = (2 * max(1, config.max_len // config.chunk)).bit_length() - 1
     if 2**power <= 2 * max(int((config.max_len // config.chunk) ** 0.5), config.chunk):
         return (2**power,)
@@ -193,4 +198,5 @@ def _windows(x: Tensor, c: int) -> Tensor:
 
 def _inverse(order: Tensor) -> Tensor:
     """The place of each token, from the token at each place."""
-    return torch.empty_like(order).scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
+    places = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(-1, order, places)

@@ -38,7 +38,7 @@ def strided(q_pos: Tensor, k_pos: Tensor, r: int) -> Tensor:
 
 
 def longformer(q_pos: Tensor, k_pos: Tensor, width: int, g: int) -> Tensor:
-    """|q − k| < w, or k < g, or q < g: a window, and g global tokens that all see and that see all (arXiv:2004.05150)."""
+    """|q − k| < w, or k < g, or q < g: a window, and g global tokens that see all and are seen (arXiv:2004.05150)."""
     all_seen = (k_pos < g)[:, None, :] | (q_pos < g)[:, :, None]
     return window(q_pos, k_pos, width) | all_seen
 
@@ -55,8 +55,8 @@ def draws(q_pos: Tensor, width: int, first: int, r: int, past_only: bool) -> Ten
     """BigBird's random keys: r for each query, −1 for one that is not there.   [..., query] -> [..., query, r]
 
     They come from the m keys between ``first`` and the window, and without ``past_only`` from q + 1 keys behind the
-    window as well (which may lie beyond the text). These are laid in r equal parts and one key of each is taken, so that
-    none is drawn twice, and none that the query sees anyway. What is drawn hangs on q's own position alone: no later
+    window as well (which may lie beyond the text). These are laid in r equal parts and one key of each is taken: none
+    is drawn twice, and none that the query sees anyway. What is drawn hangs on q's own position alone: no later
     token, no length of the text and no cache can change it.
     """
     behind = (q_pos - width + 1 - first).clamp(min=0)[..., None]

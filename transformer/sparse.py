@@ -1,14 +1,14 @@
 """Sparse patterns computed sparsely: time and memory grow as the pattern does, not as n².
 
-A text is cut into blocks of queries, and a block meets the few keys that its pattern can reach: those around it (a view,
-nothing is copied), the global ones, the drawn ones. All blocks go through one fused call, and the mask of a block is the
-very function of positions that masks the n × n table, so the answer is the same.
+A text is cut into blocks of queries, and a block meets the few keys that its pattern can reach: those around it (a
+view, nothing is copied), the global ones, the drawn ones. All blocks go through one fused call, and the mask of a block
+is the very function of positions that masks the n × n table, so the answer is the same.
 
     window       n blocks' worth of c + 2w keys                      grows as n · w
     longformer   and g columns; g rows of n                          grows as n · (w + g)
     bigbird      and r drawn keys for each query                     grows as n · (w + g + r)
     dilated      each residue class mod r is a text of its own, with a window, or (without one) n / r full
-    strided      neighbours, and a residue class in full             grows as n² / r: a true gain only when r grows with n
+    strided      neighbours, and a residue class in full             grows as n² / r, so as n √n where r follows √n
 
 Q [batch, head, query, d_head], K and V [batch, kv_head, key, d_head] -> z [batch, head, query, d_head].
 """
@@ -58,8 +58,8 @@ def worthwhile(config: Config) -> int:
 
 
 def serves(config: Config) -> bool:
-    """Whether the pattern is one of these. Residue classes with a prefix are left to the mask, since it is of all classes;
-    so is a stride below 4, whose classes are too large a part of the text."""
+    """Whether the pattern is one of these. Residue classes with a prefix are left to the mask, since it is of all
+    classes; so is a stride below 4, whose classes are too large a part of the text."""
     if config.attention in ("dilated", "strided") and config.prefix:
         return False
     return config.attention in PATTERNS and (config.attention != "strided" or config.dilation >= LEAST_STRIDE)
@@ -68,16 +68,16 @@ def serves(config: Config) -> bool:
 def pays(geometry: Geometry) -> bool:
     """Whether ``read`` can serve this pass, and the text is long enough for it to be the faster way.
 
-    It can where every row's positions are 0, 1, 2 … and nothing is cached, with padding and ALiBi or T5's bias, too; not
-    where several texts share a row.
+    It can where every row's positions are 0, 1, 2 … and nothing is cached, with padding and ALiBi or T5's bias, too;
+    not where several texts share a row.
     """
     config, n = geometry.config, geometry.k_pos.shape[-1]
     return serves(config) and geometry.segments is None and n >= worthwhile(config) and geometry.counted
 
 
 class Blocks(NamedTuple):
-    """``count`` blocks of ``c`` queries from ``start`` on. The first reads the ``width`` keys from ``near`` on, the next those
-    c further on; each reads the first ``columns`` keys as well, and what its queries have drawn."""
+    """``count`` blocks of ``c`` queries from ``start`` on. The first reads the ``width`` keys from ``near`` on, the
+    next those c further on; each reads the first ``columns`` keys as well, and what its queries have drawn."""
 
     start: int
     count: int
@@ -97,8 +97,8 @@ class Blocks(NamedTuple):
 
 
 def plan(config: Config, n: int) -> list[Blocks]:
-    """All queries of a text, block by block. Whoever stands near the start or the end has fewer neighbours; between them
-    all blocks are alike."""
+    """All queries of a text, block by block. Whoever stands near the start or the end has fewer neighbours; between
+    them all blocks are alike."""
     if window(config) is None:
         return [Blocks(0, 1, n, 0, n)]
     (back, ahead), c = reach(config), block(config)
@@ -122,8 +122,8 @@ def plan(config: Config, n: int) -> list[Blocks]:
 def read(Q: Tensor, K: Tensor, V: Tensor, geometry: Geometry, scale: float, dropout: float = 0.0) -> Tensor:
     """z = softmax(Q Kᵀ · scale + bias + mask) V with the mask of a sparse pattern.
 
-    Positions must be 0, 1, 2 … (``geometry.counted``); ``dropout`` is the rate on A while training. Beltagy et al. 2020,
-    arXiv:2004.05150; Zaheer et al. 2020, arXiv:2007.14062; block by block as in Child et al. 2019, arXiv:1904.10509.
+    Positions must be 0, 1, 2 … (``geometry.counted``); ``dropout`` is the rate on A while training. Beltagy et al.
+    2020, arXiv:2004.05150; Zaheer et al. 2020, arXiv:2007.14062; by blocks as Child et al. 2019, arXiv:1904.10509.
     """
     text = _Text(Q, K, V, geometry.q_pos[0], geometry.real, geometry, scale, dropout)
     r, n = geometry.config.dilation, Q.shape[2]
@@ -141,10 +141,11 @@ def _interleaved(classes: list[Tensor], n: int) -> Tensor:
 
 
 def _strided(text: "_Text", r: int) -> Tensor:
-    """Neighbours and the residue class are two softmaxes over different keys; their log weights say how to join them."""
+    """Neighbours and the residue class are two softmaxes over different keys, joined by their log weights."""
     d_head, n = text.Q.shape[-1], len(text.at)
     near = text.of(_Neighbours).banded().transpose(1, 2)
-    far = _interleaved([c.read(*Blocks(0, 1, len(c.at), 0, len(c.at))) for c in (text.of(_Class).every(r, a) for a in range(min(r, n)))], n)
+    classes = [text.of(_Class).every(r, first) for first in range(min(r, n))]
+    far = _interleaved([c.read(*Blocks(0, 1, len(c.at), 0, len(c.at))) for c in classes], n)
     (z_near, near), (z_far, far) = (x.split((d_head, 1), -1) for x in (near, far))
     z = torch.lerp(z_near, z_far, (far - near).sigmoid())
     return z.masked_fill(torch.maximum(near, far) < _nothing(z) / 2, 0.0)  # who sees nobody
@@ -154,7 +155,15 @@ class _Text:
     """Queries, keys and values that stand evenly spaced at ``at`` [token], and how they meet."""
 
     def __init__(
-        self, Q: Tensor, K: Tensor, V: Tensor, at: Tensor, real: Tensor | None, geometry: Geometry, scale: float, dropout: float
+        self,
+        Q: Tensor,
+        K: Tensor,
+        V: Tensor,
+        at: Tensor,
+        real: Tensor | None,
+        geometry: Geometry,
+        scale: float,
+        dropout: float,
     ):
         self.Q, self.K, self.V, self.at, self.real = Q, K, V, at, real
         self.geometry, self.config, self.scale, self.dropout = geometry, geometry.config, scale, dropout
@@ -203,7 +212,8 @@ class _Text:
             for found, x in ((K, self.K), (V, self.V)):
                 found.append(x[:, :, found_at].transpose(1, 2).flatten(0, 1))
         Q = self.Q[:, :, start : start + count * c].unflatten(2, (count, c)).transpose(1, 2).flatten(0, 1)
-        z = self.meet(Q, torch.cat(K, 2) if len(K) > 1 else K[0], torch.cat(V, 2) if len(V) > 1 else V[0], _beside(mask))
+        K, V = (x[0] if len(x) == 1 else torch.cat(x, 2) for x in (K, V))
+        z = self.meet(Q, K, V, _beside(mask))
         return z.transpose(1, 2).unflatten(0, (-1, count)).flatten(1, 2)
 
     def allowed(self, q_at: Tensor, k_at: Tensor) -> Tensor:
@@ -214,8 +224,8 @@ class _Text:
     def additive(self, q_at: Tensor, k_at: Tensor, allowed: Tensor, real: Tensor | None) -> Tensor:
         """What is added to the scores of these keys: their bias, or −∞.
 
-        q_at [1 or block, query], k_at [1 or block, key], allowed bool [1 or block, 1, query, key], real [batch, block, key]
-        -> [1, block or batch · block, 1 or head, query, key].
+        q_at [1 or block, query], k_at [1 or block, key], allowed bool [1 or block, 1, query, key], real [batch, block,
+        key] -> [1, block or batch · block, 1 or head, query, key].
         """
         if real is not None:
             allowed = (allowed[None] & real[:, :, None, None]).flatten(0, 1)
@@ -230,8 +240,9 @@ class _Text:
         """One fused call.   mask: what is added to the scores, or None."""
         if mask is not None and 1 < len(mask) < len(Q):
             mask = mask.repeat(len(Q) // len(mask), 1, 1, 1)  # a mask for each block, the same in each text
-        grouped = Q.shape[1] != K.shape[1]
-        return F.scaled_dot_product_attention(Q, K, V, mask, self.dropout, is_causal, scale=self.scale, enable_gqa=grouped)
+        return F.scaled_dot_product_attention(
+            Q, K, V, mask, self.dropout, is_causal, scale=self.scale, enable_gqa=Q.shape[1] != K.shape[1]
+        )
 
 
 class _Part(_Text):
