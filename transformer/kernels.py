@@ -21,6 +21,7 @@ from transformer.geometry import Geometry
 from transformer.tap import Tap
 
 CHUNK = 64  # tokens that meet one another directly: enough to keep a matrix product busy, few enough for the cache
+BLOCK = 8 * CHUNK  # tokens whose features are held at once
 
 
 class Scaled(NamedTuple):
@@ -59,10 +60,8 @@ class State:
     def empty(cls, phi_K: Tensor, V: Tensor) -> "State":
         """Nothing read yet.   phi_K [batch, head, key, feature], V [batch, head, key, d_head]."""
         (batch, heads, _, m), d_head = phi_K.shape, V.shape[-1]
-        nothing = torch.finfo(V.dtype).min / 4
-        return cls(
-            V.new_zeros(batch, heads, m, d_head), V.new_zeros(batch, heads, m), V.new_full((batch, heads), nothing)
-        )
+        size = V.new_full((batch, heads), _nothing(V))
+        return cls(V.new_zeros(batch, heads, m, d_head), V.new_zeros(batch, heads, m), size)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -90,6 +89,25 @@ class State:
         S = self.S * old[..., None] + K.rows.mT @ (V * weight[..., None])
         z = self.z * old + (weight[..., None, :] @ K.rows)[..., 0, :]
         return State(S, z, size)
+
+    def between(self, K: Scaled, V: Tensor) -> "State":
+        """``append`` for several chunks at once: the state before each of them and after the last.
+
+        K and V have an axis [chunk] before [token], and so has the state that comes back, one longer. Σ over earlier chunks
+        is a product with a triangle of e^(size of the chunk − largest so far), so that no chunk has to wait for another.
+        """
+        own = K.size.amax(-1).clamp(min=_nothing(V))  # [batch, head, chunk]
+        weight = (K.size - own[..., None]).exp()  # [batch, head, chunk, token]
+        S = torch.cat((self.S[:, :, None], K.rows.mT @ (V * weight[..., None])), 2)
+        z = torch.cat((self.z[:, :, None], (weight[..., None, :] @ K.rows)[..., 0, :]), 2)
+        sizes = torch.cat((self.size[..., None], own), 2)
+        size = sizes.cummax(-1).values  # [batch, head, chunk]
+        share = (sizes[..., None, :] - size[..., None]).masked_fill(_future(V, size.shape[-1]), -torch.inf).exp()
+        return State((share @ S.flatten(3)).view_as(S), share @ z, size)
+
+    def chunk(self, i: int | slice) -> "State":
+        """Those of its chunks."""
+        return State(*(tensor[:, :, i] for tensor in self.tensors))
 
     def read(self, phi_Q: Tensor) -> tuple[Tensor, Tensor]:
         """φ(q) S [batch, head, query, d_head] and φ(q)·z [batch, head, query, 1]: a sum of values, and of weights."""
@@ -155,29 +173,54 @@ class KernelAttention(Attention):
     def _read_chunks(
         self, Q: Tensor, K: Tensor, V: Tensor, real: Tensor | None, state: State | None
     ) -> tuple[Tensor, State]:
-        """The right side, chunk by chunk: what came before is in the state, tokens of one chunk meet directly."""
-        causal, read = self.config.kind == "decoder", []
-        reals = [None] * math.ceil(K.shape[2] / CHUNK) if real is None else real.split(CHUNK, 1)
-        for q, k, v, r in zip(*(x.split(CHUNK, 2) for x in (Q, K, V)), reals, strict=True):
+        """The right side: what came before is in the state, and tokens of one chunk meet directly."""
+        causal, read, starts = self.config.kind == "decoder", [], _blocks(K.shape[2])
+        reals = [None] * len(starts) if real is None else real.split(starts, 1)
+        for q, k, v, r in zip(*(x.split(starts, 2) for x in (Q, K, V)), reals, strict=True):
             phi_K = _without_padding(scaled(self.log_features(k)), r)
             state = state or State.empty(phi_K.rows, v)
             if causal:
-                read.append(_read_causally(scaled(self.log_features(q)).rows, phi_K, v, state))
-            state = state.append(phi_K, v)
+                z, state = _read_causally(scaled(self.log_features(q)).rows, phi_K, v, state)
+                read.append(z)
+            else:
+                state = state.append(phi_K, v)
         if not causal:
-            read = [divided(*state.read(scaled(self.log_features(q)).rows)) for q in Q.split(CHUNK, 2)]
+            read = [divided(*state.read(scaled(self.log_features(q)).rows)) for q in Q.split(starts, 2)]
         return torch.cat(read, 2), state
 
 
-def _read_causally(phi_Q: Tensor, K: Scaled, V: Tensor, state: State) -> Tensor:
-    """One chunk's queries read the state and the keys up to their own. Each row is measured by the largest key it sees,
-    so that no later token changes a bit of it.   phi_Q [batch, head, token, feature] -> [batch, head, token, d_head]."""
-    size = torch.maximum(K.size.cummax(-1).values, state.size[..., None])[..., None]  # [batch, head, query, 1]
-    future = torch.ones(V.shape[2], V.shape[2], dtype=torch.bool, device=V.device).triu(1)
-    W = (phi_Q @ K.rows.mT) * (K.size[..., None, :] - size).masked_fill(future, -torch.inf).exp()
-    values, weights = state.read(phi_Q)
-    old = (state.size[..., None, None] - size).exp()
-    return divided(W @ V + old * values, W.sum(-1, keepdim=True) + old * weights)
+def _blocks(n: int) -> list[int]:
+    """Lengths that add up to n: whole blocks, then whole chunks, then what is left."""
+    rest = n % BLOCK
+    return [length for length in [BLOCK] * (n // BLOCK) + [rest // CHUNK * CHUNK, rest % CHUNK] if length]
+
+
+def _read_causally(phi_Q: Tensor, K: Scaled, V: Tensor, state: State) -> tuple[Tensor, State]:
+    """One block's queries read the state before their chunk, and the chunk's keys up to their own. Each row is measured by
+    the largest key it sees, so that no later token changes a bit of it.
+
+    phi_Q [batch, head, token, feature] -> z [batch, head, token, d_head], and the state after the block.
+    """
+    n = min(CHUNK, V.shape[2])
+    phi_Q, rows, V, key_size = (x.unflatten(2, (-1, n)) for x in (phi_Q, K.rows, V, K.size))  # [batch, head, chunk, token, ..]
+    states = state.between(Scaled(rows, key_size), V)
+    before = states.chunk(slice(None, -1))
+    size = torch.maximum(key_size.cummax(-1).values, before.size[..., None])[..., None]  # [batch, head, chunk, query, 1]
+    W = (phi_Q @ rows.mT) * (key_size[..., None, :] - size).masked_fill(_future(V, n), -torch.inf).exp()
+    values, weights = before.read(phi_Q)
+    old = (before.size[..., None, None] - size).exp()
+    z = divided(W @ V + old * values, W.sum(-1, keepdim=True) + old * weights)
+    return z.flatten(2, 3), states.chunk(-1)
+
+
+def _future(like: Tensor, n: int) -> Tensor:
+    """True above the diagonal, [n, n]."""
+    return torch.ones(n, n, dtype=torch.bool, device=like.device).triu(1)
+
+
+def _nothing(like: Tensor) -> float:
+    """The size of no key at all: finite, so that it can be taken from itself."""
+    return torch.finfo(like.dtype).min / 4
 
 
 def _without_padding(phi: Scaled, real: Tensor | None) -> Scaled:

@@ -157,7 +157,7 @@ def written_out(phi_Q: Tensor, phi_K: Tensor, V: Tensor, causal: bool) -> Tensor
 def test_it_is_the_papers_recurrence(attention, kind, dtype, tolerance):
     """Over more tokens than a chunk has, with features made as the papers write them."""
     layer = layer_of(config_of(attention, kind=kind, position="none"), dtype)
-    n = 2 * kernels.CHUNK + 5
+    n = kernels.BLOCK + kernels.CHUNK + 5
     x, at = torch.randn(2, n, 32, dtype=dtype, generator=seeded(0)), torch.arange(n)[None]
     Q, K, V = (layer.split(W(x)) for W in (layer.W_Q, layer.W_K, layer.W_V))
     if attention == "linear":
@@ -202,9 +202,9 @@ def test_it_is_the_published_performer(causal, dtype, tolerance):
 
 @KINDS
 def test_reading_on_from_the_state_over_several_chunks(attention):
-    model, ids = model_of(config_of(attention)), ids_of(3 * kernels.CHUNK)
+    model, ids = model_of(config_of(attention)), ids_of(kernels.BLOCK + 3 * kernels.CHUNK)
     full, cache, parts = model.run(ids).output, Cache.empty(2), []
-    for piece in ids.split((kernels.CHUNK + 3, 1, 1, 2 * kernels.CHUNK - 5), 1):
+    for piece in ids.split((kernels.CHUNK + 3, 1, 1, kernels.BLOCK + 2 * kernels.CHUNK - 5), 1):
         run = model.run(piece, cache=cache)
         cache, parts = run.cache, [*parts, run.output]
     torch.testing.assert_close(torch.cat(parts, 1), full, **CLOSE)
@@ -242,6 +242,20 @@ def test_padding_in_the_middle_of_a_row_is_never_read(attention, textbook):
 
 
 @KINDS
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+def test_whole_chunks_of_padding_count_for_nothing(attention, kind):
+    layer = layer_of(config_of(attention, kind=kind, position="none"))
+    n, before, after = kernels.BLOCK, kernels.CHUNK + 9, 2 * kernels.CHUNK + 3
+    x = torch.randn(1, before + n + after, 32, dtype=torch.float64, generator=seeded(0))
+    own, at = x[:, before : before + n], torch.arange(x.shape[1])[None]
+    real = (at >= before) & (at < before + n)
+    padded, _ = layer(x, Geometry(layer.config, at, at, real), None, OFF)
+    alone, _ = layer(own, Geometry(layer.config, at[:, :n], at[:, :n]), None, OFF)
+    torch.testing.assert_close(padded[:, before : before + n], alone, **CLOSE)
+    assert padded.isfinite().all() and (kind == "encoder" or padded[:, :before].abs().max() == 0)
+
+
+@KINDS
 def test_texts_of_a_cache_can_be_chosen(attention):
     model, ids = model_of(config_of(attention)), ids_of(6, batch=3)
     cache = model.run(ids, cache=Cache.empty(2)).cache.rows(torch.tensor([2, 0]))
@@ -252,9 +266,9 @@ def test_texts_of_a_cache_can_be_chosen(attention):
 
 @KINDS
 def test_a_future_token_beyond_the_chunk_or_within_changes_no_bit(attention):
-    model, ids = model_of(config_of(attention)), ids_of(3 * kernels.CHUNK, batch=1)
+    model, ids = model_of(config_of(attention)), ids_of(kernels.BLOCK + 3 * kernels.CHUNK, batch=1)
     before = model.run(ids).output
-    for t in (2, kernels.CHUNK - 1, kernels.CHUNK, 2 * kernels.CHUNK + 7):
+    for t in (2, kernels.CHUNK - 1, kernels.CHUNK, 2 * kernels.CHUNK + 7, kernels.BLOCK, kernels.BLOCK + 70):
         other = ids.clone()
         other[:, t + 1 :] = (other[:, t + 1 :] + 1) % 256
         assert torch.equal(model.run(other).output[:, : t + 1], before[:, : t + 1])
@@ -271,7 +285,7 @@ def test_large_queries_and_keys_do_not_overflow(attention, kind, size):
     even single features vanish beside others (and nothing is left of Performer's estimate), so that they need be finite only.
     """
     layer = layer_of(config_of(attention, kind=kind, position="none"), torch.float32)
-    n = kernels.CHUNK + 20
+    n = 3 * kernels.CHUNK + 20
     x, at = torch.randn(1, n, 32, generator=seeded(0)) * size, torch.arange(n)[None]
     x.requires_grad_()
     out, _ = layer(x, Geometry(layer.config, at, at), None, OFF)
@@ -309,7 +323,7 @@ def test_a_row_with_nothing_to_read_gives_zeros_and_a_finite_gradient(attention,
 def test_gradients_of_the_two_paths_agree(attention, kind):
     """What is taken out of the exponents for safety has no part in the answer, nor in its gradient."""
     layer = layer_of(config_of(attention, kind=kind))
-    n, gradients = kernels.CHUNK + 4, []
+    n, gradients = 3 * kernels.CHUNK + 4, []
     for tap in (OFF, RecordingTap("A", names=["A"])):
         x, at = torch.randn(1, n, 32, dtype=torch.float64, generator=seeded(0)).requires_grad_(), torch.arange(n)[None]
         layer.zero_grad()
@@ -335,7 +349,7 @@ def test_what_is_computed_grows_as_n(attention):
         return counting.get_total_flops()
 
     for kind in ("decoder", "encoder"):
-        assert products(kind, 16 * kernels.CHUNK) == 4 * products(kind, 4 * kernels.CHUNK)
+        assert products(kind, 4 * kernels.BLOCK) == 4 * products(kind, kernels.BLOCK)
 
 
 def test_scores_that_no_kernel_has_are_refused():
