@@ -96,6 +96,19 @@ class Blocks(NamedTuple):
         return self.count * self.c * (self.width + self.columns + own)
 
 
+def at_once(config: Config, c: int, keys: int) -> int:
+    """How many blocks go through one call: as many as you like where keys are views; where they are laid together, or
+    scores are written down, so few that memory once taken is used again (16 MB in float32)."""
+    match config.attention:
+        case "longformer" | "bigbird":
+            values = (keys + c * (config.random_keys or 0)) * config.d_head
+        case "strided":
+            values = keys * c
+        case _:
+            return 2**31
+    return max(1, 2**22 // (values * config.n_heads))
+
+
 def plan(config: Config, n: int) -> list[Blocks]:
     """All queries of a text, block by block. Whoever stands near the start or the end has fewer neighbours; between
     them all blocks are alike."""
@@ -110,10 +123,14 @@ def plan(config: Config, n: int) -> list[Blocks]:
     if count == 0:
         parts = [Blocks(0, 1, rows, 0, n), Blocks(rows, 1, n - rows, 0, n)]
     else:
+        most = at_once(config, c, c + back + ahead + columns)
         parts = [
             Blocks(0, 1, rows, 0, n),
             Blocks(rows, 1, first - rows, 0, first + ahead),
-            Blocks(first, count, c, first - back, c + back + ahead, columns),
+            *(
+                Blocks(first + i * c, min(most, count - i), c, first + i * c - back, c + back + ahead, columns)
+                for i in range(0, count, most)
+            ),
             Blocks(last, 1, n - last, last - back, n - last + back, columns),
         ]
     return [part for part in parts if part.c]

@@ -23,6 +23,7 @@ def always_sparse(monkeypatch):
     """Short texts too, in blocks that are shorter than they."""
     monkeypatch.setattr(sparse, "worthwhile", lambda config: 0)
     monkeypatch.setattr(sparse, "block", lambda config: 3)
+    monkeypatch.setattr(sparse, "at_once", lambda config, c, keys: 2)
     monkeypatch.setattr(sparse, "LEAST_STRIDE", 1)
 
 
