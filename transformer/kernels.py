@@ -105,10 +105,6 @@ class State:
         share = (sizes[..., None, :] - size[..., None]).masked_fill(_future(V, size.shape[-1]), -torch.inf).exp()
         return State((share @ S.flatten(3)).view_as(S), share @ z, size)
 
-    def chunk(self, i: int | slice) -> "State":
-        """Those of its chunks."""
-        return State(*(tensor[:, :, i] for tensor in self.tensors))
-
     def read(self, phi_Q: Tensor) -> tuple[Tensor, Tensor]:
         """φ(q) S [batch, head, query, d_head] and φ(q)·z [batch, head, query, 1]: a sum of values, and of weights."""
         return phi_Q @ self.S, (self.z[..., None, :] @ phi_Q.mT).mT
@@ -174,9 +170,10 @@ class KernelAttention(Attention):
         self, Q: Tensor, K: Tensor, V: Tensor, real: Tensor | None, state: State | None
     ) -> tuple[Tensor, State]:
         """The right side: what came before is in the state, and tokens of one chunk meet directly."""
-        causal, read, starts = self.config.kind == "decoder", [], _blocks(K.shape[2])
-        reals = [None] * len(starts) if real is None else real.split(starts, 1)
-        for q, k, v, r in zip(*(x.split(starts, 2) for x in (Q, K, V)), reals, strict=True):
+        causal = self.config.kind == "decoder" and K.shape[2] > 1  # a single token has no future here
+        read, lengths = [], _blocks(K.shape[2])
+        reals = [None] * len(lengths) if real is None else real.split(lengths, 1)
+        for q, k, v, r in zip(*(x.split(lengths, 2) for x in (Q, K, V)), reals, strict=True):
             phi_K = _without_padding(scaled(self.log_features(k)), r)
             state = state or State.empty(phi_K.rows, v)
             if causal:
@@ -185,7 +182,7 @@ class KernelAttention(Attention):
             else:
                 state = state.append(phi_K, v)
         if not causal:
-            read = [divided(*state.read(scaled(self.log_features(q)).rows)) for q in Q.split(starts, 2)]
+            read = [divided(*state.read(scaled(self.log_features(q)).rows)) for q in Q.split(lengths, 2)]
         return torch.cat(read, 2), state
 
 
@@ -204,13 +201,13 @@ def _read_causally(phi_Q: Tensor, K: Scaled, V: Tensor, state: State) -> tuple[T
     n = min(CHUNK, V.shape[2])
     phi_Q, rows, V, key_size = (x.unflatten(2, (-1, n)) for x in (phi_Q, K.rows, V, K.size))  # [batch, head, chunk, token, ..]
     states = state.between(Scaled(rows, key_size), V)
-    before = states.chunk(slice(None, -1))
+    before = State(*(tensor[:, :, :-1] for tensor in states.tensors))
     size = torch.maximum(key_size.cummax(-1).values, before.size[..., None])[..., None]  # [batch, head, chunk, query, 1]
     W = (phi_Q @ rows.mT) * (key_size[..., None, :] - size).masked_fill(_future(V, n), -torch.inf).exp()
     values, weights = before.read(phi_Q)
     old = (before.size[..., None, None] - size).exp()
     z = divided(W @ V + old * values, W.sum(-1, keepdim=True) + old * weights)
-    return z.flatten(2, 3), states.chunk(-1)
+    return z.flatten(2, 3), State(*(tensor[:, :, -1].clone() for tensor in states.tensors))  # the others can be forgotten
 
 
 def _future(like: Tensor, n: int) -> Tensor:

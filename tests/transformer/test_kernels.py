@@ -219,6 +219,7 @@ def test_the_state_stays_as_large_as_it_is(attention):
         sizes.append(sum(t.numel() for layer in cache.layers for t in layer.tensors))
         assert cost.kv_cache_bytes(config, n, batch=2, bytes_per_value=1) == sizes[-1]
         assert cache.length == n and cache.k_pos.shape[1] == 0
+        assert all(t.untyped_storage().nbytes() == 8 * t.numel() for layer in cache.layers for t in layer.held)
     assert sizes[0] == sizes[2]
 
 
