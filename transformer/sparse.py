@@ -4,7 +4,7 @@ A text is cut into blocks of queries, and a block meets the few keys that its pa
 view, nothing is copied), the global ones, the drawn ones. All blocks go through one fused call, and the mask of a block
 is the very function of positions that masks the n × n table, so the answer is the same.
 
-    window       n blocks' worth of c + 2w keys                      grows as n · w
+    window       n / c blocks of c + 2w keys                         grows as n · w
     longformer   and g columns; g rows of n                          grows as n · (w + g)
     bigbird      and r drawn keys for each query                     grows as n · (w + g + r)
     dilated      each residue class mod r is a text of its own, with a window, or (without one) n / r full
@@ -24,8 +24,7 @@ from transformer.config import Config
 from transformer.geometry import Geometry
 
 PATTERNS = ("window", "dilated", "strided", "longformer", "bigbird")
-
-LEAST_STRIDE = 4
+LEAST_STRIDE = 4  # below it residue classes are too large a part of the text
 
 
 def block(config: Config) -> int:
@@ -59,7 +58,7 @@ def worthwhile(config: Config) -> int:
 
 def serves(config: Config) -> bool:
     """Whether the pattern is one of these. Residue classes with a prefix are left to the mask, since it is of all
-    classes; so is a stride below 4, whose classes are too large a part of the text."""
+    classes."""
     if config.attention in ("dilated", "strided") and config.prefix:
         return False
     return config.attention in PATTERNS and (config.attention != "strided" or config.dilation >= LEAST_STRIDE)

@@ -1,4 +1,4 @@
-"""LSH attention against Hugging Face's Reformer, against full shared-QK attention, and its two ways against each other."""
+"""LSH attention against Hugging Face's Reformer, against full shared-QK attention, and one way against the other."""
 
 import dataclasses
 
@@ -61,8 +61,8 @@ def test_it_is_hugging_faces_lsh_attention(dtype, tolerance, kind, hashes, chunk
         fast = ours(x, geometry(config, n), None, OFF)[0]
         tap = RecordingTap("*", names=NAMES)
         textbook = ours(x, geometry(config, n), None, tap)[0]
-    # Where a token finds nobody, float32 holds their log weights near −1e5 to 0.008 only, so that their rounds' shares do
-    # not sum to 1; ours do. There the answer is the token's own value.
+    # Where a token finds nobody, float32 holds their log weights near −1e5 to 0.008 only, so that their rounds' shares
+    # do not sum to 1; ours do. There the answer is the token's own value.
     alone = tap.trace["A"].diagonal(dim1=-2, dim2=-1).mT > 0.5  # [batch, token, head]
     found = ~alone.repeat_interleave(config.d_head, -1)
     assert found.double().mean() > 0.5

@@ -1,4 +1,4 @@
-"""Each mask against its definition, pair by pair, and BigBird's draws: fixed, distinct, spread, and blind to the future."""
+"""Each mask against its definition, pair by pair; BigBird's draws: fixed, distinct, spread, blind to the future."""
 
 import itertools
 

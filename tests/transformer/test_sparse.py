@@ -46,6 +46,7 @@ def sparse_configs(draw, kind: str | None = None) -> Config:
         config, attention=attention, position=position, max_distance=None, packed=False, soft_cap=None, sinks=False,
         prefix=0 if by_class else config.prefix,
         score=config.score if config.score not in ("additive", "location") else "scaled_dot",
+        experts=1, experts_per_token=None, shared_experts=0, capacity=None,  # else another token moves their rounding
         norm="rms" if config.norm == "rms" else "layer",  # else gradients explode, and rounding with them
         **own,
     )  # fmt: skip

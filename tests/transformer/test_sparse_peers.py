@@ -75,7 +75,8 @@ def test_bigbird(monkeypatch, dtype, tolerance, r):
     n = 40
     ours = layer(attention="bigbird", window=2, global_tokens=1, random_keys=r).to(dtype)
     theirs = BigBirdBlockSparseAttention(BigBirdConfig(
-        hidden_size=D, num_attention_heads=H, num_random_blocks=r, block_size=1, max_position_embeddings=n, use_bias=True,
+        hidden_size=D, num_attention_heads=H, num_random_blocks=r, block_size=1, max_position_embeddings=n,
+        use_bias=True,
     )).eval().to(dtype)  # fmt: skip
     copy((theirs.query, theirs.key, theirs.value), ours)
     drawn = masks.drawn(ours.config, torch.arange(n))
