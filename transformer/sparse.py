@@ -47,13 +47,13 @@ def reach(config: Config) -> tuple[int, int]:
 
 def worthwhile(config: Config) -> int:
     """The n from which on it is the faster way, measured: below it one dense call with a mask has less to prepare."""
-    if window(config) is None:
-        return 256
+    if config.attention == "dilated":
+        return 256  # even where a class is read in one block
     if config.attention == "strided":
         return max(512, 6 * config.dilation)
     keys = block(config) + sum(reach(config)) + max(config.global_tokens or 0, config.prefix)
     least = 512 if config.attention == "bigbird" else 256
-    return max(least, 3 * keys * (config.dilation or 1) // 2)
+    return max(least, 3 * keys // 2)
 
 
 def serves(config: Config) -> bool:
