@@ -34,6 +34,7 @@ def configs(draw, kind: str | None = None) -> Config:
     norm = draw(st.sampled_from(["layer", "rms", "batch", "none"]))
     window = st.integers(1, 5) if attention == "window" else st.none() | st.integers(1, 3)
     sparse = attention in ("longformer", "bigbird")
+    experts = draw(st.sampled_from([1, 1, 1, 3]))
     return Config(
         kind=kind,
         vocab_size=draw(st.integers(5, 40)),
@@ -74,6 +75,9 @@ def configs(draw, kind: str | None = None) -> Config:
         embed_norm=norm != "none" and draw(st.booleans()),
         activation=draw(st.sampled_from(["relu", "gelu", "gelu_tanh", "silu"])),
         gated=draw(st.booleans()),
+        experts=experts,
+        experts_per_token=draw(st.sampled_from([None, 1, 3])) if experts > 1 else None,
+        shared_experts=draw(st.sampled_from([0, 1])) if experts > 1 else 0,
         max_distance=draw(st.sampled_from([None, 20])) if position in ("t5", "shaw") else None,
         buckets=draw(st.sampled_from([None, 8])) if position == "t5" else None,
         n_segments=draw(st.sampled_from([0, 2])),

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import transformer
-from tests.transformer.configs import configs
+from tests.transformer.configs import configs, in_one_chunk
 from transformer import Cache, Config, cost, names
 
 CLOSE = dict(atol=1e-9, rtol=1e-9)
@@ -106,10 +106,13 @@ def test_cost_is_what_torch_counts_and_holds(config):
 @FEW
 @given(two_stacks(), st.integers(0, 3))
 def test_no_future_token_of_the_target_is_seen_but_all_of_the_source(config, t):
+    config = in_one_chunk(config)
     model, ids = sharp(config), clip(TARGET, config)
     other = ids[: t + 1] + [(i + 1) % config.vocab_size for i in ids[t + 1 :]]
     before, after = read(model, ids).output, read(model, other).output
-    assert torch.equal(before[:, : t + 1], after[:, : t + 1])
+    if config.experts == 1 and config.attention != "lsh":  # as in test_laws
+        assert torch.equal(before[:, : t + 1], after[:, : t + 1])
+    torch.testing.assert_close(after[:, : t + 1], before[:, : t + 1], atol=1e-12, rtol=1e-12)
     moved = clip(SOURCE, config)
     moved[-1] = (moved[-1] + 1) % config.vocab_size
     assert not torch.equal(read(model, ids, moved).output[:, 0], before[:, 0])
@@ -118,6 +121,7 @@ def test_no_future_token_of_the_target_is_seen_but_all_of_the_source(config, t):
 @FEW
 @given(two_stacks(), st.lists(st.integers(1, 3), min_size=1, max_size=3))
 def test_a_cached_target_equals_the_whole(config, pieces):
+    config = in_one_chunk(config)
     model, ids = sharp(config), torch.tensor([clip(TARGET * 3, config)[: sum(pieces)]])
     source = clip(SOURCE, config)
     cache, parts = Cache.empty(config.n_layers), []

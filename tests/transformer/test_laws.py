@@ -43,14 +43,17 @@ def test_textbook_path_equals_fused_path(config):
 @settings(max_examples=80, deadline=None)
 @given(configs(kind="decoder").filter(lambda config: config.attention != "lsh"), st.integers(0, 7))
 def test_a_future_token_changes_no_earlier_output(config, t):
-    """Bit for bit. Not LSH: a later token takes a place in the order by which earlier ones meet (see ``hashing.LSH``)."""
+    """Bit for bit. Not LSH: a later token takes a place in the order by which earlier ones meet (see ``hashing.LSH``). With
+    several experts to the last digits: one that reads more tokens multiplies a taller matrix, which rounds otherwise."""
     model, ids = model_of(config), ids_for(config)
     t = max(t, config.prefix - 1)  # within a prefix all tokens see one another
     other = ids.clone()
     other[:, t + 1 :] = (other[:, t + 1 :] + 1) % config.vocab_size
     for record in ((), "*"):
         before, after = model.run(ids, record=record).output, model.run(other, record=record).output
-        assert torch.equal(before[:, : t + 1], after[:, : t + 1])
+        if config.experts == 1:
+            assert torch.equal(before[:, : t + 1], after[:, : t + 1])
+        torch.testing.assert_close(after[:, : t + 1], before[:, : t + 1], atol=1e-12, rtol=1e-12)
 
 
 @settings(max_examples=80, deadline=None)
