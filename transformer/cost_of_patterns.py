@@ -87,5 +87,5 @@ def _drawn(config: Config, n: int) -> int:
     first = max(config.global_tokens, config.prefix)
     if config.kind == "decoder":
         return _triangle(n - config.window - first, config.random_keys)
-    keys = masks.drawn(config, torch.arange(n, device="cpu"))[config.global_tokens :]
+    keys = masks.drawn(config, torch.arange(n))[config.global_tokens :]
     return int(((keys >= 0) & (keys < n)).sum())
