@@ -21,7 +21,7 @@ from transformer.geometry import Geometry
 from transformer.tap import Tap
 
 CHUNK = 64  # tokens that meet one another directly: enough to keep a matrix product busy, few enough for the cache
-BLOCK = 8 * CHUNK  # tokens whose features are held at once
+BLOCK = 4 * CHUNK  # tokens whose features are held at once
 
 
 class Scaled(NamedTuple):
@@ -131,6 +131,10 @@ class KernelAttention(Attention):
         """ln φ(x).   x [batch, head, token, d_head] -> [batch, head, token, feature]."""
         raise NotImplementedError
 
+    def features(self, x: Tensor) -> Scaled:
+        """φ(x), where nobody asks for its logarithm."""
+        return scaled(self.log_features(x))
+
     def forward(
         self, x: Tensor, geometry: Geometry, past: KeyValues | State | None, tap: Tap, source: Tensor | None = None
     ) -> tuple[Tensor, State | None]:
@@ -174,15 +178,15 @@ class KernelAttention(Attention):
         read, lengths = [], _blocks(K.shape[2])
         reals = [None] * len(lengths) if real is None else real.split(lengths, 1)
         for q, k, v, r in zip(*(x.split(lengths, 2) for x in (Q, K, V)), reals, strict=True):
-            phi_K = _without_padding(scaled(self.log_features(k)), r)
+            phi_K = _without_padding(self.features(k), r)
             state = state or State.empty(phi_K.rows, v)
             if causal:
-                z, state = _read_causally(scaled(self.log_features(q)).rows, phi_K, v, state)
+                z, state = _read_causally(self.features(q).rows, phi_K, v, state)
                 read.append(z)
             else:
                 state = state.append(phi_K, v)
         if not causal:
-            read = [divided(*state.read(scaled(self.log_features(q)).rows)) for q in Q.split(lengths, 2)]
+            read = [divided(*state.read(self.features(q).rows)) for q in Q.split(lengths, 2)]
         return torch.cat(read, 2), state
 
 
@@ -257,14 +261,24 @@ class Performer(KernelAttention):
         """ln φ(x / d_k^¼), so that φ(q)·φ(k) estimates exp(q·k / √d_k)."""
         return log_random_features(x * self.d_head**-0.25, self.omega)
 
+    def features(self, x: Tensor) -> Scaled:
+        """φ(x / d_k^¼): what all features of a token share goes straight into its size, which saves a pass over them."""
+        x = x * self.d_head**-0.25
+        phi = scaled(x @ self.omega.T)
+        return Scaled(phi.rows, phi.size - _shared(x, len(self.omega))[..., 0])
+
 
 def log_random_features(x: Tensor, omega: Tensor) -> Tensor:
     """ln φ(x),  φ(x) = exp(ω x − |x|²/2) / √m,  since E_ω[φ(x)·φ(y)] = exp(x·y) for ω ~ N(0, I) (lemma 1 there).
 
     x [..., token, d], ω [feature, d] -> [..., token, feature].
     """
-    half_square = x.square().sum(-1, keepdim=True) / 2
-    return x @ omega.T - (half_square + math.log(len(omega)) / 2)
+    return x @ omega.T - _shared(x, len(omega))
+
+
+def _shared(x: Tensor, m: int) -> Tensor:
+    """|x|²/2 + ln √m, which ln φ(x) lacks in every feature.   -> [..., token, 1]"""
+    return x.square().sum(-1, keepdim=True) / 2 + math.log(m) / 2
 
 
 def random_rows(
