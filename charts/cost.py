@@ -88,7 +88,7 @@ def stack_data(
         "often": [_often(product[0], product[4], layers, heads) for product in first],
         "markers": [{"n": m.n, "label": m.label, "value": m.value} for m in markers],
     }  # fmt: skip
-    sizes = np.array([[product[1:] for product in at_n] for at_n in products], dtype=np.int32)  # [n, product, 4]
+    sizes = np.array([[product[1:5] for product in at_n] for at_n in products], dtype=np.int32)  # [n, product, 4]
     return pack(header, {"products": sizes})
 
 

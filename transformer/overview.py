@@ -12,7 +12,8 @@ from torch import Tensor
 from transformer import masks, names
 from transformer.config import Config
 
-# What `overview` needs of a run, in patterns that match something in every model: the first is resid_mid and the norms
+# What `overview` needs of a run, in patterns that match something in every model with one
+# network a layer and weights over tokens (which is what can be drawn so): the first is resid_mid and the norms
 # where there are any, the last every tensor outside the layers.
 RECORD = (
     "*.[nr]*_[12m]*", "*.resid_post", "*.attention.[QKVAz]", "*.attention.scores", "*.attention.out", "*.ffn.post",

@@ -38,7 +38,8 @@ def test_off_is_bit_equal_and_recorded_agrees(config):
     with torch.no_grad():
         plain = model(ids)
     assert torch.equal(model.run(IDS).output, plain)
-    torch.testing.assert_close(model.run(IDS, record="*").output, plain, atol=1e-5, rtol=1e-5)
+    size = max(1.0, plain.abs().max().item())  # without norms, or with unscaled scores, values grow
+    torch.testing.assert_close(model.run(IDS, record="*").output, plain, atol=1e-5 * size, rtol=1e-5)
 
 
 @pytest.mark.parametrize("config", [PRE, POST], ids=["pre", "post"])
