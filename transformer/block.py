@@ -84,4 +84,4 @@ class Block(nn.Module):
         """What a sublayer really adds to the stream: its output, in a sandwich normalised, and with dropout."""
         if after is not None:
             out = after(tap("raw", out))
-        return tap("out", F.dropout(out, self.dropout, self.training))
+        return tap("out", F.dropout(out, self.dropout) if self.training else out)
