@@ -202,4 +202,9 @@ def test_a_model_that_is_chosen_is_said_to_be_loading_and_the_page_runs_again_wh
 def test_the_model_is_part_of_the_link(network, open_page):
     page = open_page("pages/inside/attention_maps.py", model="tiny")
     assert page.selectbox(key="model").value == "tiny"
-    assert models.ABOUT["tiny"] in [caption.value for caption in page.sidebar.caption]
+    for _ in range(100):  # it is loaded in the background, and until then the sidebar says so
+        if models.ABOUT["tiny"] in [caption.value for caption in page.sidebar.caption]:
+            return
+        time.sleep(0.1)
+        page.run()
+    pytest.fail(f"the sidebar says {[caption.value for caption in page.sidebar.caption]}")
