@@ -8,6 +8,7 @@ from hypothesis import settings
 from transformer.pretrained import load
 from transformer.pretrained.errors import FetchError
 from transformer.pretrained.fetch import fetch
+from transformer.training.plays import plays as training_plays
 
 os.environ["GLASSFORMER_AUTO_FETCH"] = "0"
 
@@ -30,6 +31,13 @@ def _fetched(name: str):
 @pytest.fixture(scope="session")
 def smollm2_folder():
     return _fetched("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def plays():
+    """Title -> text of Shakespeare's plays."""
+    _fetched("plays")
+    return training_plays()
 
 
 @pytest.fixture(scope="session")

@@ -131,6 +131,15 @@ def histogram(x: Tensor, lo: float, hi: float, bins: int) -> tuple[Tensor, Tenso
     return torch.linspace(lo, hi, bins + 1, device=x.device), counts / max(1, x.numel())
 
 
+def left_over(name: Activation, u: Tensor, lo: float, hi: float, bins: int) -> tuple[Tensor, Tensor]:
+    """How σ(u) spreads over [lo, hi] where it is not exactly 0: edges [bin + 1], the share of all neurons in each bin
+    [bin], so that what ReLU puts out is missing from the sum."""
+    a = ACTIVATIONS[name](u)
+    passed = a[a != 0]
+    edges, share = histogram(passed, lo, hi, bins)
+    return edges, share * (passed.numel() / max(1, a.numel()))
+
+
 def share_below(x: Tensor, at: Tensor) -> Tensor:
     """The share of x that is smaller than each value of ``at``: the distribution function of what was measured."""
     return torch.searchsorted(x.flatten().sort().values, at.to(x.dtype)) / x.numel()

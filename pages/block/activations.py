@@ -13,7 +13,8 @@ from pages.block.activations_words import AFTER, CURVES, NEURONS, VIEWS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
 from transformer.feedforward import (
-    ACTIVATIONS, Census, FeedForward, census, derivative, gelu_gap, histogram, let_through, loudest, share_below,
+    ACTIVATIONS, Census, FeedForward, census, derivative, gelu_gap, histogram, left_over, let_through, loudest,
+    share_below,
 )  # fmt: skip
 from transformer.recording import CAPITAL
 
@@ -116,10 +117,9 @@ def left_of(subject: tuple) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """edges [bin + 1], and activation -> the share of the neurons that it puts in each bin, 0 left out [layer, bin]."""
     found = {name: [] for name in ACTIVATIONS}
     for u in map(neurons_of, layers):
-        for name, sigma in ACTIVATIONS.items():
-            a = sigma(u)
-            edges, share = histogram(a[a != 0], -0.4, 3.0, 102)
-            found[name].append(share * ((a != 0).sum() / a.numel()))
+        for name in ACTIVATIONS:
+            edges, share = left_over(name, u, -0.4, 3.0, 102)
+            found[name].append(share)
     return edges.numpy(), {name: torch.stack(shares).numpy() for name, shares in found.items()}
 
 

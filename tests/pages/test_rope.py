@@ -271,11 +271,12 @@ def test_the_snippet_gives_the_pages_numbers(open_page, model, capsys, monkeypat
     names: dict = {}
     exec(snippet, names)
     curve = sent(app, "rope_pair")[1]["curve"][0]
-    np.testing.assert_allclose(names["curve"].numpy(), curve, atol=0.1, rtol=0.01)  # a recording keeps fewer bits
+    near = 1e-4 if model == "tiny" else 0.1  # the snippet reads live; a recording keeps fewer bits
+    np.testing.assert_allclose(names["curve"].numpy(), curve, atol=near, rtol=1e-3 if model == "tiny" else 0.01)
     assert str(names["curve"][:4]) in capsys.readouterr().out
     own = names["trace"]["layers.{}.attention.scores".format(re.search(r"layers\.(\d+)", snippet)[1])]
     head = int(re.search(r"head = .*, (\d+)", snippet)[1])
-    assert curve[1] == pytest.approx(own[0, head, -1, -2].item(), abs=0.1)  # the last word and the one before it
+    assert curve[1] == pytest.approx(own[0, head, -1, -2].item(), abs=near)  # the last word and the one before it
 
 
 def test_the_prediction_is_revealed_after_the_choice(open_page):

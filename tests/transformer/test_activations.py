@@ -7,7 +7,7 @@ import torch
 
 from transformer import feedforward
 from transformer.feedforward import (
-    ACTIVATIONS, census, derivative, gelu_gap, histogram, let_through, loudest, share_below,
+    ACTIVATIONS, census, derivative, gelu_gap, histogram, left_over, let_through, loudest, share_below,
 )  # fmt: skip
 
 U = torch.linspace(-12, 12, 4801, dtype=torch.float64)
@@ -92,3 +92,11 @@ def test_every_activation_has_a_derivative():
     for name in ACTIVATIONS:
         assert derivative(name, U).shape == U.shape
     assert set(ACTIVATIONS) == set(feedforward.Activation.__args__)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_what_is_left_over_and_what_is_zero_make_the_whole(name):
+    u = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    edges, share = left_over(name, u, -10.0, 10.0, 50)
+    assert len(edges) == 51
+    assert share.sum().item() + census(name, u).zero == pytest.approx(1, abs=1e-5)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 import transformer
 from tests.transformer.configs import configs
 from transformer import Config, names
+from transformer.sense import WEIGHED
 
 IDS = [3, 1, 4, 1, 0, 2]
 PRE = Config(d_model=32, n_layers=3, n_heads=4, n_kv_heads=2, gated=True)
@@ -38,8 +39,10 @@ def test_off_is_bit_equal_and_recorded_agrees(config):
     with torch.no_grad():
         plain = model(ids)
     assert torch.equal(model.run(IDS).output, plain)
-    size = max(1.0, plain.abs().max().item())  # without norms, or with unscaled scores, values grow
-    torch.testing.assert_close(model.run(IDS, record="*").output, plain, atol=1e-5 * size, rtol=1e-5)
+    if config.attention in WEIGHED:
+        torch.testing.assert_close(model.run(IDS, record="*").output, plain, atol=1e-5, rtol=1e-5)
+    model = model.double()  # the others take sums in another order, so that float32 has fewer digits to compare
+    torch.testing.assert_close(model.run(IDS, record="*").output, model.run(IDS).output, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("config", [PRE, POST], ids=["pre", "post"])

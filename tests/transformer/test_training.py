@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import json
 import math
-import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ import torch.nn.functional as F
 
 import transformer
 from transformer.analysis import pattern_scores
-from transformer.pretrained.errors import FetchError
 from transformer.training import checkpoint, objectives, tiny
 from transformer.training.loop import State, evaluate, fit, next_token_loss, optimiser_for
 from transformer.training.plays import spoken
@@ -373,13 +371,3 @@ def test_the_tiny_checkpoint_writes_a_play(shipped):
     model, tokenizer = shipped
     said = [step.token for step in transformer.generate(model, tokenizer.encode("Hamlet:\n"), max_new_tokens=80, temperature=0)]
     assert tokenizer.decode(said).count("\n\n") >= 2 and ":\n" in tokenizer.decode(said)
-
-
-@pytest.fixture(scope="module")
-def plays():
-    try:
-        return tiny.plays()
-    except FetchError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
