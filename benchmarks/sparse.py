@@ -7,7 +7,8 @@ out of all alike (W_Q, W_K, W_V and W_O are the identity: 8 n d² FLOPs that eac
 sorting, hashing and random features count. At each n every pattern takes its turn before the next round begins, and the
 ratio to dense is the median over the rounds. The exponent is the slope of log seconds against log n over the last three
 n; memory is the most that was allocated at once, by torch's profiler, over that of the input x, and how it grew from half
-of n. On a machine that others use as well, ``--processor`` counts this process's own processor time, best with one thread.
+of n. Under ours stands the published layer of its kind, where there is one (published.py), and how many times its time
+ours takes. On a machine that others use as well, ``--processor`` counts this process's own processor time, best with one thread.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.published import PUBLISHED, Layer
 from transformer import Config
 from transformer.attention import Attention
 from transformer.block import ATTENTIONS
@@ -57,18 +59,20 @@ def attention_of(options: dict, causal: bool) -> Attention:
     return module
 
 
-def once(module: Attention, x: torch.Tensor, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds of one forward pass, the geometry's tables included."""
-    at = torch.arange(x.shape[1])[None]
-    start = clock()
-    module(x, Geometry(module.config, at, at, reach=x.shape[1] - 1), None, OFF)
-    return clock() - start
+def layer_of(module: Attention) -> Layer:
+    """Its forward pass, the geometry's tables included."""
+
+    def layer(x: torch.Tensor) -> torch.Tensor:
+        at = torch.arange(x.shape[1])[None]
+        return module(x, Geometry(module.config, at, at, reach=x.shape[1] - 1), None, OFF)
+
+    return layer
 
 
-def peak(module: Attention, x: torch.Tensor) -> float:
+def peak(layer: Layer, x: torch.Tensor) -> float:
     """The most bytes allocated at once by one forward pass, over those of x."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        once(module, x)
+        layer(x)
     held = most = 0
     for event in seen.profiler.kineto_results.events():
         if event.name() == "[memory]":
@@ -85,35 +89,44 @@ def slope(seconds: list[float], sizes: list[int]) -> float:
 
 
 def table(names: list[str], causal: bool, sizes: list[int], rounds: int, clock: Callable[[], float]) -> None:
-    modules = {}
+    ours: dict[str, Layer] = {}
     for name in names:
         try:
-            modules[name] = attention_of(ROWS[name][0], causal)
+            ours[name] = layer_of(attention_of(ROWS[name][0], causal))
         except ValueError as refused:
             print(f"  {name}: {refused}")
-    median: dict[str, list[float]] = {name: [] for name in modules}
+    seconds: dict[str, dict[int, list[float]]] = {}
     for n in sizes:
         x = torch.randn(1, n, BASE.d_model, generator=torch.Generator().manual_seed(n))
-        seconds: dict[str, list[float]] = {name: [] for name in modules}
+        layers = ours | {PUBLISHED[name][0]: PUBLISHED[name][1](n, causal) for name in ours if name in PUBLISHED}
         for round_ in range(-1 if n <= 4096 else 0, rounds if n > 2048 else 3 * rounds):  # round −1 warms up
-            for name, module in modules.items():
-                elapsed = once(module, x, clock)
+            for name, layer in layers.items():
+                start = clock()
+                layer(x)
+                elapsed = clock() - start
                 if round_ >= 0:
-                    seconds[name].append(elapsed)
-        for name in modules:
-            median[name].append(statistics.median(seconds[name]))
-    heading = "".join(f"{n:>8}" for n in sizes) + "   ratio  most  exponent  most  memory"
-    print(f"{'causal' if causal else 'both ways':18}" + heading)
-    for name, module in modules.items():
-        ratio = statistics.median(a / b for a, b in zip(seconds[name], seconds["dense"], strict=True))
-        exponent = slope(median[name][-3:], sizes[-3:])
+                    seconds.setdefault(name, {}).setdefault(n, []).append(elapsed)
+
+    def times(name: str, other: str) -> float:
+        """How many times the other's time it takes at the largest n: the median over the rounds."""
+        return statistics.median(a / b for a, b in zip(seconds[name][n], seconds[other][n], strict=True))
+
+    def line(name: str, indent: str) -> tuple[str, float]:
+        medians = [statistics.median(seconds[name][size]) for size in sizes]
+        numbers = "".join(f"{1000 * s:8.1f}" for s in medians)
+        return f"{indent + name:25}{numbers}{times(name, 'dense'):8.3f}", slope(medians[-3:], sizes[-3:])
+
+    heading = "".join(f"{size:>8}" for size in sizes) + "   ratio  most  exponent  most  memory"
+    print(f"{'causal' if causal else 'both ways':25}" + heading)
+    for name, layer in ours.items():
         _, most, steepest = ROWS[name]
-        grown = peak(module, x) / peak(module, x[:, : sizes[-2]]) * 2
-        print(
-            f"  {name:16}" + "".join(f"{1000 * s:8.1f}" for s in median[name])
-            + f"{ratio:8.3f}{most:6.2f}{exponent:10.2f}{steepest:6.2f}{peak(module, x):6.1f} x, × {grown:.2f}",
-            flush=True,
-        )  # fmt: skip
+        half = peak(layer, x[:, : sizes[-2]])
+        row, exponent = line(name, "  ")
+        print(f"{row}{most:6.2f}{exponent:10.2f}{steepest:6.2f}{peak(layer, x):6.1f} x, × {2 * peak(layer, x) / half:.2f}")
+        if name in PUBLISHED:
+            other = PUBLISHED[name][0]
+            row, exponent = line(other, "    ")
+            print(f"{row}{'':6}{exponent:10.2f}        ours takes {times(name, other):.2f} of its time", flush=True)
 
 
 @torch.no_grad()
