@@ -96,7 +96,25 @@ def same_segment(q_segment: Tensor, k_segment: Tensor) -> Tensor:
     return q_segment[:, :, None] == k_segment[:, None, :]
 
 
-DENSE = ("full", "recurrent", "latent", "lsh", "linformer", "performer", "linear")  # no pattern beyond the past
+def reach(layers: Tensor) -> Tensor:
+    """The fewest layers after which a query's vector has something of a key's token in it, 0 for its own, −1 for never.
+
+    layers bool [layer, query, key]: who may attend to whom, from the first layer up -> int [query, key]. A block adds to
+    the stream what it reads, so that a token keeps what it had: R_l[q, k] = R_{l−1}[q, k] or, for some j that q attends
+    to in layer l, R_{l−1}[j, k]. A causal window of w reaches l (w − 1) tokens back; dilation by the same r in every
+    layer never leaves its residue class, however deep.
+    """
+    n = layers.shape[-1]
+    seen = torch.eye(n, dtype=torch.bool, device=layers.device)
+    after = torch.where(seen, 0, -1)
+    for depth, allowed in enumerate(layers, start=1):
+        now = seen | ((allowed.float() @ seen.float()) > 0)
+        after = torch.where(now & ~seen, depth, after)
+        seen = now
+    return after
+
+
+DENSE = ("full", "recurrent", "latent", "lsh", "linformer", "performer", "linear", "ssru")  # no pattern beyond the past
 
 
 def mask(
