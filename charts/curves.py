@@ -1,8 +1,9 @@
 """Curves over one shared x for the browser component "curves": panels one above the other, one cursor through all.
 
 An array is [point], or [frame, point] where a slider in the picture chooses the frame (a layer, a factor) without a
-round trip; words may be one for all frames or one each. A switch in the picture shows and hides what is `switched`; of
-several that are picked from, the picked one stands out. The arrays go out as they are, so the test that compares them
+round trip, or has one such axis for each of several sliders, of length 1 where that slider changes nothing. Words may be
+one for all frames or nested alike, innermost one for each zoom. A switch in the picture shows and hides what is
+`switched`; of several that are picked from, the picked one stands out. The arrays go out as they are, so the test that compares them
 with the trace compares what is drawn.
 """
 
@@ -17,7 +18,7 @@ from charts import component
 from charts.theme import Role
 
 Tone = Role | str  # a role, or "ink", "muted", "line", "negative", "positive"
-Words = str | Sequence[str]  # for all frames, or one for each
+Words = str | Sequence["Words"]  # for all frames, or one for each; nested where several sliders or a zoom choose
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,11 @@ class Mark:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. `share`: its part of the height; `y`: lowest and highest value drawn."""
+    """One pair of axes. `share`: its part of the height; `y`: lowest and highest value drawn, or one such pair for each
+    frame and zoom, [..., 2], its axes as those of words."""
 
     title: Words
-    y: tuple[float, float]
+    y: tuple[float, float] | np.ndarray
     series: Sequence[Line | Band | Bars]
     share: float = 1
     short: Words = ""  # the title on a phone
@@ -118,6 +120,7 @@ class Panel:
     percent: bool = False
     marks: Sequence[Mark] = ()
     switched: bool = False  # only there while the switch is on
+    replaced: bool = False  # only there while it is off
 
 
 @dataclass(frozen=True)
@@ -137,34 +140,47 @@ def message(
     name: str, label: str, x: np.ndarray, x_label: str, symbol: str, panels: Sequence[Panel], *, cursor: float,
     columns: Sequence[str] = (), rows: Sequence[Row] = (), sentence: str = "",
     values: Sequence[np.ndarray | Mapping[str, np.ndarray]] = (),
-    step: int = 1, height: int = 520, gutter: int = 96, frames: Choice | None = None, zooms: Choice | None = None,
-    switch: Switch | None = None, picks: Picks | None = None, epoch: int = 0,
+    step: int = 1, height: int = 520, gutter: int = 96, frames: Choice | Sequence[Choice] | None = None,
+    zooms: Choice | None = None, switch: Switch | None = None, picks: Picks | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """The message for the component.
 
     name: stem of saved files; label: for screen readers; x [point], evenly spaced; symbol: how the cursor calls x;
     columns: titles of the table, one that ends in % shows shares; sentence: read out at the cursor, {x}, {pick} and
     {0}, {1%} … of `values`, where there may be one for each pick; step: points that an arrow key moves; gutter: room for the
-    labels at the right; frames: which row of the arrays is drawn; zooms: how far x may go. Cursor, frame, zoom, switch
-    and pick are taken up when epoch differs from the last one and belong to the browser after that, so that moving them
-    sends nothing here again.
+    labels at the right; frames: which row of the arrays is drawn, one slider or several; zooms: how far x may go, to
+    both sides where it begins below 0. Cursor, frames, zoom, switch and pick are taken up when epoch differs from the
+    last one and belong to the browser after that, so that moving them sends nothing here again. Arrays go out as
+    float32, but for those that are float16.
     ValueError when an array of a curve has not the length of x, or words or rows are not as many as the frames.
     """
-    count = len(frames.values) if frames else 1
+    choices = [frames] if isinstance(frames, Choice) else list(frames or ())
+    counts = [len(choice.values) for choice in choices]
+    sizes = counts + ([len(zooms.values)] if zooms else [])  # what words may be one each for
     arrays: dict[str, np.ndarray] = {"x": x.astype(np.float32)}
 
     def keep(array: np.ndarray, length: int = len(x)) -> str:
-        shapes = [(length,), (1,)] + [(count, length), (count, 1)] * (frames is not None)
-        if array.shape not in shapes:
-            raise ValueError(f"A curve has {list(array.shape)} values for {length} points of x and {count} frames.")
+        *lead, last = array.shape
+        if last not in (length, 1) or (lead and not _fits(lead, counts)):
+            many = " × ".join(map(str, counts or [1]))
+            raise ValueError(f"A curve has {list(array.shape)} values for {length} points of x and {many} frames.")
         key = f"a{len(arrays)}"
-        arrays[key] = np.asarray(array, dtype=np.float32)
+        arrays[key] = np.asarray(array, dtype=np.float16 if array.dtype == np.float16 else np.float32)
         return key
 
-    def said(words: Words) -> str | list[str]:
-        if not isinstance(words, str) and len(words) != count:
+    def said(words: Words, depth: int = 0) -> str | list:
+        if isinstance(words, str):
+            return words
+        count = sizes[depth] if depth < len(sizes) else 1
+        if len(words) not in (count, 1 if len(sizes) > 1 else count):
             raise ValueError(f"There are {len(words)} titles for {count} frames.")
-        return words if isinstance(words, str) else list(words)
+        return [said(one, depth + 1) for one in words]
+
+    def reaches(y: tuple[float, float] | np.ndarray) -> tuple[float | list, float | list]:
+        low_high = np.asarray(y, dtype=float)
+        if low_high.ndim > 1 and not _fits(low_high.shape[:-1], sizes[: low_high.ndim - 1]):
+            raise ValueError(f"A panel's y has shape {list(low_high.shape)} for {sizes} frames and zooms.")
+        return low_high[..., 0].tolist(), low_high[..., 1].tolist()
 
     def drawn(series: Line | Band | Bars) -> dict[str, object]:
         match series:
@@ -192,15 +208,16 @@ def message(
 
     header = {
         "name": name, "label": label, "height": height, "gutter": gutter, "cursor": cursor,
-        "frames": frames.header() if frames else None, "zooms": zooms.header() if zooms else None, "epoch": epoch,
+        "frames": frames.header() if isinstance(frames, Choice) else [choice.header() for choice in choices] or None,
+        "zooms": zooms.header() if zooms else None, "epoch": epoch,
         "picks": picks.header() if picks else None,
         "switch": {"label": switch.label, "on": switch.on, "taller": switch.taller} if switch else None,
         "x": {"lo": float(x[0]), "hi": float(x[-1]), "label": x_label, "symbol": symbol, "step": step,
               "integer": bool(np.all(x == np.round(x)))},
         "panels": [
             {"title": said(panel.title), "short": said(panel.short or panel.title), "note": said(panel.note),
-             "share": panel.share, "switched": panel.switched,
-             "y": {"lo": panel.y[0], "hi": panel.y[1], "log": panel.log, "percent": panel.percent},
+             "share": panel.share, "switched": panel.switched, "replaced": panel.replaced,
+             "y": dict(zip(("lo", "hi"), reaches(panel.y), strict=True)) | {"log": panel.log, "percent": panel.percent},
              "series": [drawn(series) for series in panel.series],
              "marks": [{"x": m.x, "text": said(m.text), "role": m.role, "left": m.left} for m in panel.marks]}
             for panel in panels
@@ -231,3 +248,8 @@ def mount(**where: object) -> object:
 
 def _colour(role: Tone, shade: float | None) -> dict[str, object]:
     return {"role": role} if shade is None else {"role": role, "shade": shade}
+
+
+def _fits(shape: Sequence[int], counts: Sequence[int]) -> bool:
+    """Whether each axis is as long as there are frames along it, or 1."""
+    return len(shape) == len(counts) and all(n in (1, count) for n, count in zip(shape, counts, strict=True))

@@ -13,7 +13,8 @@
                                            bottom panel, which has the x labels
    plot.tick(value, percent)           ->  "1,000", "0.25", "−3"; "25%"
    plot.scrubber(label, change)        ->  {element, set(names, at)}: a slider over named positions
-   plot.buttons(change)                ->  {element, set(label, names, at)}: one of a few names to pick */
+   plot.buttons(change)                ->  {element, set(label, names, at)}: one of a few names to pick
+   plot.saveSvg(name, {width, height}, background, draw)   draw(p, width, height) once more, into a file */
 const plot = (() => {
   const SANS = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
   const MONO = '"Source Code Pro", ui-monospace, Menlo, monospace';
@@ -212,5 +213,11 @@ const plot = (() => {
     };
   }
 
-  return { onCanvas, onSvg, scale, ticks, tick, frame, scrubber, buttons, SANS, MONO };
+  function saveSvg(name, { width, height }, background, draw) {
+    const svg = gf.svg(width, height, background);
+    draw(onSvg(svg), width, height);
+    svg.save(name);
+  }
+
+  return { onCanvas, onSvg, scale, ticks, tick, frame, scrubber, buttons, saveSvg, SANS, MONO };
 })();

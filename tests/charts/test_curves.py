@@ -127,3 +127,43 @@ def test_rows_and_words_must_be_as_many_as_the_frames(panel, said):
 def test_a_choice_starts_at_one_of_its_values():
     with pytest.raises(ValueError, match="Layer cannot start at 9"):
         curves.message("n", "l", X, "x", "x", [], cursor=0, frames=curves.Choice("Layer", [3, 4], 9))
+
+
+SECOND = curves.Choice("Head", [0, 1, 2], 0)
+
+
+def test_two_sliders_have_an_axis_each_of_length_one_where_nothing_changes():
+    both, head = np.arange(30.0).reshape(2, 3, 5), np.arange(15.0).reshape(1, 3, 5)
+    ranges = np.array([[[0, 1]], [[0, 2]]])  # [frame, 1, 2]
+    titles = [["one for all heads of layer 3"], ["a", "b", "c"]]
+    panel = Panel(titles, ranges, [Line(both, "ffn"), Line(head, "key"), Line(X, "value")], replaced=True)
+    header, arrays = unpack(curves.message("n", "l", X, "x", "x", [panel], cursor=0, frames=[FRAMES, SECOND]))
+    assert [choice["label"] for choice in header["frames"]] == ["Layer", "Head"]
+    sent = header["panels"][0]
+    assert sent["title"] == titles and (sent["y"]["lo"], sent["y"]["hi"]) == ([[0], [0]], [[1], [2]])
+    assert sent["replaced"]
+    for series, given in zip(sent["series"], (both, head, X), strict=True):
+        np.testing.assert_allclose(arrays[series["y"]], given)
+
+
+def test_words_and_ranges_may_be_one_for_each_zoom():
+    panel = Panel("p", np.array([[[0, 1], [0, 2]]]), [], note=[["near", "far"], ["near 4", "far 4"]])
+    zooms = curves.Choice("Up to", [0.5, 1.0], 1.0)
+    header, _ = unpack(curves.message("n", "l", X, "x", "x", [panel], cursor=0, frames=FRAMES, zooms=zooms))
+    assert header["panels"][0]["y"]["hi"] == [[1, 2]] and header["panels"][0]["note"][1] == ["near 4", "far 4"]
+    wrong = Panel("p", np.zeros((3, 2)), [])
+    with pytest.raises(ValueError, match="y has shape"):
+        curves.message("n", "l", X, "x", "x", [wrong], cursor=0, frames=FRAMES, zooms=zooms)
+
+
+def test_an_axis_that_fits_no_slider_is_refused():
+    for shape in ((2, 5), (2, 2, 5), (3, 2, 5)):
+        with pytest.raises(ValueError, match="2 × 3 frames"):
+            curves.message("n", "l", X, "x", "x", [Panel("p", (0, 1), [Line(np.zeros(shape), "ffn")])], cursor=0,
+                           frames=[FRAMES, SECOND])
+
+
+def test_halves_stay_halves():
+    panel = Panel("p", (0, 1), [Line(X.astype(np.float16), "ffn")])
+    header, arrays = unpack(curves.message("n", "l", X, "x", "x", [panel], cursor=0))
+    assert arrays[header["panels"][0]["series"][0]["y"]].dtype == np.float16

@@ -2,17 +2,18 @@
 
    Hover moves the cursor, a drag or a click leaves it there, arrows step it (Shift: ten steps, Home, End). What each
    curve is at the cursor stands in the table underneath; nothing is interpolated, the cursor sits on points that the
-   server computed. With frames (a layer, a factor) a slider above switches between sets of curves at once; with zooms
-   one sets how far x goes; a switch shows and hides what is only there with it; what is picked stands out.
-   Data: charts/curves.py says what the header holds. Reports: stand, with cursor (x), frame, zoom, switch and pick where
-   the learner left them, and the epoch of the message they answer to. */
+   server computed. With frames (a layer, a factor) a slider above switches between sets of curves at once, or several
+   sliders do, each along an axis of its own; with zooms one sets how far x goes; a switch shows and hides what is only
+   there with it; what is picked stands out.
+   Data: charts/curves.py says what the header holds. Reports: stand, with cursor (x), frame (of the first slider), frames
+   (of all), zoom, switch and pick where the learner left them, and the epoch of the message they answer to. */
 export default (component) => gf.mount(component, (root, first) => {
-  let spec = null, c = null, at = 0, pinned = 0, frame = 0, far = 0, on = false, pick = "", dragging = false, send = first;
+  let spec = null, c = null, at = 0, pinned = 0, frame = [], far = 0, on = false, pick = "", dragging = false, send = first;
   let waiting = 0;
-  const frames = plot.scrubber("", (i) => { frame = i; read(); tell(); });
+  const frames = [];   // a slider for each choice
   const zoom = plot.scrubber("", (i) => {
     far = spec.zooms.values[i];
-    at = pinned = Math.min(pinned, last());
+    at = pinned = within(pinned);
     read();
     tell();
   });
@@ -25,7 +26,7 @@ export default (component) => gf.mount(component, (root, first) => {
   check.addEventListener("change", () => { on = check.checked; grow(); read(); tell(); });
   toggle.append(check, called);
   bar.className = "bar";
-  bar.append(picks.element, frames.element, zoom.element, toggle);
+  bar.append(picks.element, zoom.element, toggle);
   root.append(bar);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => spec && draw(plot.onCanvas(ctx), w, h) });
   view.canvas.setAttribute("role", "slider");
@@ -36,25 +37,36 @@ export default (component) => gf.mount(component, (root, first) => {
   sum.className = "sum";
   sum.setAttribute("role", "status");
   tools.className = "tools";
-  tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
+  const saveSvg = () => plot.saveSvg(`${spec.name}.svg`, view.size(), c.background, draw);
+  tools.append(gf.button("SVG", saveSvg, { label: "Save this picture as SVG" }),
     gf.button("PNG", () => gf.savePng(view.canvas, `${spec.name}.png`), { label: "Save this picture as PNG" }));
   under.append(sum, table, tools);
   root.append(under);
   let cells = [];
 
   const X = () => spec.arrays.x;
+  const choices = () => [].concat(spec.frames ?? []);
+  const lo = () => (spec.zooms ? Math.max(spec.x.lo, -far) : spec.x.lo);
   const hi = () => (spec.zooms ? far : spec.x.hi);
+  const start = () => (spec.zooms ? nearest(lo()) : 0);
   const last = () => (spec.zooms ? nearest(far) : X().length - 1);
-  const text = (words) => (Array.isArray(words) ? words[frame] : words);   // one for all frames, or one each
+  const within = (i) => Math.max(start(), Math.min(last(), i));
   const picked = (part) => part.pick !== undefined && part.pick === pick;
-  const there = (part) => on || !part.switched || picked(part);
+  const there = (part) => (part.replaced ? !on : on || !part.switched || picked(part));
+
+  function text(words) {   // one for all frames, or nested: one for each, innermost one for each zoom
+    const where = spec.zooms ? [...frame, spec.zooms.values.indexOf(far)] : frame;
+    for (const i of where) words = Array.isArray(words) ? words[words.length === 1 ? 0 : i] : words;
+    return words;
+  }
   const panels = () => spec.panels.filter(there);
   const look = (part) => (!picked(part) ? part
     : { ...part, role: spec.picks.role, width: 4, dash: null, dot: true, quiet: false });
 
-  function values(name) {   // of this frame: an array may have a row for each
-    const a = spec.arrays[name];
-    return a.shape.length === 2 ? a.subarray(frame * a.shape[1], (frame + 1) * a.shape[1]) : a;
+  function values(name) {   // of these frames: an array may have an axis for each choice, of length 1 where it is the same
+    const a = spec.arrays[name], lead = a.shape.slice(0, -1), length = a.shape[lead.length];
+    const row = lead.reduce((found, size, i) => found * size + (size === 1 ? 0 : frame[i]), 0);
+    return lead.length ? a.subarray(row * length, (row + 1) * length) : a;
   }
 
   function here(name) {   // at the cursor; an array of one number is the same everywhere
@@ -64,8 +76,9 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function tell() {
     clearTimeout(waiting);
+    const chosen = choices().map((choice, i) => choice.values[frame[i]]);
     waiting = setTimeout(() => send.setStateValue("stand", { epoch: spec.epoch, cursor: X()[pinned], zoom: far, switch: on,
-      pick, frame: spec.frames ? spec.frames.values[frame] : null }), 250);
+      pick, frame: chosen[0] ?? null, frames: chosen }), 250);
   }
   const narrow = (w) => w < 560;
 
@@ -90,8 +103,8 @@ export default (component) => gf.mount(component, (root, first) => {
     panels().forEach((panel, i) => {
       const box = boxes[i], found = panel.series.filter(there);
       const series = [...found.filter((one) => !picked(one)), ...found.filter(picked)].map(look);   // the picked one on top
-      const x = plot.scale(spec.x.lo, hi(), box.x, box.x + box.w);
-      const y = plot.scale(panel.y.lo, panel.y.hi, box.y + box.h, box.y, panel.y.log);
+      const x = plot.scale(lo(), hi(), box.x, box.x + box.w);
+      const y = plot.scale(text(panel.y.lo), text(panel.y.hi), box.y + box.h, box.y, panel.y.log);
       plot.frame(p, c, box, x, y, { logY: panel.y.log, last: i === boxes.length - 1, xLabel: spec.x.label,
         countX: narrow(w) ? 4 : 8, countY: box.h < 110 && !panel.y.log ? 2 : 4, percentY: panel.y.percent });
       p.text(narrow(w) ? 4 : box.x, box.y - 11, text(narrow(w) ? panel.short : panel.title),
@@ -111,13 +124,13 @@ export default (component) => gf.mount(component, (root, first) => {
       for (const one of series) {
         if (one.kind !== "line" || !one.dot) continue;
         const v = here(one.y);
-        if (v >= panel.y.lo && v <= panel.y.hi) {
+        if (v >= y.lo && v <= y.hi) {
           p.circle(cursor, y(v), 5, { fill: colour(one), stroke: c.background, lineWidth: 2 });
         }
       }
-      if (!narrow(w)) labels(p, series, panel, y, box);
+      if (!narrow(w)) labels(p, series, y, box);
     });
-    const cursor = plot.scale(spec.x.lo, hi(), boxes[0].x, boxes[0].x + boxes[0].w)(X()[at]);
+    const cursor = plot.scale(lo(), hi(), boxes[0].x, boxes[0].x + boxes[0].w)(X()[at]);
     const foot = boxes[boxes.length - 1];
     handle(p, cursor, foot.y + foot.h);
   }
@@ -133,20 +146,21 @@ export default (component) => gf.mount(component, (root, first) => {
     if (series.kind === "bars") {
       const edges = values(series.edges), heights = values(series.y);
       for (let i = 0; i < heights.length; i++) {
-        if (!heights[i]) continue;
-        const from = x(edges[i]), to = x(edges[i + 1]), top = y(Math.min(y.hi, Math.max(heights[i], y.lo)));
+        if (!heights[i] || edges[i + 1] <= x.lo || edges[i] >= x.hi) continue;
+        const from = x(Math.max(x.lo, edges[i])), to = x(Math.min(x.hi, edges[i + 1])), gap = to - from > 3 ? 0.25 : 0;
+        const top = y(Math.min(y.hi, Math.max(heights[i], y.lo)));
         const lit = series.lit && cursor >= from && cursor < to;
-        p.rect(from + 0.25, top, Math.max(0.5, to - from - 0.5), box.y + box.h - top, { fill: lit ? c.ink : stroke,
+        p.rect(from + gap, top, Math.max(0.5, to - from - 2 * gap), box.y + box.h - top, { fill: lit ? c.ink : stroke,
           opacity: lit ? 1 : 0.8 });
       }
     } else if (series.kind === "band") {
       const low = values(series.lo), high = values(series.hi), points = [];
-      for (let i = 0; i <= end; i++) points.push([x(X()[i]), y(high[i])]);
-      for (let i = end; i >= 0; i--) points.push([x(X()[i]), y(low[i])]);
+      for (let i = start(); i <= end; i++) points.push([x(X()[i]), y(high[i])]);
+      for (let i = end; i >= start(); i--) points.push([x(X()[i]), y(low[i])]);
       p.area(points, { fill: stroke, opacity: series.opacity });
     } else {
       const line = values(series.y), points = [];
-      for (let i = 0; i <= end; i++) {
+      for (let i = start(); i <= end; i++) {
         const inside = line[i] >= y.lo && line[i] <= y.hi;
         points.push([x(X()[i]), inside ? y(line[i]) : NaN]);
       }
@@ -155,11 +169,11 @@ export default (component) => gf.mount(component, (root, first) => {
     }
   }
 
-  function labels(p, series, panel, y, box) {   // at the right end of each curve, pushed apart where they would meet
+  function labels(p, series, y, box) {   // at the right end of each curve, pushed apart where they would meet
     const found = series.filter((s) => s.kind === "line" && s.label).map((s) => {
       const line = values(s.y);
       let i = last();
-      while (i > 0 && !(line[i] >= panel.y.lo && line[i] <= panel.y.hi)) i--;
+      while (i > 0 && !(line[i] >= y.lo && line[i] <= y.hi)) i--;
       return { text: s.label, fill: s.quiet ? c.muted : colour(s), y: y(line[i]) + 5 };
     }).sort((a, b) => a.y - b.y);
     for (let i = 1; i < found.length; i++) found[i].y = Math.max(found[i].y, found[i - 1].y + 17);
@@ -219,6 +233,7 @@ export default (component) => gf.mount(component, (root, first) => {
       const array = spec.sum.arrays[i];   // or one for each pick
       return i === "x" ? shown(X()[at]) : i === "pick" ? pick : figure(here(array[pick] ?? array), percent);
     });
+    view.canvas.setAttribute("aria-valuemin", plain(lo()));
     view.canvas.setAttribute("aria-valuemax", plain(hi()));
     view.canvas.setAttribute("aria-valuenow", plain(X()[at]));
     view.canvas.setAttribute("aria-valuetext", sum.textContent || `${spec.x.symbol} = ${shown(X()[at])}`);
@@ -234,8 +249,8 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function under_pointer(event) {
     const rect = view.canvas.getBoundingClientRect(), box = layout(rect.width, rect.height)[0];
-    const x = plot.scale(spec.x.lo, hi(), box.x, box.x + box.w);
-    return Math.min(last(), nearest(x.invert(event.clientX - rect.left)));
+    const x = plot.scale(lo(), hi(), box.x, box.x + box.w);
+    return within(nearest(x.invert(event.clientX - rect.left)));
   }
 
   function pin(index) {
@@ -265,16 +280,10 @@ export default (component) => gf.mount(component, (root, first) => {
   });
   const step = (sign) => (event) => {
     const to = pinned + sign * spec.x.step * (event.shiftKey ? 10 : 1);
-    pin(Math.max(0, Math.min(last(), to)));
+    pin(within(to));
   };
   gf.keys(view.canvas, { ArrowLeft: step(-1), ArrowRight: step(1), ArrowDown: step(-1), ArrowUp: step(1),
-    Home: () => pin(0), End: () => pin(last()) });
-
-  function saveSvg() {
-    const { width, height } = view.size(), svg = gf.svg(width, height, c.background);
-    draw(plot.onSvg(svg), width, height);
-    svg.save(`${spec.name}.svg`);
-  }
+    Home: () => pin(start()), End: () => pin(last()) });
 
   return {
     update(component) {
@@ -287,15 +296,20 @@ export default (component) => gf.mount(component, (root, first) => {
       on = spec.switch ? (kept ? on : spec.switch.on) : false;
       pick = spec.picks ? (kept && spec.picks.values.includes(pick) ? pick : spec.picks.at) : "";
       if (spec.zooms && !(kept && spec.zooms.values.includes(far))) far = spec.zooms.at;
-      const looked = kept && before.frames && spec.frames ? spec.frames.values.indexOf(before.frames.values[frame]) : -1;
-      frame = looked >= 0 ? looked : spec.frames ? spec.frames.values.indexOf(spec.frames.at) : 0;
-      at = pinned = Math.min(nearest(kept ? before.arrays.x[pinned] : spec.cursor), last());
-      const near = spec.zooms && spec.zooms.values.indexOf(far);
-      for (const [bar, list, now] of [[frames, spec.frames, frame], [zoom, spec.zooms, near]]) {
-        bar.element.hidden = !list;
+      const was = kept ? [].concat(before.frames ?? []).map((choice, i) => choice.values[frame[i]]) : [];
+      frame = choices().map((choice, i) => choice.values.indexOf(choice.values.includes(was[i]) ? was[i] : choice.at));
+      at = pinned = within(nearest(kept ? before.arrays.x[pinned] : spec.cursor));
+      while (frames.length < frame.length) {
+        const i = frames.length;
+        frames.push(plot.scrubber("", (to) => { frame[i] = to; read(); tell(); }));
+        bar.insertBefore(frames[i].element, zoom.element);
+      }
+      const sliders = frames.map((slider, i) => [slider, choices()[i], frame[i]]);
+      for (const [slider, list, now] of [...sliders, [zoom, spec.zooms, spec.zooms && spec.zooms.values.indexOf(far)]]) {
+        slider.element.hidden = !list;
         if (!list) continue;
-        bar.element.firstChild.textContent = list.label;
-        bar.set(list.values.map((v) => (typeof v === "number" ? plot.tick(v) : v)), now);
+        slider.element.firstChild.textContent = list.label;
+        slider.set(list.values.map((v) => (typeof v === "number" ? plot.tick(v) : v)), now);
       }
       picks.element.hidden = !spec.picks;
       if (spec.picks) picks.set(spec.picks.label, spec.picks.values, pick);
@@ -305,7 +319,6 @@ export default (component) => gf.mount(component, (root, first) => {
       bar.hidden = !(spec.frames || spec.zooms || spec.switch || spec.picks);
       grow();
       view.canvas.setAttribute("aria-label", spec.label);
-      view.canvas.setAttribute("aria-valuemin", plain(spec.x.lo));
       fillTable();
       read();
     },

@@ -157,9 +157,8 @@ export default (component) => gf.mount(component, (root, first) => {
     Backspace: () => { if (h.written.length && !remaining) act({ do: "undo" }); } });
 
   function saveSvg() {
-    const svg = gf.svg(plan.width, plan.height, view.c.background);
-    paint.picture(plot.onSvg(svg), plan, { ...view, axis: paint.axisFor(d, plain), hover: -1, stage: stages.stage });
-    svg.save("next-token.svg");
+    const shown = { ...view, axis: paint.axisFor(d, plain), hover: -1, stage: stages.stage };
+    plot.saveSvg("next-token.svg", plan, view.c.background, (p) => paint.picture(p, plan, shown));
   }
   function saveCsv() {
     const rows = ["rank,token,id,logit,p,q,cut_by"];

@@ -134,9 +134,7 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function saveSvg() {
-    const svg = gf.svg(plan.width, plan.height, view.c.background);
-    painter.picture(plot.onSvg(svg), plan, { ...view, hover: null });
-    svg.save("temperature.svg");
+    plot.saveSvg("temperature.svg", plan, view.c.background, (p) => painter.picture(p, plan, { ...view, hover: null }));
   }
   function saveCsv() {
     const rows = [["rank", "token", "id", "logit", ...view.columns.map(({ T }) => `p at T=${T}`)].join(",")];
