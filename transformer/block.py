@@ -13,11 +13,12 @@ from transformer.kernels import LinearAttention, Performer
 from transformer.latent import Latent
 from transformer.lowrank import Linformer
 from transformer.norms import make_norm
+from transformer.ssru import SSRU
 from transformer.tap import Tap
 
 ATTENTIONS = {  # those that are more than a mask on ``Attention``
     "latent": Latent, "linformer": Linformer, "performer": Performer, "linear": LinearAttention,
-    "lsh": LSH,
+    "lsh": LSH, "ssru": SSRU,
 }  # fmt: skip
 
 

@@ -140,6 +140,6 @@ def kept(config: Config) -> int | None:
             return config.window - 1
         case "recurrent":
             return config.memory
-        case "linear" | "performer":
+        case "linear" | "performer" | "ssru":
             return 0  # a sum stands for all of them
     return None

@@ -11,10 +11,11 @@ from transformer import sense
 Kind = Literal["decoder", "encoder", "encoder-decoder", "vision"]
 AttentionPattern = Literal[
     "full", "window", "dilated", "strided", "longformer", "bigbird", "lsh", "linformer", "performer", "linear", "latent",
-    "recurrent",
+    "recurrent", "ssru",
 ]  # fmt: skip
 Score = Literal["scaled_dot", "dot", "general", "additive", "cosine", "location"]
 Position = Literal["none", "sinusoidal", "learned", "rope", "alibi", "t5", "shaw", "xl"]
+SinusoidLayout = Literal["interleaved", "half"]
 RopeScaling = Literal["none", "linear", "ntk", "yarn", "llama3"]
 RopeLayout = Literal["half", "interleaved"]
 QKNorm = Literal["none", "before", "after"]
@@ -67,6 +68,7 @@ class Config:
     out_bias: bool = False
 
     position: Position = "rope"
+    sinusoid_layout: SinusoidLayout = "interleaved"  # the 2017 paper's formula; "half": its code, and Marian's
     rope_base: float = 10_000.0
     rope_layout: RopeLayout = "half"
     rope_dims: int | None = None  # coordinates of a head that are turned; None: all (latent: half as many more)
@@ -101,6 +103,7 @@ class Config:
     scale_embeddings: bool = False  # multiply token embeddings by √d
     d_embed: int | None = None  # ALBERT: width of the embedding table, widened to d by a matrix; default d
     tie_embeddings: bool = True  # the last matrix is the embedding table
+    logit_bias: bool = False  # lm: a learned number for each vocabulary entry, added to its logit
     share_embeddings: bool = True  # encoder-decoder: source and target look up one table
     share_layers: bool = False  # ALBERT: one block, used n_layers times
     head: Head | None = None  # default: lm where there is a decoder, classify for vision, none for an encoder
@@ -196,8 +199,11 @@ _FIELD_TYPES = get_type_hints(Config)
 
 
 def source_side(config: Config) -> Config:
-    """The encoder within an encoder–decoder, as a config of its own."""
-    return dataclasses.replace(config, kind="encoder", n_layers=config.n_encoder_layers, n_encoder_layers=None, head="none")
+    """The encoder within an encoder–decoder, as a config of its own. Where the decoder has an SSRU, it attends."""
+    return dataclasses.replace(
+        config, kind="encoder", n_layers=config.n_encoder_layers, n_encoder_layers=None, head="none", logit_bias=False,
+        attention="full" if config.attention == "ssru" else config.attention,
+    )  # fmt: skip
 
 
 def target_side(config: Config) -> Config:

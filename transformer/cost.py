@@ -187,7 +187,7 @@ def parameters(config: Config, active: bool = False) -> dict[str, int]:
     if config.kind == "vision":
         table = (config.channels * config.patch_size**2 + 2) * width  # W_patch, its bias, the class token
     heads = {
-        "lm": 0 if config.tie_embeddings else V * d,
+        "lm": (0 if config.tie_embeddings else V * d) + (V if config.logit_bias else 0),
         "mlm": (d + 1 + of_norm) * width + V,
         "classify": (d * d + d if config.kind == "encoder" else 0) + (d + 1) * (config.n_classes or 0),
     }
@@ -218,7 +218,7 @@ def kv_cache_bytes(config: Config, n: int, batch: int = 1, bytes_per_value: int 
     """2 · n · h_kv · d_k · layers · batch · bytes_per_value: keys and values of ``n`` tokens in every layer.
 
     A window keeps its w − 1 newest tokens, a recurrent memory as many as it is long. Latent attention keeps rank + d_R
-    values a token whatever the heads, linear and Performer a state of constant size whatever n.
+    values a token whatever the heads; linear, Performer and SSRU a state of constant size whatever n.
     Raises ValueError for an encoder, which keeps none.
     """
     _whole(1, n=n, batch=batch, bytes_per_value=bytes_per_value)

@@ -34,6 +34,8 @@ def matmuls(config: Config, n: int, held: int, cached: int, batch: int) -> list[
             products = _hashed(config, n, held + n, batch)
         case "performer" | "linear":
             products = _weighed(config, n, n, batch) + _kernel(config, n, cached, batch)
+        case "ssru":  # what is new and how much is forgotten: both make what is handed on
+            return [Matmul("V", n, config.d_model, config.d_model, 2 * config.n_layers * batch)]
         case _:
             products = _weighed(config, n, held + n, batch) + _scoring(config, n, cached, batch)
     if config.gate:
@@ -131,6 +133,8 @@ def _turned(config: Config) -> int:
 def parameters(config: Config) -> int:
     """One layer's self-attention: its matrices, their biases, and whatever its scores and positions have learned."""
     d, all_heads = config.d_model, config.n_heads * config.d_head
+    if config.attention == "ssru":
+        return (2 * d + 1) * d
     out = all_heads * d + (d if config.out_bias else 0) + ((d + 1) * config.n_heads if config.gate else 0)
     if config.attention == "latent":
         turned, rank = _turned(config), config.rank
@@ -174,7 +178,7 @@ def kept_values(config: Config, held: int) -> int:
     """Numbers that one layer keeps of a text, of which ``held`` tokens are still told apart.
 
     2 · held · h_kv · d_k keys and values; latent held · (rank + d_R), whatever the heads; linear and Performer
-    h · (m · d_k + m + 1), whatever the text: S, z and their size for m features.
+    h · (m · d_k + m + 1), whatever the text: S, z and their size for m features; SSRU d.
     """
     match config.attention:
         case "latent":
@@ -182,4 +186,6 @@ def kept_values(config: Config, held: int) -> int:
         case "performer" | "linear":
             m = _score_width(config)
             return config.n_heads * (m * config.d_head + m + 1)
+        case "ssru":
+            return config.d_model
     return 2 * held * config.n_kv_heads * config.d_head

@@ -54,7 +54,7 @@ _PART = {  # the tapped tensor that a product ends in -> its part
     "logits": "logits", "head.hidden": "logits", "pooled": "logits", "class_logits": "logits", "embed": "embed",
     "embed.tokens": "embed",
     "attention.c_Q": "QKV", "attention.c_KV": "QKV", "attention.K_rope": "QKV", "attention.K": "QKV", "attention.V": "QKV",
-    "attention.K_squeezed": "QKV", "attention.V_squeezed": "QKV",
+    "attention.forget": "QKV", "attention.candidate": "QKV", "attention.K_squeezed": "QKV", "attention.V_squeezed": "QKV",
     "attention.log_phi_Q": "scores", "attention.log_phi_K": "scores",
 }  # fmt: skip
 

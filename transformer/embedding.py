@@ -49,7 +49,8 @@ class Embedding(nn.Module):
         if self.W_P is not None:
             x = x + tap("embed.positions", self.W_P(positions))
         elif self.config.position == "sinusoidal":
-            x = x + tap("embed.positions", sinusoidal(positions, x.shape[-1]).to(x.dtype))
+            waves = sinusoidal(positions, x.shape[-1], layout=self.config.sinusoid_layout)
+            x = x + tap("embed.positions", waves.to(x.dtype))
         if self.W_G is not None:
             segments = positions.new_zeros(x.shape[:2]) if segments is None else segments
             x = x + tap("embed.segments", self.W_G(segments))

@@ -64,6 +64,8 @@ def initialise(model: nn.Module, seed: int | None = None) -> None:
                 module.sink.zero_()
         if isinstance(module, nn.Linear) and module.bias is not None:
             module.bias.zero_()
+    if getattr(model, "b_U", None) is not None:
+        model.b_U.zero_()
     if config.init == "gpt2":
         for module in model.modules():
             writer = module.W_O if isinstance(module, Attention | Latent) else module.W_2 if isinstance(module, FeedForward) else None

@@ -46,6 +46,7 @@ class Model(nn.Module):
         # [vocab, model]; a tied head is the embedding matrix itself
         untied = config.head == "lm" and not config.tie_embeddings
         self.W_U = nn.Linear(config.d_model, config.vocab_size, bias=False) if untied else None
+        self.b_U = nn.Parameter(torch.empty(config.vocab_size)) if config.logit_bias else None
         heads = {"mlm": MaskedWord, "classify": Classifier}
         self.head = heads[config.head](config) if config.head in heads else None
 
@@ -195,7 +196,8 @@ class Model(nn.Module):
         """What the head makes of the last stream."""
         match self.stack.config.head:
             case "lm":
-                return tap("logits", self.embedding.unembed(x) if self.W_U is None else self.W_U(x))
+                x = self.embedding.unembed(x) if self.W_U is None else self.W_U(x)
+                return tap("logits", x if self.b_U is None else x + self.b_U)
             case "mlm":
                 return tap("logits", self.head(x, self.embedding.W_E.weight, tap))
             case "classify":

@@ -88,6 +88,19 @@ GLOSSARY: dict[str, Name] = {
         r"\ln\varphi(K)", ("batch", "kv_head", "key", "feature"), "the logarithm of the keys' features, all positive", "key",
         ("layers.*.attention.K",),
     ),
+    "layers.*.attention.forget": Name(
+        "f", _STREAM, "SSRU: how much of its state each coordinate keeps", "attention", ("layers.*.norm_1",),
+        r"f = \sigma(\hat{x} W_f + b_f)",
+    ),
+    "layers.*.attention.candidate": Name(
+        r"\tilde{x}", _STREAM, "SSRU: what each token would put into the state", "value", ("layers.*.norm_1",),
+        r"\tilde{x} = \hat{x} W",
+    ),
+    "layers.*.attention.state": Name(
+        "c", _STREAM, "SSRU: the state after each token, all that is kept of the text", "value",
+        ("layers.*.attention.forget", "layers.*.attention.candidate"),
+        r"c_t = f_t \odot c_{t-1} + (1 - f_t) \odot \tilde{x}_t",
+    ),
     "layers.*.attention.scores": Name(
         "S", _MAP, "how well each key answers each query, before the mask", "attention",
         ("layers.*.attention.Q", "layers.*.attention.K"), r"S = Q K^\top / \sqrt{d_k}",
@@ -179,7 +192,9 @@ ONLY = {  # tensors that no other attention has
     "linformer": (_A + "K_squeezed", _A + "V_squeezed"),
     "performer": (_A + "log_phi_Q", _A + "log_phi_K"),
     "linear": (_A + "log_phi_Q", _A + "log_phi_K"),
+    "ssru": (_A + "forget", _A + "candidate", _A + "state"),
 }
+LACKS = {"ssru": (_A + "Q", _A + "K", _A + "V", _A + "scores", _A + "A", _A + "z")}  # tensors that it alone has not
 _SPECIAL = {key for keys in ONLY.values() for key in keys}
 
 
@@ -233,6 +248,11 @@ VARIANTS: dict[str, dict[str, Name]] = {  # attention -> the entries that are ot
         r"\exp(\omega \tilde{{{0}}} - |\tilde{{{0}}}|^2 / 2) / \sqrt{{m}},\; \tilde{{{0}}} = {0} / d_k^{{1/4}}"
     ),
     "linear": _of_kernels(r"\operatorname{{elu}}({0}) + 1"),
+    "ssru": {
+        _A + "out": replace(
+            GLOSSARY[_A + "out"], computed_from=(_A + "state",), formula=r"\Delta x = \operatorname{ReLU}(c)"
+        ),
+    },
 }  # fmt: skip
 
 
@@ -264,6 +284,8 @@ def template(name: str) -> str:
 def lookup(name: str, config: Config | None = None) -> Name:
     """The glossary's entry of a recorded tensor, as this config's attention has it; ``KeyError`` when there is none."""
     key = template(name)
+    if config is not None and config.kind == "encoder-decoder" and re.match(r"(steps\.\d+\.)?encoder\.", name):
+        config = source_side(config)
     if config is not None and key in VARIANTS.get(config.attention, {}):
         return VARIANTS[config.attention][key]
     return GLOSSARY[key] if key in GLOSSARY else CROSS[key]
@@ -333,6 +355,7 @@ def _of(config: Config, cross: bool = False) -> list[str]:
         crossing = [key for key in CROSS if key.replace(".cross.", ".attention.") in of_attention]
         at = in_layers.index("layers.*.resid_mid")
         in_layers[at:at] = crossing
+    in_layers = [key for key in in_layers if key not in LACKS.get(config.attention, ())]
     if config.norm_place == "post":  # the norm follows the sum
         for norm, sum_ in (
             ("layers.*.norm_1", "layers.*.attention.out"), ("layers.*.norm_cross", "layers.*.cross.out"),

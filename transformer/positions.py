@@ -8,11 +8,17 @@ from torch import Tensor
 from transformer.config import Config
 
 
-def sinusoidal(positions: Tensor, d_model: int, base: float = 10_000.0) -> Tensor:
+def sinusoidal(positions: Tensor, d_model: int, base: float = 10_000.0, layout: str = "interleaved") -> Tensor:
     """PE(pos, 2i) = sin(pos / base^(2i/d)), PE(pos, 2i+1) = cos(the same). Vaswani et al. 2017, §3.5.
 
+    ``layout`` "half": what their code (tensor2tensor) and Marian compute instead, all sines, then all cosines, at the
+    speeds base^(−i/(d/2 − 1)), so that the slowest is 1/base exactly.
     ``positions`` [batch or 1, token] -> [batch or 1, token, d_model], float32.
     """
+    if layout == "half":
+        i = torch.arange(d_model // 2, device=positions.device, dtype=torch.float32)
+        angle = positions[..., None].float() / base ** (i / (d_model // 2 - 1))  # [batch or 1, token, d_model / 2]
+        return torch.cat((angle.sin(), angle.cos()), -1)
     i = torch.arange(0, d_model, 2, device=positions.device, dtype=torch.float32)
     angle = positions[..., None].float() / base ** (i / d_model)  # [batch or 1, token, d_model / 2]
     return torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)

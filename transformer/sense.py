@@ -84,10 +84,21 @@ def _attention(config: Config) -> Iterator[str]:
         yield "attention='recurrent' carries memory from left to right, so it needs kind='decoder'."
     if kind == "lsh" and config.qkv_bias:
         yield "Reformer's queries are its keys, without biases; leave qkv_bias out."
+    if kind == "ssru":
+        yield from _recurrence(config)
     if config.prefix and (config.kind != "decoder" or not weighed):
         yield "prefix lifts a decoder's mask, so it needs kind='decoder' and an attention with a mask."
     if config.packed and not weighed:
         yield f"packed hides other segments by a mask, and attention={kind!r} has none."
+
+
+def _recurrence(config: Config) -> Iterator[str]:
+    if config.kind not in ("decoder", "encoder-decoder"):
+        yield "attention='ssru' is a recurrence from left to right, so it needs kind='decoder' or 'encoder-decoder'."
+    if config.position == "rope":
+        yield "attention='ssru' has no queries and keys to turn; choose position='sinusoidal', 'learned' or 'none'."
+    if config.qk_norm != "none" or config.gate:
+        yield "attention='ssru' has no queries, keys or heads; leave qk_norm and gate out."
 
 
 def _position(config: Config) -> Iterator[str]:
@@ -105,6 +116,8 @@ def _position(config: Config) -> Iterator[str]:
         yield f"rope_dims has no meaning with position={config.position!r}; leave it out."
     if config.position == "sinusoidal" and config.d_embed % 2:
         yield f"sinusoids come in sin, cos pairs, so d_model must be even, and it is {config.d_embed}."
+    if config.sinusoid_layout != "interleaved" and (config.position != "sinusoidal" or config.d_embed < 4):
+        yield "sinusoid_layout='half' needs position='sinusoidal' and a d_model of at least 4."
     if config.position == "xl" and config.d_model % 2:
         yield f"sinusoids come in sin, cos pairs, so d_model must be even, and it is {config.d_model}."
     if config.rope_base <= 1:
@@ -153,6 +166,8 @@ def _kind(config: Config) -> Iterator[str]:
             if config.head == "classify"
             else f"n_classes has no meaning with head={config.head!r}; leave it out."
         )
+    if config.logit_bias and config.head != "lm":
+        yield f"logit_bias has no meaning with head={config.head!r}; leave it out."
     if config.n_encoder_layers is not None and config.kind != "encoder-decoder":
         yield f"n_encoder_layers has no meaning with kind={config.kind!r}; leave it out."
     vision = ("image_size", "patch_size", "channels")

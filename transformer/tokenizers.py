@@ -19,9 +19,11 @@ WORD = re.compile(r" ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
 
 
 class Tokenizer(ABC):
-    """What every tokenizer can do. ``end_id`` is the token that ends a text, or None."""
+    """What every tokenizer can do. ``end_id`` is the token that ends a text, ``start_id`` the one that the target of an
+    encoder–decoder begins with, or None."""
 
     end_id: int | None = None
+    start_id: int | None = None
 
     @property
     @abstractmethod
@@ -96,11 +98,13 @@ def _checked(text: str) -> str:
 
 
 class Characters(Tokenizer):
-    """One token a character of the training text; a text with any other character is refused."""
+    """One token a character of the training text; a text with any other character is refused. ``start``: the character
+    of the alphabet that a target begins with, which no text may hold."""
 
-    def __init__(self, alphabet: str):
-        self.alphabet = alphabet
-        self._ids = {character: i for i, character in enumerate(alphabet)}
+    def __init__(self, alphabet: str, start: str | None = None):
+        self.alphabet, self.start = alphabet, start
+        self._ids = {character: i for i, character in enumerate(alphabet) if character != start}
+        self.start_id = None if start is None else alphabet.index(start)
 
     @classmethod
     def train(cls, text: str) -> "Characters":
@@ -114,7 +118,7 @@ class Characters(Tokenizer):
         strange = sorted(set(_checked(text)) - self._ids.keys())
         if strange:
             raise ValueError(
-                f"this tokenizer knows {len(self.alphabet)} characters, and {strange[0]!r} is none of them."
+                f"this tokenizer knows {len(self._ids)} characters, and {strange[0]!r} is none of them."
             )
         return [self._ids[character] for character in text]
 
@@ -122,7 +126,7 @@ class Characters(Tokenizer):
         return [self.alphabet[i].encode() for i in ids]
 
     def to_dict(self) -> dict:
-        return {"type": "characters", "alphabet": self.alphabet}
+        return {"type": "characters", "alphabet": self.alphabet} | ({"start": self.start} if self.start else {})
 
 
 class BytePairEncoding(Tokenizer):
@@ -274,7 +278,7 @@ def open_file(path: Path, end_id: int | None = None) -> Tokenizer:
             case "byte_pair_encoding":
                 return BytePairEncoding(spelling["merges"], spelling["end"])
             case "characters":
-                return Characters(spelling["alphabet"])
+                return Characters(spelling["alphabet"], spelling.get("start"))
         return Wrapped(tokenizers.Tokenizer.from_file(str(path)), end_id)
     except OSError:
         raise

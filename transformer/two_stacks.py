@@ -26,7 +26,12 @@ class EncoderDecoder(Model):
         super().__init__(target_side(config), cross=True)
         self.config = config
         self.encoder = Encoder(source_side(config))
-        if config.share_embeddings:
+        self.tie()
+
+    def tie(self) -> None:
+        """One table for both sides, where the config says so: again after ``load_state_dict(assign=True)``, which gives
+        each name a parameter of its own."""
+        if self.config.share_embeddings:
             self.encoder.embedding.W_E = self.embedding.W_E
 
     def encode(self, source: Tensor, source_real: Tensor | None = None, tap: Tap = OFF) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from transformer import tokenizers
 from transformer.models import Model
-from transformer.pretrained import bert, gguf_file, gpt2, hub, llama, native
+from transformer.pretrained import bert, gguf_file, gpt2, hub, llama, marian, native
 from transformer.pretrained.archives import ARCHIVES
 from transformer.pretrained.checkpoint import assemble
 from transformer.pretrained.fetch import folder_of
@@ -18,7 +18,8 @@ from transformer.tokenizers import Tokenizer
 
 # Each family is a module with two pure functions: config(theirs) and weights(theirs, config).
 FAMILIES = {"gpt2": gpt2, "llama": llama, "mistral": llama, "mixtral": llama, "qwen2": llama, "bert": bert}
-TINY = Path(__file__).parents[2] / "assets" / "tiny"
+ASSETS = Path(__file__).parents[2] / "assets"
+OWN = ("tiny", "dates")  # trained by this project, shipped with it; each made by transformer/training/<name>.py
 
 
 def from_state_dict(family: str, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> Model:
@@ -33,7 +34,8 @@ def from_state_dict(family: str, config: Mapping[str, Any], state_dict: Mapping[
 def load(name: str | Path) -> tuple[Model, Tokenizer]:
     """A real model in eval mode (float32), and its tokenizer.
 
-    name: "smollm2-135m" or "minilm-l6", once fetched; "tiny", which is always there; a folder of our own or of a
+    name: "smollm2-135m", "minilm-l6", "marian-en-pt" or "marian-pt-en" (both in the archive of the first), once fetched;
+    "tiny" and "dates", which are always there; a folder of our own or of a
     Hugging Face checkpoint in safetensors; a .gguf file; or a hub id "owner/name".
     Raises ValueError, one sentence: unknown, not fetched, damaged, pickled, a family that is not known here.
     """
@@ -41,8 +43,10 @@ def load(name: str | Path) -> tuple[Model, Tokenizer]:
         raise ValueError(f"load takes a model's name, a folder or a hub id, not {name!r}.")
     if name in ARCHIVES and ARCHIVES[name].kind == "model":
         return _fetched(name)
-    if name == "tiny":
-        return native.open_folder(TINY)
+    if name in marian.WAYS:
+        return marian.load(name, _fetched_folder(marian.ARCHIVE))
+    if name in OWN:
+        return native.open_folder(ASSETS / name)
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder(path)
@@ -50,20 +54,24 @@ def load(name: str | Path) -> tuple[Model, Tokenizer]:
         return _file(path)
     if hub.HUB_ID.fullmatch(str(name)):
         return _folder(hub.download(str(name)))
-    known = ["tiny", *(archive.name for archive in ARCHIVES.values() if archive.kind == "model")]
+    known = [*OWN, *marian.WAYS, *(archive.name for archive in ARCHIVES.values() if archive.kind == "model")]
     near = difflib.get_close_matches(str(name), known, n=2, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}, folders and hub ids."
     raise ValueError(f"There is no model {str(name)!r}; {hint}")
 
 
 def _fetched(name: str) -> tuple[Model, Tokenizer]:
+    return _folder(_fetched_folder(name))
+
+
+def _fetched_folder(name: str) -> Path:
     folder = folder_of(name)
     if not folder.is_dir():
         raise ValueError(
             f"{name} has not been fetched yet; run `python -m transformer fetch {name}` "
             f"({ARCHIVES[name].size / 1e6:.0f} MB, once)."
         )
-    return _folder(folder)
+    return folder
 
 
 def _folder(folder: Path) -> tuple[Model, Tokenizer]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformer.build import MODELS
 from transformer.config import Config
 from transformer.models import Model
+from transformer.two_stacks import EncoderDecoder
 
 
 def need(config: Mapping[str, Any], *fields: str) -> list[Any]:
@@ -32,7 +33,7 @@ def refuse(condition: bool, what: str) -> None:
 def shapes(config: Config) -> dict[str, torch.Size]:
     """Our parameters' shapes, without allocating any."""
     with torch.device("meta"):
-        return {name: w.shape for name, w in Model(config).state_dict().items()}
+        return {name: w.shape for name, w in MODELS[config.kind](config).state_dict().items()}
 
 
 def translate(
@@ -65,6 +66,8 @@ def assemble(config: Config, weights: Mapping[str, Tensor]) -> Model:
     with torch.device("meta"):  # without `build`, whose random numbers nobody would see
         model = MODELS[config.kind](config)
     model.load_state_dict(weights, assign=True)
+    if isinstance(model, EncoderDecoder):
+        model.tie()
     return model.eval()
 
 

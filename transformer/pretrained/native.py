@@ -15,15 +15,17 @@ from transformer.pretrained.safetensors_file import read_json, read_tensors
 from transformer.tokenizers import BytePairEncoding, Characters, Tokenizer, Wrapped
 
 FORMAT = "glassformer"
+SHARED = "encoder.embedding.W_E.weight"  # of an encoder–decoder: the decoder's own table, unless it has two
 
 
 def save(model: Model, tokenizer: Tokenizer, folder: Path, made: Mapping[str, Any] | None = None) -> None:
     """Write ``folder``, which ``transformer.load`` opens. ``made``: how it came about (command, seed, data, loss)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}, folder / "model.safetensors"
-    )
+    weights = {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}
+    if SHARED in weights and model.config.share_embeddings:  # safetensors keeps no tensor under two names
+        del weights[SHARED]
+    save_file(weights, folder / "model.safetensors")
     about = {"format": FORMAT, "config": model.config.to_dict(), "made": dict(made or {})}
     (folder / "config.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     match tokenizer:
@@ -46,6 +48,8 @@ def open_folder(folder: Path) -> tuple[Model, Tokenizer]:
         raise ValueError(f"{folder / 'config.json'} has no config, so the model cannot be built.")
     config = Config(**about["config"])
     weights = {name: w.float() for name, w in read_tensors(folder).items()}
+    if SHARED in shapes(config) and config.share_embeddings and "embedding.W_E.weight" in weights:
+        weights[SHARED] = weights["embedding.W_E.weight"]
     same_names = {name: name for name in shapes(config)}
     model = assemble(config, translate(weights, same_names, config, harmless=r"$^"))
     return model, tokenizers.open_file(folder / "tokenizer.json")
