@@ -1,0 +1,50 @@
+"""Seconds for the next token with and without the KV cache, by length: what the lesson on the cache opens with.
+
+    python -m benchmarks.kv_cache [--out assets/recorded/kv-cache.json] [--rounds 5] [--machine "laptop, 4 cores"]
+
+One thread, float32, medians; SmolLM2 where it has been fetched, the tiny model always.
+"""
+
+import argparse
+import datetime
+import json
+import platform
+from pathlib import Path
+
+import torch
+
+import transformer
+from transformer import step_by_step
+from transformer.pretrained.fetch import is_fetched
+
+LENGTHS = list(range(64, 513, 64))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "recorded" / "kv-cache.json")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--machine", default=f"a shared {platform.machine()} server, one thread")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    measured = {}
+    for name in ("tiny", "smollm2-135m"):
+        if name == "tiny" or is_fetched(name):
+            model, _ = transformer.load(name)
+            found = step_by_step.timings(model, LENGTHS, options.rounds, budget=120.0)
+            measured[name] = {
+                "n": LENGTHS, "without": [round(t.seconds.without, 6) for t in found],
+                "kept": [round(t.seconds.kept, 6) for t in found],
+            }  # fmt: skip
+            for t in found:
+                print(f"{name:<14} n = {t.n:>4}   without {t.seconds.without * 1e3:8.1f} ms   with {t.seconds.kept * 1e3:6.1f} ms"
+                      f"   {t.seconds.without / t.seconds.kept:6.1f} ×")  # fmt: skip
+    about = {
+        "command": "python -m benchmarks.kv_cache", "date": datetime.date.today().isoformat(), "machine": options.machine,
+        "torch": torch.__version__, "unit": "seconds for the next token, median", "measured": measured,
+    }  # fmt: skip
+    options.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
