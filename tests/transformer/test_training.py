@@ -238,6 +238,23 @@ def test_without_its_teacher_a_student_trains_as_any_model():
     torch.testing.assert_close(weights(student), weights(alone), rtol=0, atol=1e-6)
 
 
+def test_in_bfloat16_the_weights_stay_in_float32_and_learn_the_same():
+    """The first step's loss differs by bfloat16's rounding and no more, and is not the float32 one."""
+    runs = {}
+    for precision in ("float32", "bfloat16"):
+        model = transformer.build(CONFIG, seed=0)
+        runs[precision] = [step.loss for step in fit(model, batch, 150, lr=1e-2, warmup=10, precision=precision)]
+        assert all(p.dtype == torch.float32 for p in model.parameters())
+    first, mixed = runs["float32"], runs["bfloat16"]
+    assert first[0] != mixed[0] == pytest.approx(first[0], rel=2**-8)
+    assert mixed[-1] < 0.5 * mixed[0]
+
+
+def test_a_precision_that_is_none_is_refused_at_the_call():
+    with pytest.raises(ValueError, match="no precision 'int8'"):
+        fit(transformer.build(CONFIG, seed=0), batch, 1, precision="int8")
+
+
 def test_batches_may_be_pairs():
     x, y = torch.arange(9)[None], torch.zeros(1, 9, dtype=torch.long)
     model = transformer.build(CONFIG, seed=0)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from transformer.schedule import Schedule, cosine
 Examples = Tensor | tuple[Tensor, ...]
 Batch = Callable[[torch.Generator], Examples]  # draws the next batch
 Metrics = dict[str, Tensor]
+Precision = Literal["float32", "bfloat16"]
 Loss = Callable[[Model, Examples], Tensor | tuple[Tensor, Metrics]]  # what to make small, and what else to report
 
 
@@ -55,6 +56,7 @@ def fit(
     weight_decay: float = 0.1,
     clip: float = 1.0,
     seed: int = 0,
+    precision: Precision = "float32",
     state: State | None = None,
 ) -> Iterator[Progress]:
     """Train ``model`` in place up to step ``steps``, and yield after every step; stop listening, and it stops.
@@ -64,16 +66,29 @@ def fit(
     or the peak of a cosine after ``warmup`` steps. ``seed`` decides everything random, batches and dropout, so the same
     call on the same weights gives the same weights. The model is in training mode during a step alone.
 
+    ``precision``: "bfloat16" multiplies matrices in it (torch's autocast; weights, AdamW and the softmax stay in float32):
+    a quarter faster on processors that have such an instruction, slower on those that have not. ``evaluate`` never does.
+
     ``state``: go on from there, with its own seed and decay: ``State.start(model)``, kept by the caller and updated
     after every step, or what ``checkpoint.load`` gives. A run that is stopped and resumed equals one that never was.
     Raises ValueError when ``state`` belongs to another model, and when the loss is no longer a number.
     """
+    if precision not in get_args(Precision):
+        raise ValueError(f"there is no precision {precision!r} to train in; there is {' and '.join(get_args(Precision))}.")
     state = state or State.start(model, weight_decay=weight_decay, seed=seed)
     if state.model is not model:
         raise ValueError("the state belongs to another model; pass state.model, which is the one it trains.")
     loss = loss or next_token_loss
     rate = lr if callable(lr) else cosine(lr, steps, warmup)
-    return _steps(state, batch, steps, loss, rate, clip)
+    return _steps(state, batch, steps, loss if precision == "float32" else _in_bfloat16(loss), rate, clip)
+
+
+def _in_bfloat16(loss: Loss) -> Loss:
+    def mixed(model: Model, examples: Examples) -> Tensor | tuple[Tensor, Metrics]:
+        with torch.autocast(next(model.parameters()).device.type, torch.bfloat16):
+            return loss(model, examples)
+
+    return mixed
 
 
 def _steps(state: State, batch: Batch, steps: int, loss: Loss, rate: Schedule, clip: float) -> Iterator[Progress]:
