@@ -241,8 +241,13 @@ class LinearAttention(KernelAttention):
     """
 
     def log_features(self, x: Tensor) -> Tensor:
-        """ln (elu(x) + 1): x itself below 0, ln(1 + x) above."""
-        return torch.where(x > 0, x.clamp(min=0).log1p(), x)
+        """ln (elu(x) + 1)."""
+        return log_elu_features(x)
+
+
+def log_elu_features(x: Tensor) -> Tensor:
+    """ln (elu(x) + 1): x itself below 0, ln(1 + x) above.   x [..., token, d] -> the same shape."""
+    return torch.where(x > 0, x.clamp(min=0).log1p(), x)
 
 
 class Performer(KernelAttention):
@@ -271,9 +276,9 @@ class Performer(KernelAttention):
 def log_random_features(x: Tensor, omega: Tensor) -> Tensor:
     """ln φ(x),  φ(x) = exp(ω x − |x|²/2) / √m,  since E_ω[φ(x)·φ(y)] = exp(x·y) for ω ~ N(0, I) (lemma 1 there).
 
-    x [..., token, d], ω [feature, d] -> [..., token, feature].
+    x [..., token, d], ω [..., feature, d] -> [..., token, feature].
     """
-    return x @ omega.T - _shared(x, len(omega))
+    return x @ omega.mT - _shared(x, omega.shape[-2])
 
 
 def _shared(x: Tensor, m: int) -> Tensor:
