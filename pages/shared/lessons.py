@@ -28,6 +28,8 @@ LESSONS: tuple[Entry, ...] = (
           ":material/grid_on:"),
     Entry("A3", "Next token", "pages/inside/next_token.py", "Inside a real model", "next-token",
           ":material/casino:"),
+    Entry("B5", "Masks", "pages/attention/masks.py", "Attention", "masks", ":material/visibility_off:"),
+    Entry("B11", "The KV cache", "pages/attention/kv_cache.py", "Attention", "kv-cache", ":material/save:"),
     Entry("C3", "Rotary position", "pages/position/rope.py", "Position", "rope", ":material/360:"),
     Entry("D4", "Activations", "pages/block/activations.py", "The block", "activations", ":material/show_chart:"),
     Entry("F2", "Softmax temperature", "pages/training/temperature.py", "Training", "temperature",
