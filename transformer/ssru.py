@@ -67,3 +67,19 @@ class SSRU(nn.Module):
             states.append(c)
         c = tap("state", torch.stack(states, 1))  # [batch, token, model]
         return c.relu(), None if past is None else Memory(c[:, -1])
+
+
+def shares(forget: Tensor) -> Tensor:
+    """What is left of each token in the state, as attention would write it, and the mean over coordinates of it.
+
+    Unrolled, c_t = Σ_{j ≤ t} w_tj ⊙ x̃_j with w_tj = (1 − f_j) ⊙ f_{j+1} ⊙ … ⊙ f_t: a causal row of weights for each
+    coordinate. It sums to 1 − f_0 ⊙ … ⊙ f_t, for what is missing is still the empty state.
+
+    forget [batch, token, model] -> [batch, query, key], zero above the diagonal.
+    """
+    n = forget.shape[1]
+    log_kept = forget.clamp(min=torch.finfo(forget.dtype).tiny).log().cumsum(1)  # ln f_0 ⊙ … ⊙ f_t
+    kept = log_kept[:, :, None] - log_kept[:, None]  # [batch, query, key, model]
+    future = torch.ones(n, n, dtype=torch.bool, device=forget.device).triu(1)[..., None]
+    weights = kept.masked_fill(future, -torch.inf).exp() * (1 - forget)[:, None]
+    return weights.mean(-1)
