@@ -1,0 +1,333 @@
+"""Masks: which keys a query may read, −∞ before the softmax, and what a model learns when the mask is broken."""
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from streamlit.delta_generator import DeltaGenerator
+
+from charts import masks as charts
+from charts import curves, matrices
+from pages.attention import cells, cheating, masks_words
+from pages.attention.masks_words import CHANGE, LOSS, MAPS, MASKS, VIEWS
+from pages.shared import held, url
+from pages.shared.lesson import Lesson
+from transformer import leaks, mask_examples
+from transformer import masks as library
+from transformer.attention import masked_softmax
+from transformer.mask_examples import KINDS
+from transformer.recording import CAPITAL, DEFAULTS, PRONOUN, REPEAT
+from transformer.training import cheat
+
+EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL}
+TELLING = {(d.model, d.text): (d.layer, d.head) for d in DEFAULTS.values()} | {("tiny", PRONOUN): (2, 3)}
+MOST = 16  # tokens whose pairs are shown, so that the numbers can be read
+SIZES, SIZE = list(range(1, 7)), 3
+WORD = "king"  # what stands in the place of a changed token
+STEPS = ("score", "mask", "softmax")
+
+
+class Stand(NamedTuple):
+    """Where the picture stands, by the link."""
+
+    view: str
+    kind: str | None = None
+    m: int | None = None
+    late: bool = False
+    step: int = 0
+    cursor: float = 0.0
+    frame: str | None = None
+    cell: tuple[str, int, int] | None = None
+
+
+class Shown(NamedTuple):
+    """What a picture leaves for the parts around it."""
+
+    table: dict
+    shapes: list
+    values: dict  # for the snippet
+    numbers: str | None = None
+
+
+def choose(label: str, options: list, default: object, key: str) -> object:
+    """A select box that falls back to its default where another model lacks what was chosen."""
+    if st.session_state.get(key) not in (None, *options):
+        del st.session_state[key]
+    return st.selectbox(label, options, options.index(default), key=key, bind="query-params")
+
+
+def heads() -> list[str]:
+    return [f"layer {i}, head {j}" for i in range(cheat.CAUSAL.n_layers) for j in range(cheat.CAUSAL.n_heads)]
+
+
+def stand() -> Stand:
+    if view == MASKS:
+        return Stand(
+            view, url.url_state("mask", "causal", str, KINDS.__contains__), url.url_state("m", SIZE, int, SIZES.__contains__),
+            url.url_state("late", "false", str.lower, ("true", "false").__contains__) == "true",
+            STEPS.index(url.url_state("step", STEPS[-1], str, STEPS.__contains__)), cell=cells.in_link(),
+        )  # fmt: skip
+    if view == LOSS:
+        steps = cheating.recorded().steps
+        return Stand(view, cursor=url.url_state("at", steps[-1], float, lambda at: steps[0] <= at <= steps[-1]))
+    if view == MAPS:
+        return Stand(view, frame=url.url_state("head_of_ours", brightest(), str, heads().__contains__), cell=cells.in_link())
+    return Stand(view, cell=cells.in_link())
+
+
+def brightest() -> str:
+    """The broken model's head that looks ahead most, on this text."""
+    return heads()[int(cheating.maps_of(text)[1]["broken"].argmax())]
+
+
+def keep() -> None:
+    """What the picture reports goes into the link."""
+    if (said := held.said("stage", "stand")) is None:
+        return
+    if view == MASKS:
+        if said.get("pick") in KINDS:
+            url.set_url_state("mask", said["pick"], "causal")
+        if said.get("frame") in SIZES:
+            url.set_url_state("m", said["frame"], SIZE)
+        if isinstance(step := said.get("step"), int) and 0 <= step < len(STEPS):
+            url.set_url_state("step", STEPS[step], STEPS[-1])
+        url.set_url_state("late", "true" if said.get("switch") else "false", "false")
+    if view == LOSS and isinstance(at := said.get("cursor"), int | float):
+        url.set_url_state("at", float(at), cheating.recorded().steps[-1])
+    if view == MAPS and said.get("frame") in heads():
+        url.set_url_state("head_of_ours", said["frame"], brightest())
+    if view != LOSS:
+        cells.keep(said.get("at"))
+    held.reported("stage", stand())
+
+
+def scores_of(layer: int, head: int) -> torch.Tensor:
+    """All pairs of the first tokens, the future's too: [token, token]."""
+    return torch.tensor(reading[f"layers.{layer}.attention.scores"][0, head, :MOST, :MOST])
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def kinds_of(model: str, label: str, text: str, layer: int, head: int) -> dict[str, charts.Kind]:
+    S, found = scores_of(layer, head), {}
+    for kind in KINDS:
+        queries, keys = mask_examples.parts(kind, len(S))
+        each = [mask_examples.masked(S, kind, m) for m in SIZES]
+        mask, A, late, again = (torch.stack(parts).numpy() for parts in zip(*each, strict=True))
+        found[kind] = charts.Kind(
+            mask, S[queries.start :, : keys.stop].numpy(), A, late, again,
+            [words[i] for i in queries], [words[i] for i in keys],
+        )  # fmt: skip
+    return found
+
+
+def show_masks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    layers = [i for i in range(reading.config.n_layers) if f"layers.{i}.attention.scores" in reading.arrays]
+    with controls:
+        layer, head = TELLING.get((reading.model, reading.text), (layers[len(layers) // 2], 0))
+        left, right = st.columns(2)
+        with left:
+            layer = choose("Layer: other scores", layers, layer if layer in layers else layers[0], "layer")
+        with right:
+            head = choose("Head", list(range(reading.config.n_heads)), head, "head")
+        st.caption("The scores are this head's own, before any mask. "
+                   f"{reading.title} was trained "
+                   f"{'with the causal mask' if reading.config.kind == 'decoder' else 'with none but padding'}; "
+                   "the other masks show what they would leave of it. “cross” lets the second half of the text ask the "
+                   "first, in the shape of a translation; a model that does it has a lesson of its own.")  # fmt: skip
+        if len(reading.ids) > MOST:
+            st.caption(f"The first {MOST} of {len(reading.ids)} tokens.")
+    kinds = kinds_of(reading.model, reading.label, reading.text, layer, head)
+    cells.know({f"{name} {part}": (len(kind.rows), 1 if "Σ" in part else len(kind.cols))
+                for name, kind in kinds.items() for part in charts.PARTS})  # fmt: skip
+    here = stand()
+    shown, epoch = held.to_send("stage", here)
+    with picture:
+        matrices.mount(
+            key="stage", on_stand_change=keep,
+            data=charts.kinds_message(
+                kinds, curves.Picks("Mask", list(KINDS), shown.kind, role="attention"),
+                curves.Choice(charts.SIZE, SIZES, shown.m), curves.Switch(charts.LATE, shown.late),
+                head=f"layer {layer}, head {head}", step=shown.step, at=shown.cell, epoch=epoch,
+            ),
+        )  # fmt: skip
+    kind, frame = kinds[here.kind], SIZES.index(here.m)
+    A, late = kind.A[frame], kind.late[frame]
+    sums = late.sum(-1)
+    row = int(np.abs(A.sum(-1) - sums).argmax())
+    numbers = (
+        rf"\text{{row “{kind.rows[row].replace('%', '')}”: }} \sum_k \attention{{A}} = {A[row].sum():.3f}"
+        rf"\qquad \sum_k \attention{{A}}_{{\text{{zeros after}}}} = {sums[row]:.3f}"
+        rf"\qquad \text{{lost to hidden keys: }} {1 - sums[row]:.1%}".replace("%", r"\%")
+    )
+    q, k = f"query {len(kind.rows)}", f"key {len(kind.cols)}"
+    table = {"query": [w for w in kind.rows for _ in kind.cols], "key": list(kind.cols) * len(kind.rows),
+             "allowed": kind.mask[frame].flatten(), "score": kind.scores.flatten(), "weight": A.flatten(),
+             "zeroed_after": late.flatten()}  # fmt: skip
+    return Shown(table, [("M", (q, k), "residual"), ("S", (q, k), "scores"), ("A", (q, k), "attention")],
+                 {"model": reading.model, "text": reading.text, "most": MOST, "layer": layer, "head": head,
+                  "kind": here.kind, "m": here.m}, numbers)  # fmt: skip
+
+
+def show_loss(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    found, here = cheating.recorded(), stand()
+    said = cheating.written(text)
+    with controls:
+        st.markdown("##### What each writes behind your text")
+        for mask, words in said.items():
+            st.caption(f"{mask}: always the likeliest token")
+            st.code(words.strip("\n") or "(nothing but empty lines)", language=None, wrap_lines=True)
+        made = found.made
+        st.caption(f"Trained by us: {len(found.runs['causal'].whole)} seeds each, {made['steps']} steps of "
+                   f"{made['tokens_a_step']:,} tokens of the plays; measured on {' and '.join(made['held_out'])}, "
+                   "which none of them read.")  # fmt: skip
+    shown, epoch = held.to_send("stage", here)
+    with picture:
+        curves.mount(
+            key="stage", on_stand_change=keep,
+            data=charts.losses_message(found.steps, found.runs, vocab_size=cheat.CAUSAL.vocab_size, cursor=shown.cursor,
+                                       epoch=epoch),
+        )  # fmt: skip
+    at = int(np.abs(found.steps - here.cursor).argmin())
+    L = {(mask, which): getattr(run, which)[:, at].mean() for mask, run in found.runs.items() for which in ("whole", "cut")}
+    numbers = "".join((
+        rf"\text{{step }}{found.steps[at]:.0f}:\quad e^{{-{L['broken', 'whole']:.3f}}} = "
+        rf"{np.exp(-L['broken', 'whole']):.3f} \text{{ while it looks ahead}} \qquad ",
+        rf"e^{{-{L['broken', 'cut']:.3f}}} = {np.exp(-L['broken', 'cut']):.4f} \text{{ when it cannot}}"
+        rf"\qquad \text{{causal: }} e^{{-{L['causal', 'whole']:.3f}}} = {np.exp(-L['causal', 'whole']):.3f}",
+    ))  # fmt: skip
+    table = {"step": found.steps} | {
+        f"{mask} {which}, seed {seed}": row
+        for mask, run in found.runs.items() for which in ("whole", "cut") for seed, row in enumerate(getattr(run, which))
+    }  # fmt: skip
+    config = cheat.CAUSAL
+    shapes = [("X", ("batch 12", f"token {cheat.LENGTH}"), "residual"),
+              (r"\ell", ("batch 12", f"token {cheat.LENGTH}", f"vocab {config.vocab_size}"), "output")]  # fmt: skip
+    return Shown(table, shapes, {"text": text}, numbers)
+
+
+def show_maps(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    maps, ahead = cheating.maps_of(text)
+    with controls:
+        best, honest = ahead["broken"].max(), ahead["causal"].max()
+        st.metric("Brightest head on the next token, broken", f"{best:.0%}")
+        st.metric("The same, causal", f"{honest:.0%}")
+        st.caption(f"Your text as these two read it, the first {cheating.MOST} tokens; the same byte-level BPE of "
+                   f"{cheat.CAUSAL.vocab_size} entries for both. The broken model's last token has nothing to its right.")  # fmt: skip
+    n, layers, per = len(tokens), cheat.CAUSAL.n_layers, cheat.CAUSAL.n_heads
+    cells.know({"causal": (n, n), "broken": (n, n), "causal ahead": (layers, per), "broken ahead": (layers, per)})
+    here = stand()
+    shown, epoch = held.to_send("stage", here)
+    with picture:
+        matrices.mount(
+            key="stage", on_stand_change=keep,
+            data=charts.maps_message(maps, ahead, tokens, curves.Choice("Head of both models", heads(), shown.frame),
+                                     at=shown.cell, epoch=epoch),
+        )  # fmt: skip
+    i = heads().index(here.frame)
+    table = {"query": [w for w in tokens for _ in tokens], "key": tokens * n} | {
+        mask: A[i].flatten() for mask, A in maps.items()
+    }
+    of = ahead["broken"].flatten()[i], ahead["causal"].flatten()[i]
+    return Shown(table, [("A", (f"head {per}", f"query {n}", f"key {n}"), "attention")],
+                 {"text": text, "most": cheating.MOST},
+                 rf"\text{{{here.frame}: broken }} {of[0]:.3f} \qquad \text{{causal }} {of[1]:.3f}")  # fmt: skip
+
+
+def show_change(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    tokenizer = cheating.pair()["causal"][1]
+    with controls:
+        word = st.text_input("The token that takes the changed one's place", WORD, key="word", bind="query-params",
+                             max_chars=40)
+        ids = tokenizer.encode(word)
+        if not ids:
+            st.warning(f"There is nothing to put in its place; “{WORD}” stands in.", icon=":material/info:")
+            word, ids = WORD, tokenizer.encode(WORD)
+        token, piece = ids[-1], tokenizer.pieces(ids)[-1].strip() or "␣"
+        if len(ids) > 1:
+            st.caption(f"“{piece}”, the last of the {len(ids)} tokens that these models make of it.")
+        felt = cheating.changes_of(text, token)
+        st.metric("Causal: the most that an earlier output moved", f"{np.tril(felt['causal'], -1).max():g}")
+        st.metric("Broken: the same", f"{np.tril(felt['broken'], -1).max():.3g}")
+        st.caption("Logits of our two small models, on your text. SmolLM2 and all other decoders of the library keep the "
+                   "same law; a test holds them to it.")  # fmt: skip
+    n = len(tokens)
+    cells.know(dict.fromkeys(felt, (n, n)))
+    here = stand()
+    shown, epoch = held.to_send("stage", here._replace(cell=here.cell or ("broken", n - 1, 0)))
+    with picture:
+        matrices.mount(key="stage", on_stand_change=keep,
+                       data=charts.changes_message(felt, tokens, piece, at=shown.cell, epoch=epoch))  # fmt: skip
+    table = {"changed": [w for w in tokens for _ in tokens], "output_at": tokens * n} | {
+        mask: of.flatten() for mask, of in felt.items()
+    }
+    return Shown(
+        table, [(r"\Delta", (f"changed {n}", f"output at {n}"), "output")],
+        {"text": text, "most": cheating.MOST, "token": token},
+        rf"\text{{the last token becomes “{piece}”: }}\max_{{i < {n - 1}}} \Delta_i = "
+        rf"{felt['causal'][-1, :-1].max(initial=0):g} \text{{ (causal)}},\quad "
+        rf"{felt['broken'][-1, :-1].max(initial=0):.3g} \text{{ (broken)}}",
+    )  # fmt: skip
+
+
+SHOW = {MASKS: show_masks, LOSS: show_loss, MAPS: show_maps, CHANGE: show_change}
+CODE = {
+    MASKS: [masked_softmax, library.causal, library.window, library.prefix, library.mask, leaks.zeroed_after],
+    LOSS: [cheat.losses, cheat.continued],
+    MAPS: [masked_softmax, library.causal],
+    CHANGE: [leaks.changes, leaks.influence],
+}
+
+
+@st.fragment
+def draw(code_place: DeltaGenerator) -> None:
+    """All that follows the controls: it alone runs again when they change."""
+    shown = SHOW[view](*lesson.stage(0.3))
+    formula = r"\begin{gathered}" + r"\\[.6em]".join(masks_words.FORMULAS[view]) + r"\end{gathered}"
+    lesson.formula(formula, shown.shapes, shown.numbers)
+    snippet = masks_words.SNIPPETS[view].format_map({name: repr(value) for name, value in shown.values.items()})
+    with code_place:
+        lesson.code(CODE[view], snippet)
+    lesson.downloads(table=shown.table, config=shown.values | {"view": view})
+
+
+lesson = Lesson("B5")
+lesson.header()
+text = lesson.text(PRONOUN, EXAMPLES)
+reading = lesson.read(text, record=("layers.*.attention.scores",))
+text = reading.text  # the last good one
+view = st.segmented_control("Picture", VIEWS, default=MASKS, required=True, key="view", bind="query-params",
+                            label_visibility="collapsed", width="stretch")  # fmt: skip
+lesson.look(masks_words.LOOK_FOR[view])
+words = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(reading.pieces[:MOST])]
+_, tokens = cheating.tokens_of(text)
+cells.belong_to(view, reading.model, reading.text)
+stage, words_place, code_place, more = (st.container() for _ in range(4))
+with stage:
+    draw(code_place)
+with words_place:
+    found = cheating.recorded()
+    whole = found.last("broken", "whole")
+    lesson.prose(
+        masks_words.WHAT,
+        masks_words.WHY.format(
+            whole=f"{whole.mean():.3f}", spread=f"{len(whole)} seeds: {whole.min():.3f} to {whole.max():.3f}",
+            honest=f"{found.last('causal', 'whole').mean():.2f}", cut=f"{found.last('broken', 'cut').mean():.1f}",
+            vocab=cheat.CAUSAL.vocab_size, blind=f"{np.log(cheat.CAUSAL.vocab_size):.2f}",
+        ),
+        masks_words.CATCH,
+    )  # fmt: skip
+    at = TELLING.get((reading.model, reading.text), (0, 0))
+    at = at if f"layers.{at[0]}.attention.scores" in reading.arrays else (int(next(iter(reading.arrays)).split(".")[1]), 0)
+    lost = 1 - leaks.zeroed_after(S := scores_of(*at), mask_examples.example("causal", len(S), 1)).sum(-1).mean().item()
+    OPTIONS = ("nothing", "under a quarter of it", "a quarter to a half", "more than a half")
+    right = OPTIONS[0 if lost == 0 else 1 if lost < 0.25 else 2 if lost <= 0.5 else 3]
+    lesson.predict(
+        f"{masks_words.QUESTION} (Layer {at[0]}, head {at[1]}.)", OPTIONS, right,
+        f"On average {lost:.1%} of a row's weight: the model never learned to score the future low, since nothing ever "
+        "punished it there. What an untrained score takes is anyone's guess, and it changes with the future's words. Turn "
+        "the switch on above and read the column of sums.",
+    )  # fmt: skip
+with more:
+    lesson.interview(masks_words.INTERVIEW)
+    lesson.sources(masks_words.SOURCES)
