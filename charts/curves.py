@@ -71,6 +71,7 @@ class Line:
     points: bool = False  # the x are few and whole: show each
     switched: bool = False  # only there while the switch is on, or when picked
     pick: str | None = None
+    plain: bool = False  # picked, it appears, but keeps its own look
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def message(
             case Line():
                 look = {"kind": "line", "y": keep(series.values), "label": series.label, "width": series.width,
                         "dash": series.dash, "opacity": series.opacity, "dot": series.dot, "quiet": series.quiet,
-                        "points": series.points, "switched": series.switched}
+                        "points": series.points, "switched": series.switched, "plain": series.plain}
             case Band():
                 look = {"kind": "band", "lo": keep(series.lo), "hi": keep(series.hi), "opacity": series.opacity}
             case Bars():

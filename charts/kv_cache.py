@@ -104,7 +104,8 @@ def bytes_message(
     what its heads are. The picked model stands out.
     """
     lines = [Line(values, "muted", name, width=2, pick=name, quiet=True) for name, values in gigabytes.items()]
-    limits = [Line(np.full(len(lengths), weights[name]), "residual", width=1.5, dash=DASH, pick=name, switched=True)
+    limits = [Line(np.full(len(lengths), weights[name]), "residual", width=2, dash=DASH, pick=name,
+                   switched=True, plain=True)
               for name in gigabytes]  # fmt: skip
     top = max(values.max() for values in gigabytes.values())
     panel = Panel(

@@ -99,12 +99,12 @@ SOURCES = [
     "Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762): the causal mask that makes it exact.",
 ]  # fmt: skip
 
-OPTIONS = ("about 10 times", "about 100 times", "about 1,000 times")
+OPTIONS = ("about 10 times", "about 50 times", "more than 200 times")
 
 
 def predict(model: str, n: int, ratio: float, measured: float) -> dict:
     """How much less arithmetic, and the answer by this model's own numbers."""
-    answer = OPTIONS[0] if ratio < 32 else OPTIONS[1] if ratio < 320 else OPTIONS[2]
+    answer = OPTIONS[0] if ratio < 25 else OPTIONS[1] if ratio < 200 else OPTIONS[2]
     return {
         "question": f"{model} has read {n:,} tokens. How many times fewer FLOPs does the next token take with the cache?",
         "options": OPTIONS, "answer": answer,

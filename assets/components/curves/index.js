@@ -60,7 +60,7 @@ export default (component) => gf.mount(component, (root, first) => {
     return words;
   }
   const panels = () => spec.panels.filter(there);
-  const look = (part) => (!picked(part) ? part
+  const look = (part) => (!picked(part) || part.plain ? part
     : { ...part, role: spec.picks.role, width: 4, dash: null, dot: true, quiet: false });
 
   function values(name) {   // of these frames: an array may have an axis for each choice, of length 1 where it is the same

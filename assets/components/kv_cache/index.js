@@ -104,7 +104,7 @@ export default (component) => gf.mount(component, (root, first) => {
       p.rect(sx, y + l.top, l.strip, n() * l.row, { stroke: c.line });
       p.image(d.arrays[part].subarray(from * d_head, to * d_head), to - from, d_head, sx, y + l.top + from * l.row,
         l.strip, (to - from) * l.row, maps.signed, -d.top[part], d.top[part]);
-      finish(p, l, sx, y + l.top, l.strip, rows, c[role[part]]);
+      finish(p, l, sx, y + l.top, l.strip, rows, c[role[part]], () => l.strip);
     });
     const ax = x + l.left, rows = rowsOf(name, "A");
     p.text(ax + n() * l.cell / 2, y + l.top - 10, "A", { fill: c.attention, anchor: "middle", size: 17, weight: 700 });
@@ -112,7 +112,7 @@ export default (component) => gf.mount(component, (root, first) => {
     const [from, to] = rows.there;
     p.image(d.arrays.A.subarray(from * n(), to * n()), to - from, n(), ax, y + l.top + from * l.row, n() * l.cell,
       (to - from) * l.row, maps.weights, 0, 1);
-    finish(p, l, ax, y + l.top, n() * l.cell, rows, c.attention);
+    finish(p, l, ax, y + l.top, n() * l.cell, rows, c.attention, (i) => (i + 1) * l.cell);
     const q = hover && hover.lane === name && hover.part === "A" ? hover.i : end() - 1;
     const k = hover && hover.lane === name && hover.part === "A" ? hover.j : key;
     box(p, ax + k * l.cell, y + l.top + q * l.row, l.cell, l.row, c.ink, 2);
@@ -124,9 +124,9 @@ export default (component) => gf.mount(component, (root, first) => {
     counters(p, l, x, y + l.under, name);
   }
 
-  function finish(p, l, x, y, w, { now, again }, stroke) {
+  function finish(p, l, x, y, w, { now, again }, stroke, wide) {
     for (let i = again[0]; i < again[1]; i++) {   // hatch: this has been computed before
-      for (let s = 6; s < w; s += 12) {
+      for (let s = 6; s < wide(i); s += 12) {
         p.line([[x + s - 3, y + (i + 1) * l.row - 2], [x + s + 3, y + i * l.row + 2]], { stroke: c.ink, opacity: 0.45 });
       }
     }
@@ -138,7 +138,8 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function grid(p, l, x, y, name) {   // token across, step down
-    p.text(x, y - 8, "token × step: who goes through the layers", { fill: c.muted, family: plot.SANS, size: 13 });
+    p.text(x, y - 8, n() * l.cell > 230 ? "token × step: who goes through the layers" : "token × step: who is read",
+      { fill: c.muted, family: plot.SANS, size: 13 });
     for (let s = 0; s < count(); s++) {
       for (let i = 0; i < end(s); i++) {
         const works = name === "without" || i >= before(s), fresh = i >= before(s);
