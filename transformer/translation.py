@@ -129,12 +129,12 @@ def words(pieces: Sequence[str]) -> list[tuple[int, int]]:
     kind = None
     for i, piece in enumerate(pieces):
         bare = piece.strip()
-        now = "special" if bare.startswith("‹") else bool(re.search(r"[^\W_]", bare))
-        if not bare or not found or piece.startswith(" ") or now != kind or now == "special":
-            found.append((i, i + 1))
-        else:
+        now = "space" if not bare else "special" if bare.startswith("‹") else "word" if is_word([bare]) else "sign"
+        if kind == "space" and now != "space" or (now == kind and now != "special" and not piece.startswith(" ")):
             found[-1] = (found[-1][0], i + 1)
-        kind = now if bare else None
+        else:
+            found.append((i, i + 1))
+        kind = now
     return found
 
 

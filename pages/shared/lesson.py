@@ -85,16 +85,18 @@ class Lesson:
         if self._look is not None:
             self._look.markdown(f"**What to look for.** {self._prose(sentence)}")
 
-    def text(self, default: str, examples: Mapping[str, str] | Sequence[str] = (), key: str = "text") -> str:
+    def text(self, default: str, examples: Mapping[str, str] | Sequence[str] = (), key: str = "text",
+             follows: bool = True) -> str:
         """The learner's text, kept in the URL, with example chips.
 
-        examples: label -> text, or texts that label themselves.
+        examples: label -> text, or texts that label themselves. follows: it is a text for every page, so that it comes
+        along to the next one; False for a page that reads another language.
         """
         options = dict(examples) if isinstance(examples, Mapping) else {text: text for text in examples}
         if not self.shows("text"):
             return st.query_params.get(key, default)
         own = st.session_state.get(OWN_TEXT)
-        if own is not None and key not in st.session_state and key not in st.query_params:
+        if follows and own is not None and key not in st.session_state and key not in st.query_params:
             st.session_state[key] = st.query_params[key] = own  # a sentence follows its learner from page to page
         with st.container(key="gf-text"):
             typed = st.text_input("Your text", default, key=key, bind="query-params", placeholder="Type a sentence",
@@ -106,8 +108,15 @@ class Lesson:
                     st.button("this page's own", key=f"{key}_default", type="tertiary", icon=":material/undo:",
                               on_click=_set, args=(key, default))
                 self._under_text = st.container(width="content", key="gf-tokens")
-        st.session_state[OWN_TEXT] = typed if typed != default and typed not in options.values() else None
+        if follows:
+            st.session_state[OWN_TEXT] = typed if typed != default and typed not in options.values() else None
         return typed
+
+    def show_model(self, title: str, label: models.Label) -> None:
+        """The chip beside the title, for a page that brings a model of its own."""
+        if self._chip is not None and self.shows("model"):
+            said = title if label == "tiny" else f"{title} · {label}"
+            self._chip.badge(said, color={"live": "green", "recorded": "orange", "tiny": "gray"}[label])
 
     def read(self, text: str, record: Iterable[str], name: str | None = None) -> models.Reading:
         """The chosen (or named) model's reading of the text; a text it cannot take gives one sentence and the last good
@@ -257,10 +266,7 @@ class Lesson:
                            key=f"download_{file_name}")
 
     def _show_model(self, reading: models.Reading) -> None:
-        if self._chip is not None and self.shows("model"):
-            label = reading.title if reading.label == "tiny" else f"{reading.title} · {reading.label}"
-            colour = {"live": "green", "recorded": "orange", "tiny": "gray"}[reading.label]
-            self._chip.badge(label, color=colour)
+        self.show_model(reading.title, reading.label)
 
     def _prose(self, markdown: str) -> str:
         r"""`\query{Q}` coloured: as LaTeX between dollar signs, as a Markdown colour elsewhere."""

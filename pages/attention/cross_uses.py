@@ -1,0 +1,72 @@
+"""The second picture of the page on cross-attention: one formula, three uses, side by side."""
+
+import numpy as np
+import streamlit as st
+import torch
+
+from charts import curves, matrices
+from charts.matrices import Matrix
+from pages.shared.lesson import Lesson
+from transformer.translation import Translation
+
+TABLE = """
+| use | queries from | keys and values from | who may see whom | shape of $A$, each head |
+|---|---|---|---|---|
+| encoder, self | the encoder's stream | the same stream | all see all | [source, source] |
+| decoder, self | the decoder's stream | the same stream | no query sees what is not written yet | [step, step] |
+| **cross** | **the decoder's stream** | **the encoder's last layer** | every step sees the whole source | [step, source] |
+"""
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _maps(subject: tuple, _said: Translation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The encoder's own weights, the decoder's own and those across, each in the last layer: [head and mean, query, key]."""
+    layer, read = _said.config.n_layers - 1, _said.config.n_encoder_layers - 1
+    heads = [*range(_said.config.n_heads), None]
+    of_encoder = torch.stack([_said.encoder_A(read, head) for head in heads])
+    of_decoder = torch.stack([_said.own(layer, head) for head in heads])
+    return of_encoder.numpy(), of_decoder.numpy(), torch.stack([_said.A(layer, head) for head in heads]).numpy()
+
+
+def draw(lesson: Lesson, said: Translation, subject: tuple) -> None:
+    """Three maps of the last layers, one head at a time, and the table that says where Q, K and V come from."""
+    if not lesson.shows("uses"):
+        return
+    of_encoder, of_decoder, across = _maps(subject, said)
+    recurrent = said.config.attention == "ssru"
+    source, target = _numbered(said.source), _numbered(said.target)
+    before = _numbered(said.before)
+    future = np.triu(np.ones((len(target), len(target)), dtype=bool), 1)
+    own = Matrix(
+        "own", "Decoder, own state (SSRU)" if recurrent else "Decoder, self", of_decoder, "attention", before, before,
+        row_axis="state after" if recurrent else "query", col_axis="what is left of" if recurrent else "key", barred=future,
+        top=1.0, symbol="w" if recurrent else "A",
+        says="{value} of the state after {row} is what {col} put there, on average over its coordinates" if recurrent
+        else "{row} reads {value} of {col}",
+    )  # fmt: skip
+    st.markdown("## One formula, three uses")
+    matrices.mount(
+        key="uses",
+        data=matrices.message(
+            "three-uses", "The weights of the encoder's self-attention, of the decoder's own past, and across",
+            [[
+                Matrix("encoder", "Encoder, self", of_encoder, "attention", source, source, top=1.0, symbol="A",
+                       says="{row} reads {value} of {col}, in the encoder's last layer"),
+                own,
+                Matrix("cross", "Cross", across, "attention", target, source, row_axis="query: writes", top=1.0, symbol="A",
+                       says="the query that writes {row} reads {value} of {col}"),
+            ]],
+            frames=curves.Choice("Head of the last layers", [*map(str, range(said.config.n_heads)), "mean"], "mean"),
+            height=330,
+        ),
+    )  # fmt: skip
+    st.markdown(TABLE)
+    if recurrent:
+        st.caption("Marian's small decoder keeps a state instead of attending to itself: "
+                   "$c_t = f_t ⊙ c_{t-1} + (1 - f_t) ⊙ x_t W$. Unrolled, what is left of each token is a causal row of weights, "
+                   "one for each of its 256 coordinates; the map is their mean, and the same for all heads, since it has "
+                   "none. “Dates” has a decoder with masked self-attention.")  # fmt: skip
+
+
+def _numbered(pieces: tuple[str, ...]) -> list[str]:
+    return [piece.strip() or "␣" for piece in pieces]
