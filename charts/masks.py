@@ -45,21 +45,21 @@ def kinds_message(
             shown[part].append(f"{name} {key}")
             grid.append(Matrix(f"{name} {key}", title, values, symbol=key, **where | how))  # noqa: B023
 
-        add("M", "M", "Mask: 1 may be read, 0 may not", kind.mask.astype(np.float32), role="muted", top=1.6,
+        add("M", "M", "Mask: 1 may be read", kind.mask.astype(np.float32), role="muted", top=1.6,
             says="{row} may attend to {col}: its score is left as it is", barred=barred)  # fmt: skip
-        add("S", "S", f"Scores of {head}, hidden ones −∞", kind.scores, role="scores", signed=True, top=top, barred=barred,
+        add("S", "S", "Scores S, the hidden ones −∞", kind.scores, role="scores", signed=True, top=top, barred=barred,
             says="q·k / √d_k of {row} and {col}", switched=False)  # fmt: skip
-        add("S", "S all", f"Scores of {head}, none hidden", kind.scores, role="scores", signed=True, top=top,
+        add("S", "S all", "Scores S, none hidden", kind.scores, role="scores", signed=True, top=top,
             says="q·k / √d_k of {row} and {col}; hidden or not, it goes into the softmax", switched=True)  # fmt: skip
-        add("A", "A", "Weights: softmax of what is left", kind.A, role="attention", top=1.0, barred=barred,
+        add("A", "A", "Weights: the softmax of these", kind.A, role="attention", top=1.0, barred=barred,
             says=f"softmax:{name} S", switched=False)  # fmt: skip
         add("A", "A late", "Softmax of all, then zeros", kind.late, role="attention", top=1.0, barred=barred,
             says="the softmax over all keys gave {row} → {col} this much; what hidden keys took is gone",
             switched=True)  # fmt: skip
-        total = {"cols": ("sum",), "col_axis": "", "role": "output", "top": 1.6}
-        add("A", "Σ", "Row", kind.A.sum(-1, keepdims=True), says="the weights of {row} add up to {value}",
+        total = {"cols": ("sum",), "row_axis": "", "col_axis": "", "role": "output", "top": 1.6, "share": 3.0}
+        add("A", "Σ", "Sum", kind.A.sum(-1, keepdims=True), says="the weights of {row} add up to {value}",
             switched=False, **total)  # fmt: skip
-        add("A", "Σ late", "Row", kind.late.sum(-1, keepdims=True), switched=True,
+        add("A", "Σ late", "Sum", kind.late.sum(-1, keepdims=True), switched=True,
             says="what {row} has left adds up to {value}: the rest went to keys that it may not read", **total)  # fmt: skip
     steps = [
         Step("Score", "Every query meets every key, allowed or not: one matrix product knows no order.",
@@ -70,7 +70,7 @@ def kinds_message(
              "hidden gives zeros.", tuple(shown["S"] + shown["M"] + shown["A"])),
     ]  # fmt: skip
     return matrices.message(
-        "masks", "A mask, the scores of a real head under it, and the weights; arrow keys move from cell to cell", [grid],
+        "masks", f"A mask, the scores of {head} under it, and the weights; arrow keys move from cell to cell", [grid],
         frames=sizes, picks=chosen, steps=steps, switch=late, at=at, step=step, height=430, epoch=epoch,
     )  # fmt: skip
 
@@ -87,7 +87,8 @@ def losses_message(
     steps: np.ndarray, runs: Mapping[str, Runs], *, vocab_size: int, cursor: float, epoch: int = 0
 ) -> bytes:
     """Held-out losses while the causal model and the broken one learn; lines are means, bands all seeds."""
-    roles = {CAUSAL: "query", BROKEN: "negative"}
+    roles = {CAUSAL: "query", BROKEN: "positive"}
+    top = max(of.max() for run in runs.values() for of in (run.whole, run.cut))
 
     def panel(which: str, title: str, short: str, note: str) -> Panel:
         series: list[Band | Line] = []
@@ -96,7 +97,7 @@ def losses_message(
             series += [Band(of.min(0), of.max(0), roles[name], opacity=0.25),
                        Line(of.mean(0), roles[name], name, width=3, dot=True)]  # fmt: skip
         guess = Line(np.full(len(steps), np.log(vocab_size)), "muted", "blind guess", width=1.5, dash=(2, 4), quiet=True)
-        return Panel(title, (0, 10), [*series, guess], short=short, note=note)
+        return Panel(title, (0, 1.05 * top), [*series, guess], short=short, note=note)
 
     rows = [
         Row(name, roles[name], [run.whole.mean(0), np.exp(-run.whole.mean(0)), run.cut.mean(0), np.exp(-run.cut.mean(0))])
@@ -106,9 +107,9 @@ def losses_message(
     return curves.message(
         "cheat", "Held-out loss of a causal model and of one whose mask is broken, while they learn; arrow keys move the "
         "step", steps, "training steps", "step",
-        [panel("whole", "Loss as training measures it: the whole window in front of the model", "As training measures it",
-               f"nats a token, mean and range of {seeds} seeds"),
-         panel("cut", "Loss as writing meets it: the text ends before the answer", "As writing meets it", "the same models")],
+        [panel("whole", "Loss in training: the whole window is in front of the model", "Loss in training",
+               f"nats; band: {seeds} seeds"),
+         panel("cut", "Loss in writing: the text ends before the answer", "Loss in writing", "the same models")],
         cursor=cursor, rows=rows, columns=("in training", "= probability%", "in writing", "= probability%"),
         sentence="after {x} steps the broken model's loss is {0} nats while it can look ahead, and {1} when it cannot; "
         "the causal model's is {2} either way",
@@ -136,12 +137,12 @@ def maps_message(
         layers, per = ahead[name].shape
         bottom.append(Matrix(
             f"{name} ahead", f"{name.capitalize()}: weight on the very next token", ahead[name], "attention",
-            [f"layer {i}" for i in range(layers)], [f"head {i}" for i in range(per)], row_axis="", col_axis="", top=1.0,
+            [f"layer {i}" for i in range(layers)], [f"head {i}" for i in range(per)], row_axis="layer", col_axis="head", top=1.0,
             symbol="ahead", says="{row}, {col}: over all queries {value} of the weight lies on key = query + 1",
         ))  # fmt: skip
     return matrices.message(
         "cheat-maps", "Attention of a causal model and of one with a broken mask, on your text; arrow keys move from cell "
-        "to cell", [top, bottom], frames=heads, at=at, height=560, epoch=epoch,
+        "to cell", [top, bottom], frames=heads, at=at, height=500, epoch=epoch,
     )  # fmt: skip
 
 

@@ -35,6 +35,11 @@ def sparsified(S: Tensor, V: Tensor, allowed: Tensor) -> Sparsified:
     return Sparsified(A, z, kept, (z - z_exact).norm(dim=(-2, -1)) / z_exact.norm(dim=(-2, -1)))
 
 
+def before_all_heads(K: Tensor, heads: int) -> Tensor:
+    """Key/value heads as the query heads read them: [kv_head, key, d_head] -> [head, key, d_head]."""
+    return K.repeat_interleave(heads // len(K), 0)
+
+
 def allowed(config: Config, n: int) -> Tensor:
     """The pairs that a config's mask allows in a text of n tokens.   -> bool [query, key]"""
     at = torch.arange(n)[None]

@@ -24,7 +24,7 @@ EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL}
 TELLING = {(d.model, d.text): (d.layer, d.head) for d in DEFAULTS.values()} | {("tiny", PRONOUN): (2, 3)}
 MOST = 16  # tokens whose pairs are shown, so that the numbers can be read
 SIZES, SIZE = list(range(1, 7)), 3
-WORD = "king"  # what stands in the place of a changed token
+WORD = "I"  # what stands in the place of a changed token
 STEPS = ("score", "mask", "softmax")
 
 
@@ -125,11 +125,8 @@ def show_masks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     layers = [i for i in range(reading.config.n_layers) if f"layers.{i}.attention.scores" in reading.arrays]
     with controls:
         layer, head = TELLING.get((reading.model, reading.text), (layers[len(layers) // 2], 0))
-        left, right = st.columns(2)
-        with left:
-            layer = choose("Layer: other scores", layers, layer if layer in layers else layers[0], "layer")
-        with right:
-            head = choose("Head", list(range(reading.config.n_heads)), head, "head")
+        layer = choose("Layer", layers, layer if layer in layers else layers[0], "layer")
+        head = choose("Head whose scores are masked", list(range(reading.config.n_heads)), head, "head")
         st.caption("The scores are this head's own, before any mask. "
                    f"{reading.title} was trained "
                    f"{'with the causal mask' if reading.config.kind == 'decoder' else 'with none but padding'}; "
@@ -176,7 +173,7 @@ def show_loss(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.markdown("##### What each writes behind your text")
         for mask, words in said.items():
             st.caption(f"{mask}: always the likeliest token")
-            st.code(words.strip("\n") or "(nothing but empty lines)", language=None, wrap_lines=True)
+            st.code(words.replace("\n", "⏎"), language=None, wrap_lines=True)
         made = found.made
         st.caption(f"Trained by us: {len(found.runs['causal'].whole)} seeds each, {made['steps']} steps of "
                    f"{made['tokens_a_step']:,} tokens of the plays; measured on {' and '.join(made['held_out'])}, "
@@ -210,9 +207,10 @@ def show_maps(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     maps, ahead = cheating.maps_of(text)
     with controls:
         best, honest = ahead["broken"].max(), ahead["causal"].max()
-        st.metric("Brightest head on the next token, broken", f"{best:.0%}")
-        st.metric("The same, causal", f"{honest:.0%}")
-        st.caption(f"Your text as these two read it, the first {cheating.MOST} tokens; the same byte-level BPE of "
+        st.metric("Broken, brightest head", f"{best:.0%}")
+        st.metric("Causal, brightest head", f"{honest:.0%}")
+        st.caption("The mean weight on key = query + 1. "
+                   f"Your text as these two read it, the first {cheating.MOST} tokens; the same byte-level BPE of "
                    f"{cheat.CAUSAL.vocab_size} entries for both. The broken model's last token has nothing to its right.")  # fmt: skip
     n, layers, per = len(tokens), cheat.CAUSAL.n_layers, cheat.CAUSAL.n_heads
     cells.know({"causal": (n, n), "broken": (n, n), "causal ahead": (layers, per), "broken ahead": (layers, per)})
@@ -247,14 +245,14 @@ def show_change(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         if len(ids) > 1:
             st.caption(f"“{piece}”, the last of the {len(ids)} tokens that these models make of it.")
         felt = cheating.changes_of(text, token)
-        st.metric("Causal: the most that an earlier output moved", f"{np.tril(felt['causal'], -1).max():g}")
-        st.metric("Broken: the same", f"{np.tril(felt['broken'], -1).max():.3g}")
-        st.caption("Logits of our two small models, on your text. SmolLM2 and all other decoders of the library keep the "
+        st.metric("Causal: earlier outputs", f"{np.tril(felt['causal'], -1).max():g}")
+        st.metric("Broken: earlier outputs", f"{np.tril(felt['broken'], -1).max():.3g}")
+        st.caption("The most that a logit before the changed token moved, whichever token it was. Logits of our two small models, on your text. SmolLM2 and all other decoders of the library keep the "
                    "same law; a test holds them to it.")  # fmt: skip
     n = len(tokens)
     cells.know(dict.fromkeys(felt, (n, n)))
     here = stand()
-    shown, epoch = held.to_send("stage", here._replace(cell=here.cell or ("broken", n - 1, 0)))
+    shown, epoch = held.to_send("stage", here._replace(cell=here.cell or ("broken", n - 1, max(0, n - 2))))
     with picture:
         matrices.mount(key="stage", on_stand_change=keep,
                        data=charts.changes_message(felt, tokens, piece, at=shown.cell, epoch=epoch))  # fmt: skip
@@ -282,7 +280,7 @@ CODE = {
 @st.fragment
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
-    shown = SHOW[view](*lesson.stage(0.3))
+    shown = SHOW[view](*lesson.stage(0.24))
     formula = r"\begin{gathered}" + r"\\[.6em]".join(masks_words.FORMULAS[view]) + r"\end{gathered}"
     lesson.formula(formula, shown.shapes, shown.numbers)
     snippet = masks_words.SNIPPETS[view].format_map({name: repr(value) for name, value in shown.values.items()})

@@ -49,7 +49,7 @@ PATTERNS: dict[str, dict] = {
 }
 HELD_OUT = ("as-you-like-it", "macbeth")  # whole plays that no model here reads
 LENGTH = 192  # tokens a window
-BATCH = 5  # windows a step
+BATCH = 6  # windows a step
 MEASURED = 48  # held-out windows that a loss is the mean of
 SEEDS = (0, 1, 2)
 
@@ -101,7 +101,7 @@ def train(row: str, seed: int, steps: int, lr: float) -> tuple[Model, dict]:
     _, ids, unseen, characters = corpus()
     model = build(config_of(row), seed)
     started, losses = time.process_time(), []
-    for step, loss, *_ in fit(model, windows(ids), steps, lr=lr, warmup=40, seed=seed):
+    for step, loss, *_ in fit(model, windows(ids), steps, lr=lr, seed=seed):
         losses.append(loss)
     seconds = time.process_time() - started
     model = model.half().float().eval()
@@ -137,8 +137,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=list(PATTERNS), metavar="ROW", help=", ".join(PATTERNS))
     parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--lr", type=float, default=8e-3)
+    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--lr", type=float, default=6e-3)
     arguments = parser.parse_args()
     for row in arguments.only:
         config_of(row)  # said before anything is trained

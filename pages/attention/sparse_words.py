@@ -1,0 +1,146 @@
+"""The words of the lesson on sparse patterns (pages/attention/sparse.py)."""
+
+VIEWS = PATTERN, HEAD, COST, TRAINED = "Pattern and reach", "On a real head", "What it costs", "Trained with it"
+
+LOOK_FOR = {
+    PATTERN: "Dilation with r = 3 reads every third key. Press play: layer after layer the last token gathers more of its "
+             "past, and still never a token of the other two thirds. Then compare the window.",
+    HEAD: "The same real head, exact and under each pattern. It was trained to see everything: what the pattern hides may "
+          "be just what it reads. Patterns are trained with, not pressed on.",
+    COST: "Both axes are logarithmic, so the slope is the power: full attention grows as n², a window as n. At short "
+          "texts full attention wins: it is one dense product.",
+    TRAINED: "Nine small decoders that differ in nothing but the pattern, trained by us on the same plays. One of them "
+             "suffers: find the row that is darker than the others, and the pattern that explains it.",
+}
+
+FORMULAS = {
+    PATTERN: (
+        r"\text{dilated: } (q-k) \bmod r = 0 \qquad \text{window: } |q-k| < w \qquad \text{strided: } |q-k| < w "
+        r"\text{ or } (q-k) \bmod w = 0",
+        r"\text{global: } k < g \text{ or } q < g \qquad \text{BigBird: window, global, and a few } k \text{ drawn for each } q"
+        r"\qquad \text{LSH: } h(\query{q}) = h(\key{k})",
+        r"\residual{R_l}[q,k] = \residual{R_{l-1}}[q,k] \ \text{ or }\ \exists j:\ M[q,j] \wedge \residual{R_{l-1}}[j,k]",
+    ),
+    HEAD: (
+        r"\attention{A'} = \operatorname{softmax}(\scores{S} + \log M) \qquad "
+        r"\attention{A'}[q,k] = \frac{M[q,k]\,\attention{A}[q,k]}{\sum_j M[q,j]\,\attention{A}[q,j]}",
+        r"\text{error} = \frac{\lVert \attention{A'}\value{V} - \attention{A}\value{V}\rVert}{\lVert\attention{A}\value{V}\rVert}"
+        r"\qquad \lVert \attention{A'}_q - \attention{A}_q \rVert_1 = 2\,(1 - \text{kept}_q)",
+    ),
+    COST: (
+        r"\text{full: } n^2 \qquad \text{window: } n\,w \qquad \text{Longformer: } n\,(w+g) \qquad \text{BigBird: } n\,(w+g+r)",
+        r"\text{dilated: } n^2/r \text{, or } n\,w \text{ with a window} \qquad \text{strided: } n\,w + n^2/w = 2\,n\sqrt n "
+        r"\text{ at } w = \sqrt n \qquad \text{LSH: } n\log n + \text{hashes} \cdot n \cdot 2\,\text{chunk}",
+    ),
+    TRAINED: (
+        r"\output{-\log p}\,(x_{t+1} \mid \text{what } x_{\le t} \text{ the pattern lets through } l \text{ layers})",
+    ),
+}
+
+WHAT = (
+    "Each query scores a few keys instead of all. A **window** reads its neighbours; **dilation** spreads them out, every "
+    "$r$-th; **strided** joins neighbours and every $w$-th key; **Longformer** adds global tokens that read all and are "
+    "read by all; **BigBird** adds a few keys drawn at random for each query, which shorten every path; **LSH** (Reformer) "
+    "lets the content decide: queries and keys that point the same way fall into one bucket, and only they meet. "
+    "**Routing** attention learns the clusters (k-means on queries and keys); it is not built here. What one layer does not "
+    "see, the next may: a block keeps its token and adds what it read, so reach grows with depth. A causal window reaches "
+    "$L(w-1)$ tokens back after $L$ layers; one global token makes any two tokens meet in two."
+)
+WHY = (
+    "Full attention scores $n^2$ pairs a head. With the $w$ and $r$ of this page, a causal text of 4,096 tokens has\n\n"
+    "{table}\n\n"
+    "“multiplied” counts the masked corners of the blocks that are really computed. All of them are really computed "
+    "sparsely: blocks of queries meet the few keys that their pattern can reach in one fused call, residue classes become "
+    "texts of their own, buckets are sorted and cut into chunks. Cost grows as the pattern does."
+)
+CATCH = (
+    "**A mask saves nothing.** Scoring all $n^2$ pairs and hiding most of them costs as much as full attention, and more "
+    "memory than the fused kernel that never writes the table down. Sparse attention pays only when the computation skips "
+    "what the pattern leaves out, and only from some length on. And **reach is no promise**: a token that is within reach "
+    "through six layers has passed through five others' vectors; and dilation with one $r$ in all layers never reaches its "
+    "neighbour at all."
+)
+
+SNIPPETS = {
+    PATTERN: """
+import torch
+from transformer import Config, cost, masks
+from transformer.sparsified import allowed
+
+config = Config({options})
+M = allowed(config, {n})                                 # bool [query, key]
+after = masks.reach(M.expand(6, {n}, {n}))               # the fewest layers, -1 for never
+print(int(M.sum()), "of", {n} ** 2, "pairs")
+for depth in range(1, 7):
+    print(depth, "layers:", int(((after[-1] >= 0) & (after[-1] <= depth)).sum()), "tokens")
+print("at n = 4096:", cost.pairs(config, 4096) if config.kind == "decoder" else "", cost.scored(config, 4096))
+""",
+    HEAD: """
+import transformer
+from transformer import Config
+from transformer.sparsified import allowed, before_all_heads, same_bucket, sparsified
+
+model, tokenizer = transformer.load({model})
+ids, at = tokenizer.encode({text})[:{most}], "layers.{layer}.attention."
+trace = model.run(ids, record=at + "*").trace
+Q, K, V, S = (trace[at + part][0] for part in ("Q", "K", "V", "scores"))
+K, V = (before_all_heads(x, model.config.n_heads) for x in (K, V))
+pairs = {pairs}
+found = sparsified(S, V, pairs)
+print("kept ", found.kept)          # [head]
+print("error", found.error)         # [head]
+""",
+    COST: """
+from transformer import Config
+from transformer.timing import measured
+
+for n in (256, 512, 1024, 2048):
+    for options in ({{"attention": "full"}}, {options}):
+        took = measured(Config(**{base}, **options), n)
+        print(n, options["attention"], round(1000 * took.seconds, 2), "ms", round(took.bytes / 1e6, 2), "MB")
+""",
+    TRAINED: """
+import transformer
+from transformer.training import patterns
+
+for row in patterns.PATTERNS:
+    model, tokenizer = transformer.load("assets/patterns/" + row)        # in the project's folder
+    ids = tokenizer.encode({text})[:{most}]
+    print(row, patterns.surprise(model, ids).mean().item(), "nats a token")
+""",
+}
+
+INTERVIEW = [
+    ("How far can a token see after L layers of a sliding window, and is that the context it uses?",
+     "$L(w-1)$ tokens back when causal, as much on both sides in an encoder; Mistral's 32 layers of 4,096 reach 131 "
+     "thousand tokens. It is an upper bound: information must survive in a vector of fixed width through every hop, mixed "
+     "with everything read on the way, and gradients must find the path. In practice the effective context is far shorter, "
+     "so models put global tokens or a few full layers among the windows."),
+    ("BigBird claims to be as expressive as full attention with O(n) scores. What does it need for that, and what is the price?",
+     "Window for locality, random keys so that the graph has short paths, and global tokens: with them any two tokens "
+     "meet in two layers, and the proof of universal approximation rests on them. The price is depth: there are tasks "
+     "that full attention does in one layer and sparse attention with $\\tilde O(n)$ pairs does only in $\\tilde\\Omega(n)$ "
+     "layers. A decoder's global tokens lose half their power, since they cannot read the future."),
+    ("Why is LSH attention O(n log n), and where does it fail?",
+     "Sort by hash ($n \\log n$), cut into chunks of fixed size, let each meet itself and the one before: $n \\cdot 2c$ "
+     "scores a round. It is right when the softmax is dominated by few keys of the query's direction. It fails when weight "
+     "is spread, when buckets are uneven (chunks cut them), and on heads with separate queries and keys: it ties "
+     "$K = Q/\\lVert Q\\rVert$. Several rounds lower the chance of a miss. A causal mask hides values of the future, but a "
+     "later token can still shift the sort and so part two earlier ones."),
+    ("You add a window mask to your attention and it gets no faster. Why, and what would make it?",
+     "The mask only hides entries of an n × n table that is still computed. Use block-sparse computation: cut queries in "
+     "blocks, give each the contiguous keys that it can reach (w plus one block), one batched product; or a kernel that "
+     "skips whole masked tiles. Expect a gain only where n is several times w: dense products run near peak, gathers do "
+     "not."),
+]  # fmt: skip
+
+SOURCES = [
+    "Child et al. 2019, *Sparse Transformers* (strided and fixed), [arXiv:1904.10509](https://arxiv.org/abs/1904.10509)",
+    "Beltagy, Peters, Cohan 2020, *Longformer* (window, dilated window, global), "
+    "[arXiv:2004.05150](https://arxiv.org/abs/2004.05150)",
+    "Zaheer et al. 2020, *Big Bird*, [arXiv:2007.14062](https://arxiv.org/abs/2007.14062): expressiveness and its price in §3",
+    "Kitaev, Kaiser, Levskaya 2020, *Reformer*, [arXiv:2001.04451](https://arxiv.org/abs/2001.04451); Roy et al. 2020, "
+    "*Routing Transformer*, [arXiv:2003.05997](https://arxiv.org/abs/2003.05997)",
+    "The trained models: by this project, `python -m transformer.training.patterns`; the recorded costs: "
+    "`python -m benchmarks.patterns`.",
+]
