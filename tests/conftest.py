@@ -46,6 +46,11 @@ def minilm_folder():
 
 
 @pytest.fixture(scope="session")
+def marian_folder():
+    return _fetched("marian-en-pt")
+
+
+@pytest.fixture(scope="session")
 def smollm2(smollm2_folder):
     """(model, tokenizer); shared by all tests, so none may change it."""
     return load("smollm2-135m")

@@ -82,7 +82,7 @@ def _head(config: Config, n: int, batch: int) -> list[Matmul]:
 
 def _across(config: Config, n: int, source: int, batch: int, cached: int) -> list[Matmul]:
     """Cross-attention's products; once the cache holds the source's keys and values, they are not made again."""
-    plain = replace(target_side(config), attention="full", position="none", rope_dims=None, rope_scaling="none",
+    plain = replace(target_side(config), attention="full", position="none", rope_dims=None, rope_scaling="none", sinusoid_layout="interleaved",
                     max_distance=None, buckets=None, window=None, dilation=None, global_tokens=None, random_keys=None,
                     chunk=None, hashes=None, rank=None, q_rank=None, features=None, memory=None)  # fmt: skip
     products = []

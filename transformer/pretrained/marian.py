@@ -53,7 +53,8 @@ def load(name: str, folder: Path) -> tuple[Model, Marian]:
     (file,) = folder.glob(f"{way}-*/model.{way}.intgemm.alphas.bin")
     tensors = read_items(file.read_bytes())
     ours = config(tensors)
-    return assemble(ours, weights(tensors, ours)), Marian(tokenizers.Tokenizer.from_file(str(file.parent / "tokenizer.json")))
+    model = assemble(ours, weights(tensors, ours))
+    return model, Marian(tokenizers.Tokenizer.from_file(str(file.parent / "tokenizer.json")))
 
 
 def read_items(data: bytes) -> dict[str, Tensor]:
