@@ -179,7 +179,7 @@ export default (component) => gf.mount(component, (root, first) => {
       p.text(x + 28, y + 3, text, { fill: c.ink, family: plot.SANS, size: 14 });
       x += 28 + 7.1 * text.length + 24;
     }
-    if (!l.narrow) p.text(w, y + 3, d.where, { fill: c.muted, family: plot.SANS, size: 14, anchor: "end" });
+    if (x + 7.2 * d.where.length < w) p.text(w, y + 3, d.where, { fill: c.muted, family: plot.SANS, size: 14, anchor: "end" });
   }
 
   const fit = (text, room) => { const most = Math.max(3, Math.floor(room / 8.6)); return text.length > most ? `${text.slice(0, most - 1)}…` : text; };
