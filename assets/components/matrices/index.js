@@ -29,7 +29,9 @@ export default (component) => gf.mount(component, (root, first) => {
   bar.append(picks.element, frames.element, toggle);
   said.setAttribute("aria-live", "polite");
   sum.setAttribute("role", "status");
-  root.append(bar, player, said);
+  const head = make("div", "head");
+  head.append(player, said);
+  root.append(bar, head);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => draw(ctx, w, h) });
   tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
     gf.button("PNG", () => gf.savePng(view.canvas, `${spec.name}.png`), { label: "Save this picture as PNG" }));

@@ -3,7 +3,7 @@
    plan.of(app, width) -> {boxes, height, narrow}; a box is one matrix:
        {m, x, y, w, h, cw, ch}                its cells
        {title: [line], titleX, titleY, axisY}  above it;   {note: [line], noteY, legendY}  under it
-       {labels, size, tilt, everyRow, everyCol}  names of its rows and columns
+       {labels, size, colSize, tilt, everyRow, everyCol}  names of its rows and columns
        {font}                                 of the numbers in its cells, 0: too many to be read, and colours have a legend
    plan.at(plan, x, y) -> {m, row, col} or null
    plan.clip(label) -> label as shown */
@@ -21,7 +21,8 @@ const plan = (() => {
     const rows = lines.reduce((sum, line) => sum + Math.max(...line.map((b) => b.m.rows.length)), 0);
     const tall = (wanted - over) / Math.max(1, rows);
     lines.forEach((line, i) => {
-      const least = line.some((b) => b.m.cols.length <= 12) && Math.max(...line.map((b) => b.m.rows.length)) <= 24 ? 21 : 2.5;
+      const most = Math.max(...line.map((b) => b.m.rows.length));
+      const least = line.some((b) => b.numbers) && most <= 24 ? 21 : most <= 8 ? 18 : most <= 16 ? 15.5 : most <= 24 ? 10 : 2.5;
       const ch = Math.min(42, Math.max(least, narrow ? Math.min(tall, 28) : tall));
       y = placed(line, y, heads[i], ch) + 22;
       boxes.push(...line);
@@ -65,10 +66,12 @@ const plan = (() => {
     for (const box of line) {
       const n = box.m.cols.length, last = box === line[line.length - 1];
       box.cw = Math.min(66, room * box.units / units / n);
-      const level = box.long * box.size * LETTER + 4;
+      box.colSize = box.cw >= box.long * box.size * LETTER + 4 ? box.size : Math.max(11, box.size - 2);
+      const level = box.long * box.colSize * LETTER + 3;
       box.tilt = box.cw < level && box.long > 3;
+      if (box.tilt) box.colSize = box.size;
       if (last && box.tilt) box.cw = Math.min(box.cw, (box.cw * n - Math.max(0, slant(box) - box.cw / 2)) / n);
-      box.everyCol = Math.max(1, Math.ceil((box.tilt ? box.size + 1 : level + 4) / box.cw));
+      box.everyCol = Math.max(1, Math.ceil((box.tilt ? box.colSize + 1 : level + 4) / box.cw));
       box.labelHeight = box.tilt ? Math.ceil(box.long * box.size * LETTER * Math.sin(TILT)) + 10 : 20;
       box.w = box.cw * n;
       const span = box.w + (box.labels ? box.gutter : 0) + (last ? 0 : GAP - 12);

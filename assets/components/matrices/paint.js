@@ -61,8 +61,8 @@ const brush = (() => {
       if (!shown(i, marked.col, box.everyCol)) return;
       const text = plan.clip(name), x = box.x + (i + 0.5) * box.cw, strong = marked.col.includes(i);
       const fill = strong ? axis(app, m.colAxis) : c.ink;
-      if (box.tilt) s.tilted(x + size * 0.3, box.y - 6, text, -55, { fill, size });
-      else s.text(x, box.y - 7, text, { fill, size, anchor: "middle", weight: strong ? 700 : 400 });
+      if (box.tilt) s.tilted(x + size * 0.3, box.y - 6, text, -55, { fill, size: box.colSize });
+      else s.text(x, box.y - 7, text, { fill, size: box.colSize, anchor: "middle", weight: strong ? 700 : 400 });
     });
   }
 
@@ -117,7 +117,7 @@ const brush = (() => {
   function under(s, app, box) {
     const { c } = app, { m } = box;
     if (!box.numbers) {   // numbers speak for themselves, colours need a legend
-      const w = Math.min(120, box.w * 0.6), map = app.map(m), steps = 24;
+      const w = Math.min(120, Math.max(box.w, 84)), map = app.map(m), steps = 24;
       for (let i = 0; i < steps; i++) {
         s.rect(box.x + i * w / steps, box.legendY, w / steps + 0.5, 8, { fill: map(i / (steps - 1)) });
       }
