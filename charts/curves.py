@@ -159,15 +159,18 @@ def message(
     counts = [len(choice.values) for choice in choices]
     sizes = counts + ([len(zooms.values)] if zooms else [])  # what words may be one each for
     arrays: dict[str, np.ndarray] = {"x": x.astype(np.float32)}
+    sent: dict[int, str] = {}  # id of an array -> its name
 
     def keep(array: np.ndarray, length: int = len(x)) -> str:
         *lead, last = array.shape
         if last not in (length, 1) or (lead and not _fits(lead, counts)):
             many = " × ".join(map(str, counts or [1]))
             raise ValueError(f"A curve has {list(array.shape)} values for {length} points of x and {many} frames.")
-        key = f"a{len(arrays)}"
-        arrays[key] = np.asarray(array, dtype=np.float16 if array.dtype == np.float16 else np.float32)
-        return key
+        if id(array) not in sent:  # what is drawn and read out is sent once
+            sent[id(array)] = f"a{len(arrays)}"
+            half = array.dtype == np.float16
+            arrays[sent[id(array)]] = np.asarray(array, dtype=np.float16 if half else np.float32)
+        return sent[id(array)]
 
     def said(words: Words, depth: int = 0) -> str | list:
         if isinstance(words, str):

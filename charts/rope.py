@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from charts import component, curves
-from charts.curves import Band, Choice, Line, Panel, Picks, Row
+from charts.curves import Band, Choice, Line, Panel, Picks, Row, Switch
 
 SCALINGS = {"none": "as trained", "linear": "linear", "ntk": "NTK-aware", "yarn": "YaRN", "llama3": "Llama 3"}
 DASHES: dict[str, tuple[int, int] | None] = {
     "none": None, "linear": (10, 4), "ntk": (6, 3), "yarn": (2, 3), "llama3": (12, 3),
 }  # fmt: skip
+SINGLES = 4  # of many scores, how many are drawn one by one
 
 
 @dataclass(frozen=True)
@@ -26,23 +27,27 @@ class Place:
 
 
 def pair_message(
-    q: np.ndarray, k: np.ndarray, bases: Choice, theta: np.ndarray, curve: np.ndarray, *, query: str, key: str,
-    own: Place, place: Place, epoch: int, d_head: int, scale: float, label: str,
+    Q: np.ndarray, K: np.ndarray, theta: np.ndarray, *, heads: Choice, queries: Choice, keys: Choice, bases: Choice,
+    reaches: Choice, words: Sequence[str], first: int, place: Place, epoch: int, d_head: int, scale: float, label: str,
 ) -> bytes:  # fmt: skip
     """For the component "rope_pair".
 
-    q, k [pair, 2]: the real query and key of two tokens, not yet turned; bases: what the slider chooses from; theta
-    [base, pair]; curve [base, distance]: their score at distance 0, 1, 2 …, scaled; query, key: the tokens as shown;
-    own: where the text has them; scale: of q·k. place and the base are taken up when epoch differs from the last one,
-    and are the learner's after that.
+    Q [head, word, pair, 2], K [kv_head, word, pair, 2]: the real queries and keys of a layer, not yet turned; theta
+    [base, pair]. What is chosen among them: heads, queries and keys (the words, as the sliders call them), bases, and
+    reaches, how far the positions go. words: as shown on the ruler; first: where the text has the first of them; scale:
+    of q·k. place and the choices are taken up when epoch differs from the last one, and are the learner's after that.
+    ValueError where the shapes do not fit.
     """
-    lo, hi = curves.padded(curve, np.zeros(1))
+    if Q.shape[:2] != (len(heads.values), len(words)) or K.shape[1] != len(words) or len(theta) != len(bases.values):
+        raise ValueError(f"Q {list(Q.shape)}, K {list(K.shape)} and theta {list(theta.shape)} do not fit the choices: "
+                         f"{len(heads.values)} heads, {len(words)} words, {len(bases.values)} bases.")  # fmt: skip
+    choices = {"head": heads, "query": queries, "key": keys, "base": bases, "reach": reaches}
     header = {
-        "query": query, "key": key, "m0": own.m, "n0": own.n, "m": place.m, "n": place.n, "pair": place.pair,
-        "epoch": epoch, "d_head": d_head, "scale": scale, "label": label, "reach": curve.shape[1] - 1,
-        "range": [lo, hi], "bases": bases.header(),
+        "words": list(words), "first": first, "m": place.m, "n": place.n, "pair": place.pair, "epoch": epoch,
+        "d_head": d_head, "scale": scale, "label": label,
+        "choices": {name: choice.header() for name, choice in choices.items()},
     }  # fmt: skip
-    arrays = {"q": q, "k": k, "theta": theta, "curve": curve}
+    arrays = {"Q": Q, "K": K, "theta": theta}
     return component.pack(header, {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()})
 
 
@@ -55,7 +60,8 @@ def mount_pair(**where: object) -> object:
 class Spread:
     """Many scores at each distance: their mean, the band that holds 90 % of them, and some of them one by one.
 
-    Each [distance], or [frame, distance] where a slider in the picture chooses the frame.
+    Each [..., distance], with an axis for each slider in the picture that chooses a frame. The band and the single
+    ones are only drawn, so half the bits will do.
     """
 
     mean: np.ndarray
@@ -65,96 +71,119 @@ class Spread:
 
     @classmethod
     def of(cls, scores: np.ndarray) -> Spread:
-        """scores [pair of words, distance], or [frame, pair of words, distance]."""
+        """scores [..., pair of words, distance]."""
         low, high = np.quantile(scores, (0.05, 0.95), axis=-2)
-        step = max(1, scores.shape[-2] // 6)
-        return cls(scores.mean(-2), low, high, [scores[..., i, :] for i in range(0, scores.shape[-2], step)][:6])
+        step = max(1, scores.shape[-2] // SINGLES)
+        some = [scores[..., i, :] for i in range(0, scores.shape[-2], step)][:SINGLES]
+        return cls(scores.mean(-2), _half(low), _half(high), [_half(one) for one in some])
+
+    def expanded(self, axis: int) -> Spread:
+        """With an axis of length 1 for a slider that changes nothing here."""
+        mean, low, high, *some = (np.expand_dims(one, axis) for one in (self.mean, self.low, self.high, *self.some))
+        return Spread(mean, low, high, some)
+
+    def reaches(self, axes: tuple[int, ...]) -> np.ndarray:
+        """Lowest and highest value drawn, [..., 2], the same along these axes."""
+        drawn = np.stack((self.low, self.high, *self.some)).astype(np.float32)
+        axes = tuple(axis + 1 for axis in axes) + (drawn.ndim - 1,)
+        lo, hi = drawn.min((0, *axes), keepdims=True)[0, ..., 0], drawn.max((0, *axes), keepdims=True)[0, ..., 0]
+        air = 0.06 * (hi - lo + (hi == lo))
+        return np.stack((lo - air, hi + air), -1)
 
 
 def distance_message(
-    distance: np.ndarray, real: Spread, drawn: Spread, envelope: np.ndarray, aligned: np.ndarray, *, head: str,
-    pairs: int, seed: int, likeness: Choice, up_to: Choice, cursor: float, epoch: int = 0,
+    distance: np.ndarray, real: Spread, drawn: Spread, envelope: np.ndarray, aligned: np.ndarray, *, layer: int,
+    pairs: int, seed: int, heads: Choice, bases: Choice, likeness: Choice, up_to: Choice, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """Scores against distance: a real head's, drawn vectors', and aligned ones under their envelope; each [distance].
+    """Scores against distance: a real head's, drawn vectors', and aligned ones under their envelope.
 
-    drawn [frame, distance]: a frame for each ρ of `likeness`; aligned: `rope.aligned_decay`; envelope:
-    `rope.decay_envelope`, in the same units; head: what the real ones are called, from so many pairs of words; seed: of
-    the drawn ones; up_to: how far the axis goes.
+    real [head, base, distance], of so many pairs of words; drawn [base, ρ, distance], of that seed; aligned:
+    `rope.aligned_decay`; envelope: `rope.decay_envelope`, in the same units, both [base, distance]; up_to: how far the
+    axis goes.
     """
 
-    def panel(spread: Spread, share: float, title: str | list[str], short: str | list[str]) -> Panel:
+    def panel(spread: Spread, y: np.ndarray, share: float, title: list, short: list) -> Panel:
         lines = [Line(one, "scores", width=1, opacity=0.35) for one in spread.some]
         return Panel(
-            title, curves.padded(spread.low, spread.high, *spread.some),
-            [Band(spread.low, spread.high, "scores"), *lines, Line(spread.mean, "attention", width=3.5, dot=True)],
-            share=share, short=short, note="mean, 90 % band, six single pairs",
+            title, y, [Band(spread.low, spread.high, "scores"), *lines, Line(spread.mean, "attention", width=3.5, dot=True)],
+            share=share, short=short, note="mean, 90 % band, a few single pairs",
         )  # fmt: skip
 
+    real, drawn = real.expanded(2), drawn.expanded(0)  # [head, base, ρ, distance]
+    envelope, aligned = envelope[None, :, None], aligned[None, :, None]
     bound = Panel(
         "If q = k, in units of its score at distance 0, under RoFormer's bound (logarithmic)", (0.04, 30),
         [Line(envelope, "muted", "the bound", width=2.5, dash=(6, 4), quiet=True),
          Line(aligned, "attention", "q = k", width=3, dot=True)], log=True, short="If q = k, and the bound",
     )  # fmt: skip
     panels = [
-        panel(real, 1.25, f"Real: {pairs} pairs of words in {head}", f"Real: {head}"),
-        panel(drawn, 1.0, [f"Drawn at random, seed {seed}: k resembles q by ρ = {rho:g}" for rho in likeness.values],
-              [f"Drawn: ρ = {rho:g}" for rho in likeness.values]),
+        panel(real, real.reaches(()), 1.25, [f"Real: {pairs} pairs of words in layer {layer}, head {h}" for h in heads.values],
+              [f"Real: layer {layer}, head {h}" for h in heads.values]),
+        panel(drawn, drawn.reaches((1, 2)), 1.0,  # one range for all: what is gone is seen to be gone
+              [[[f"Drawn at random, seed {seed}: k resembles q by ρ = {rho:g}" for rho in likeness.values]]],
+              [[[f"Drawn: ρ = {rho:g}" for rho in likeness.values]]]),
         bound,
     ]  # fmt: skip
     return curves.message(
         "rope-distance", "Scores against relative distance for a real head, for drawn vectors, and their envelope; "
                          "left and right arrows move the distance", distance, "distance m − n", "m − n",
-        panels, cursor=cursor, epoch=epoch, frames=likeness,
+        panels, cursor=cursor, epoch=epoch, frames=[heads, bases, likeness],
         sentence="distance {x}: real head {0} on average, drawn {1}, q = k {2}, bound {3}",
-        values=[real.mean, drawn.mean, aligned, envelope], height=510, gutter=84, zooms=up_to,
+        values=[real.mean, drawn.mean, aligned, envelope], height=500, gutter=84, zooms=up_to,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Fan:
-    """One score at every distance from several starts: scores [start, distance], and how much the distance explains."""
+    """One score at every distance from several starts: scores [head or 1, base, start, distance], and how much of it
+    the distance explains [head or 1, base]. `words`: shown only while the switch is on, or off."""
 
     scores: np.ndarray
-    share: float
+    share: np.ndarray
     title: str
     short: str
+    words: bool | None = None
 
 
 def fans_message(
-    distance: np.ndarray, starts: Sequence[int], fans: Sequence[Fan], *, cursor: float, epoch: int = 0
-) -> bytes:
+    distance: np.ndarray, starts: Sequence[int], fans: Sequence[Fan], *, heads: Choice, bases: Choice,
+    switch: Switch | None, cursor: float, epoch: int = 0,
+) -> bytes:  # fmt: skip
     """The same distances from several starts, a panel a scheme: one curve where only distance counts, else a fan."""
     shades = np.linspace(0.55, 1.0, len(starts))
 
-    def panel(fan: Fan) -> Panel:
-        one = fan.share > 0.9995  # the curves lie on each other: one name for all
+    def panel(fan: Fan, curves_of: list[np.ndarray]) -> Panel:
+        one = fan.share.min() > 0.9995  # the curves lie on each other: one name for all
         names = [""] * (len(starts) - 1) + ["all starts"] if one else [f"n = {start:,}" for start in starts]
         lines = [Line(scores, "attention", name, width=2.5, shade=shade, dot=True)
-                 for name, scores, shade in zip(names, fan.scores, shades, strict=True)]  # fmt: skip
-        return Panel(fan.title, curves.padded(fan.scores), lines, short=fan.short,
-                     note=f"the distance explains {fan.share:.1%}")  # fmt: skip
+                 for scores, name, shade in zip(curves_of, names, shades, strict=True)]  # fmt: skip
+        y = np.array([[curves.padded(at_base) for at_base in of_head] for of_head in fan.scores])
+        return Panel(fan.title, y, lines, short=fan.short, switched=fan.words is True, replaced=fan.words is False,
+                     note=[[f"the distance explains {share:.1%}" for share in row] for row in fan.share])  # fmt: skip
 
+    from_each = [[fan.scores[:, :, i] for i in range(len(starts))] for fan in fans]  # one object each: it goes out once
     rows = [
-        Row(f"key at n = {start:,}", "attention", [fan.scores[i] for fan in fans], shade=shade)
-        for i, (start, shade) in enumerate(zip(starts, shades, strict=True))
+        Row(f"key at n = {start:,}", "attention", list(cells), shade=shade)
+        for start, cells, shade in zip(starts, zip(*from_each, strict=True), shades, strict=True)
     ]
     return curves.message(
         "rope-fans", "The same distance from different starts: sinusoids, sinusoids through real weights, and RoPE",
-        distance, "distance m − n", "m − n", [panel(fan) for fan in fans], cursor=cursor, epoch=epoch,
-        columns=[fan.short for fan in fans], rows=rows, height=180 * len(fans), gutter=84,
+        distance, "distance m − n", "m − n", [*map(panel, fans, from_each)], cursor=cursor, epoch=epoch,
+        frames=[heads, bases], switch=switch, columns=[fan.short for fan in fans], rows=rows,
+        height=180 * sum(fan.words is not True for fan in fans), gutter=84,
     )  # fmt: skip
 
 
 def scalings_message(
-    waves: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], chosen: Picks, trained: int, factors: Choice, *,
-    cursor: float, epoch: int = 0,
+    waves: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], chosen: Picks, trained: int, *, bases: Choice,
+    factors: Choice, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """How long each pair takes for one turn, and how much of its speed it keeps, under every scaling.
 
-    waves, kept: scaling -> [factor, pair]; chosen: which one stands out, by SCALINGS' titles; trained: the length that
-    the model was trained on; factors: the frames.
+    waves, kept: scaling -> [base, factor, pair]; chosen: which one stands out, by SCALINGS' titles; trained: the length
+    that the model was trained on; bases, factors: the frames.
     """
-    pairs = np.arange(waves["none"].shape[1], dtype=np.float64)
+    pairs = np.arange(waves["none"].shape[-1], dtype=np.float64)
 
     def tone(name: str) -> str:
         return "ink" if name == "none" else "muted"
@@ -180,9 +209,14 @@ def scalings_message(
                   [Line(length, "positive", f"{trained:,} trained", width=1.5, dash=(3, 3)), *lines(waves, False)],
                   share=1.4, log=True, short="Positions for one turn"),
             Panel("How much of its speed each pair keeps, θ′/θ", (0, 1.08), lines(kept, True), short="Speed kept, θ′/θ",
-                  note=[f"1/{s} = squeezed as much as the text is longer" for s in factors.values]),
-        ], cursor=cursor, epoch=epoch, columns=["positions for one turn", "speed kept%"], rows=rows, frames=factors,
+                  note=[[f"1/{s} = squeezed as much as the text is longer" for s in factors.values]]),
+        ], cursor=cursor, epoch=epoch, columns=["positions for one turn", "speed kept%"], rows=rows,
+        frames=[bases, factors],
         sentence="pair {x}: a turn takes {0} positions as trained, {1} scaled; it keeps {2%} of its speed",
         values=[waves["none"], *({SCALINGS[name]: of[name] for name in of} for of in (waves, kept))],
         height=470, gutter=120, picks=chosen,
     )  # fmt: skip
+
+
+def _half(scores: np.ndarray) -> np.ndarray:
+    return scores.astype(np.float16)

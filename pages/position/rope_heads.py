@@ -1,75 +1,126 @@
-"""One head's queries and keys before they are turned, and their scores at every distance, beside drawn vectors'."""
+"""One layer's queries and keys before they are turned, and their scores at every distance, beside drawn vectors'."""
 
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import streamlit as st
 import torch
 
-from charts.rope import Spread
+from charts.rope import Fan, Spread
 from pages.shared.models import Reading
-from transformer import rope, scores
+from transformer import positions, rope, scores
 from transformer.config import Config
+from transformer.models import Decoder
 
-TRAINED = "as trained"
-BASES = [TRAINED, "100", "1,000", "10,000", "100,000", "1,000,000"]
-FARTHEST = 1024  # distances that scores are computed at: 0 … 1024
+BASES = (100, 1_000, 10_000, 100_000, 1_000_000)
+FARTHEST = 512  # distances that scores are computed at: 0 … 512
 LIKENESS = [round(0.1 * i, 1) for i in range(11)]
-DRAWN = 400  # pairs of random vectors
-MOST_PAIRS = 400  # pairs of words in the band of the real head
+DRAWN = 200  # pairs of random vectors
+MOST_PAIRS = 120  # pairs of words in the band of a real head
+STARTS, BESIDE_TO = (0, 64, 256, 1024, 4096), 128
+FACTORS = [2, 4, 8, 16, 32]
 
 
-class Head(NamedTuple):
-    """One head on this text, and how fast it is turned."""
+class Speeds(NamedTuple):
+    """How fast a head of this config is turned."""
 
-    layer: int
-    head: int
-    Q: torch.Tensor  # [query, d_head], unrotated
-    K: torch.Tensor  # [key, d_head]
-    turning: Config
+    config: Config
     theta: torch.Tensor  # [pair]
     scale: float  # on q·k
 
-    @property
-    def name(self) -> str:
-        return f"layer {self.layer}, head {self.head}"
 
-    def by_distance(self, q: torch.Tensor, k: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
-        return rope.scores_by_distance(q, k, self.theta, distance, self.turning.rope_layout) * self.scale
+def trained(config: Config) -> str:
+    """The model's own base, as links say it."""
+    return f"{config.rope_base:,.0f}"
 
 
-def turned(reading: Reading, layer: int, head: int, base: str) -> Head:
-    """The head's vectors, and the speeds that the base asks for."""
-    config = reading.config
+def speeds(config: Config) -> dict[str, Speeds]:
+    """The bases that can be chosen, as links say them -> what each makes of the model."""
+    turnings = [replace(config, rope_base=float(base)) for base in sorted({*BASES, config.rope_base})]
+    found = {}
+    for turning in turnings:
+        theta, on_cos_and_sin = rope.scaled_frequencies(turning)
+        found[trained(turning)] = Speeds(turning, theta, scores.scale(config) * on_cos_and_sin**2)
+    return found
+
+
+def unrotated(reading: Reading, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Q [head, query, d_head] and K [kv_head, key, d_head], as the layer's W_Q and W_K give them."""
     Q, K = (torch.tensor(reading[f"layers.{layer}.attention.{letter}_unrotated"][0]) for letter in "QK")
-    shared = head * config.n_kv_heads // config.n_heads
-    return Head(layer, head, Q[head], K[shared], *_speeds(config, base))
+    return Q, K
+
+
+def shared(config: Config, head: int) -> int:
+    """The K/V head that this query head reads."""
+    return head * config.n_kv_heads // config.n_heads
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def real_spread(model: str, label: str, text: str, layer: int, head: int, base: str,
-                _reading: Reading) -> tuple[Spread, int]:  # fmt: skip
-    """The head's scores at every distance, and of how many pairs of words."""
-    one, n = turned(_reading, layer, head, base), len(_reading.ids)
+def real_spread(model: str, label: str, text: str, layer: int, _reading: Reading) -> tuple[Spread, int]:
+    """The scores of every head at every distance under every base, [head, base, distance], and of how many pairs of
+    words."""
+    config, n = _reading.config, len(_reading.ids)
+    Q, K = unrotated(_reading, layer)
     later, earlier = torch.tril_indices(n, n)
     if n > 2:  # the first word's key is where heads rest, unlike any other
         later, earlier = later[earlier > 0], earlier[earlier > 0]
     step = -(-len(later) // MOST_PAIRS)
-    found = one.by_distance(one.Q[later[::step]], one.K[earlier[::step]], torch.arange(FARTHEST + 1.0))
-    return Spread.of(found.numpy()), len(found)
+    q, k = Q[:, later[::step]], K[:, earlier[::step]].repeat_interleave(config.n_heads // config.n_kv_heads, 0)
+    found = torch.stack([
+        rope.scores_by_distance(q, k, at.theta, torch.arange(FARTHEST + 1.0), config.rope_layout) * at.scale
+        for at in speeds(config).values()
+    ], 1)  # [head, base, pair of words, distance]  # fmt: skip
+    return Spread.of(found.numpy()), found.shape[2]
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def drawn_spread(model: str, base: str, seed: int, _config: Config) -> Spread:
-    """The scores of drawn vectors at every distance, a frame for each likeness."""
-    turning, theta, scale = _speeds(_config, base)
-    found = rope.scores_by_alignment(DRAWN, turning.d_head, LIKENESS, seed, theta, torch.arange(FARTHEST + 1.0),
-                                     turning.rope_layout)  # fmt: skip
-    return Spread.of(found.numpy() * scale)
+@st.cache_data(max_entries=16, show_spinner=False)
+def drawn_spread(model: str, seed: int, _config: Config) -> Spread:
+    """The scores of drawn vectors at every distance, [base, likeness, distance]."""
+    found = torch.stack([
+        rope.scores_by_alignment(DRAWN, _config.d_head, LIKENESS, seed, at.theta, torch.arange(FARTHEST + 1.0),
+                                 _config.rope_layout) * at.scale for at in speeds(_config).values()
+    ])  # [base, likeness, pair, distance]  # fmt: skip
+    return Spread.of(found.numpy())
 
 
-def _speeds(config: Config, base: str) -> tuple[Config, torch.Tensor, float]:
-    """The config with this base, its θ [pair], and the factor on q·k."""
-    turning = config if base == TRAINED else replace(config, rope_base=float(base.replace(",", "")))
-    theta, on_cos_and_sin = rope.scaled_frequencies(turning)
-    return turning, theta, scores.scale(config) * on_cos_and_sin**2
+@st.cache_data(max_entries=16, show_spinner=False)
+def fans(subject: tuple, layer: int, query: int, key: int, _reading: Reading, _model: Decoder | None) -> list[Fan]:
+    """Sinusoids as they are, through W_Q and W_K (where the model itself is here), with the words' vectors added, and
+    RoPE: the scores from several starts, each [head or 1, base, start, distance]."""
+    config, starts, distance = _reading.config, torch.tensor(STARTS), torch.arange(BESIDE_TO + 1)
+    bases = speeds(config).values()
+    Q, K = unrotated(_reading, layer)
+
+    def fan(rows: list[list[torch.Tensor]], title: str, short: str, words: bool | None = None) -> Fan:
+        S = torch.stack([torch.stack(row) for row in rows])  # [head or 1, base, start, distance]
+        share = [[positions.share_of_distance(one) for one in row] for row in rows]
+        return Fan(S.numpy(), np.array(share), title, short, words)
+
+    raw = [positions.similarity(starts, distance, config.d_model, at.config.rope_base) for at in bases]
+    found = [fan([raw], "Sinusoids as they are: PE(n + r) · PE(n)", "PE · PE")]
+    if _model is not None:
+        attention = _model.stack.blocks[layer % len(_model.stack.blocks)].attention
+        x, y = torch.tensor(_reading[f"layers.{layer}.norm_1"][0, [query, key]])
+        for words in (False, True):
+            mixed = []
+            for head in range(config.n_heads):
+                W_Q, W_K = positions.of_head(attention.W_Q.weight, attention.W_K.weight, config, head)
+                mixed.append([positions.mixed_scores(W_Q, W_K, x * words, y * words, starts, distance, at.config.rope_base)
+                              for at in bases])  # fmt: skip
+            what, short = ("words + sinusoids", "+ words") if words else ("sinusoids", "through W")
+            found.append(fan(mixed, f"The same {what} through this head's W_Q and W_K", short, words))
+    turned = [[rope.scores_in_place(Q[head, query], K[shared(config, head), key], at.config, starts, distance)
+               for at in bases] for head in range(config.n_heads)]  # fmt: skip
+    return [*found, fan(turned, "RoPE: this head, turned after W_Q and W_K", "RoPE")]
+
+
+def scaled_speeds(config: Config, names: list[str]) -> dict[str, np.ndarray]:
+    """scaling -> θ' [base, factor, pair]."""
+    return {
+        name: np.stack([
+            [rope.scaled_frequencies(replace(at.config, rope_scaling=name, rope_factor=float(s),
+                                             rope_original_len=config.max_len))[0].numpy() for s in FACTORS]
+            for at in speeds(config).values()
+        ]) for name in names
+    }  # fmt: skip

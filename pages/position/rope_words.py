@@ -1,6 +1,13 @@
 """The words of the lesson on rotary position (pages/position/rope.py)."""
 
 VIEWS = TURN, DISTANCE, BESIDE, LONGER = "One pair turns", "Score by distance", "Beside sinusoids", "Longer texts"
+BASE = "Base of θ"
+DISTANCE_SAYS = ("The first panel is this head on your text: all pairs of its words, each moved to every distance. The "
+                 "second is 200 pairs of normal random vectors of your seed. θ_i = base^(−2i/d).")  # fmt: skip
+BESIDE_SAYS = ("{title} was trained with RoPE; its weights stand in for any learned ones. A model trained with sinusoids "
+               "has others, but nothing makes them keep the property. All panels have the same speeds.")  # fmt: skip
+LONGER_SAYS = ("{title} was trained on {most:,} positions. A pair above that line never finished a turn: further on it "
+               "shows angles that the model has not seen.")  # fmt: skip
 
 LOOK_FOR = {
     TURN: "Walk both words on together: all the hands turn, each pair at its own speed, and the score does not move. "

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,11 +16,18 @@ Q = PRONOUN["layers.16.attention.Q_unrotated"][0, 0, 11]
 K = PRONOUN["layers.16.attention.K_unrotated"][0, 0, 10]
 THETA = rope.frequencies(64, 100_000.0)
 CANVAS = ".st-key-pair canvas"
-LIKENESS, UP_TO = (f".st-key-curves .gf-scrubber:has-text('{name}') input" for name in ("Likeness", "Distances"))
+LIKENESS, UP_TO, BASE, HEAD = (
+    f".st-key-curves .gf-scrubber:has-text('{name}') input" for name in ("Likeness", "Distances", "Base", "Head")
+)
 
 
-def score(distance: int) -> float:
-    return rope.scores_by_distance(Q, K, THETA, torch.tensor([float(distance)])).item() / 8
+def of_pair(name: str) -> str:
+    """The slider of this name beside the dials."""
+    return f".st-key-pair .gf-scrubber:has-text('{name}') input"
+
+
+def score(distance: int, q: torch.Tensor = Q, k: torch.Tensor = K, theta: torch.Tensor = THETA) -> float:
+    return rope.scores_by_distance(q, k, theta, torch.tensor([float(distance)])).item() / 8
 
 
 def parts(distance: int) -> torch.Tensor:
@@ -43,9 +51,9 @@ def drawn(page) -> float:
     return float(re.search(r"drawn (-?[\d.]+)", page.locator(".st-key-curves .sum").inner_text().replace("−", "-"))[1])
 
 
-def drawn_score(rho: float, distance: int) -> float:
-    q, k = rope.random_pairs(400, 64, rho, 0)
-    return rope.scores_by_distance(q, k, THETA, torch.tensor([float(distance)])).mean().item() / 8
+def drawn_score(rho: float, distance: int, base: float = 100_000.0) -> float:
+    q, k = rope.random_pairs(200, 64, rho, 0)
+    return rope.scores_by_distance(q, k, rope.frequencies(64, base), torch.tensor([float(distance)])).mean().item() / 8
 
 
 def press(page, *keys: str, on: str = CANVAS) -> None:
@@ -154,16 +162,58 @@ def test_walking_on_keeps_the_score_and_can_be_stopped(open_page):
 def test_the_base_is_dragged_live_and_kept_in_the_link(open_page):
     page = open_page("rope")
     looked = picture(page)
-    slider = page.locator(".st-key-pair input[type=range]")
+    slider = page.locator(of_pair("Base"))
     slider.focus()
-    for base in (100.0, 1_000.0):
-        page.keyboard.press("ArrowRight")
-        expected = rope.scores_by_distance(Q, K, rope.frequencies(64, base), torch.tensor([1.0])).item() / 8
-        assert said_score(page) == pytest.approx(expected, abs=1e-3)
+    for base in (10_000.0, 1_000.0):
+        page.keyboard.press("ArrowLeft")
+        assert said_score(page) == pytest.approx(score(1, theta=rope.frequencies(64, base)), abs=1e-3)
     assert picture(page) != looked and slider.get_attribute("aria-valuetext") == "1,000"
     link_says(page, base="1,000")
     again = open_page(page.url.split("/", 3)[3])
     assert said(again) == said(page)
+
+
+def test_head_and_words_are_chosen_in_the_picture(open_page):
+    page = open_page("rope")
+    Q_ALL, K_ALL = (PRONOUN[f"layers.16.attention.{letter}_unrotated"][0] for letter in "QK")
+    looked = picture(page)
+    press(page, *["ArrowRight"] * 4, on=of_pair("Head"))
+    assert said_score(page) == pytest.approx(score(1, Q_ALL[4, 11], K_ALL[1, 10]), abs=1e-3)  # three heads share a key head
+    press(page, *["ArrowLeft"] * 3, on=of_pair("Query"))  # no key comes after it
+    assert page.locator(of_pair("Key")).get_attribute("aria-valuetext") == "8 it"
+    press(page, "ArrowLeft", "ArrowLeft", on=of_pair("Key"))
+    assert said_score(page) == pytest.approx(score(2, Q_ALL[4, 8], K_ALL[1, 6]), abs=1e-3)
+    assert "m·θ = 8 ×" in said(page) and "n·θ = 6 ×" in said(page)  # where the text has them
+    press(page, "End", on=of_pair("Key"))  # never after its query
+    assert page.locator(of_pair("Key")).get_attribute("aria-valuetext") == "8 it"
+    press(page, "ArrowLeft", "ArrowLeft", on=of_pair("Key"))
+    link_says(page, head="4", query="8 it", key="6 street", m=None, n=None)
+    assert picture(page) != looked
+    again = open_page(page.url.split("/", 3)[3])
+    assert said(again) == said(page)
+
+
+def test_the_ruler_grows_in_the_picture(open_page):
+    page = open_page("rope")
+    looked = picture(page)
+    press(page, "ArrowRight", on=of_pair("Positions"))
+    link_says(page, reach="512")
+    assert picture(page) != looked and said_score(page) == pytest.approx(score(1), abs=1e-3)
+    press(page, *["Shift+ArrowRight"] * 2)
+    link_says(page, m="13", n="12", reach="512")
+
+
+def test_the_curve_goes_through_the_librarys_scores(open_page, tmp_path):
+    page = open_page("rope")
+    with page.expect_download() as download:
+        page.locator(".st-key-pair button[aria-label='Save this picture as SVG']").click()
+    download.value.save_as(tmp_path / "rope.svg")
+    lines = re.findall(r'<polyline points="([^"]+)"[^>]*stroke-width="3.5"', (tmp_path / "rope.svg").read_text("utf-8"))
+    (points,) = [[tuple(map(float, point.split(","))) for point in line.split()] for line in lines if line.count(" ") == 64]
+    expected = rope.scores_by_distance(Q, K, THETA, torch.arange(65.0)).numpy() / 8
+    heights = np.array([y for _, y in points])
+    slope, start = np.polyfit(expected, heights, 1)  # pixels are a straight line of scores, up being less
+    assert slope < 0 and np.abs(heights - slope * expected - start).max() < 0.02
 
 
 def test_the_curves_read_out_what_the_library_computed(open_page):
@@ -201,6 +251,37 @@ def test_the_likeness_is_dragged_live_and_kept_in_the_link(open_page):
     assert drawn(page) == pytest.approx(drawn_score(0.7, 3), abs=1e-3)
 
 
+def test_base_and_head_of_the_curves_are_dragged_live(open_page):
+    page = open_page("rope?view=Score+by+distance&at=3")
+    said = page.locator(".st-key-curves .sum")
+    numbers = lambda: [float(x) for x in re.findall(r"-?\d+\.\d+", said.inner_text().replace("−", "-"))]
+    press(page, "Home", on=BASE)
+    assert drawn(page) == pytest.approx(drawn_score(1.0, 3, 100.0), abs=1e-3)
+    theta = rope.frequencies(64, 100.0)
+    assert numbers()[2] == pytest.approx(rope.aligned_decay(theta, torch.tensor([3.0])).item(), abs=1e-3)
+    before = numbers()
+    press(page, *["ArrowRight"] * 7, on=HEAD)
+    later, earlier = torch.tril_indices(12, 12)
+    Q_ALL, K_ALL = (PRONOUN[f"layers.16.attention.{letter}_unrotated"][0] for letter in "QK")
+    q, k = Q_ALL[7, later[earlier > 0]], K_ALL[2, earlier[earlier > 0]]
+    expected = rope.scores_by_distance(q, k, theta, torch.tensor([3.0])).mean().item() / 8
+    assert numbers()[0] == pytest.approx(expected, abs=1e-3) and numbers()[1:] == before[1:]
+    link_says(page, base="100", head="7", at="3")
+    again = open_page(page.url.split("/", 3)[3])
+    assert again.locator(".st-key-curves .sum").inner_text() == said.inner_text()
+
+
+def test_the_words_own_vectors_are_switched_in_the_picture(open_page):
+    page = open_page("rope?model=tiny&view=Beside+sinusoids")
+    canvas, switch = page.locator(".st-key-curves canvas"), page.locator(".st-key-curves [role=switch]")
+    looked = canvas.evaluate("c => c.toDataURL()")
+    switch.focus()
+    page.keyboard.press(" ")
+    assert canvas.evaluate("c => c.toDataURL()") != looked
+    link_says(page, words="True")
+    assert open_page(page.url.split("/", 3)[3]).locator(".st-key-curves [role=switch]").is_checked()
+
+
 def test_the_scaling_is_picked_live_and_kept_in_the_link(open_page):
     page = open_page("rope?view=Longer+texts&factor=8")
     said = page.locator(".st-key-curves .sum")
@@ -220,8 +301,10 @@ def test_what_moves_in_the_picture_is_not_sent_again(open_page):
     devtools.on("Network.webSocketFrameReceived", lambda event: received.append(len(event["response"]["payloadData"])))
     press(page, "ArrowLeft", on=LIKENESS)
     link_says(page, rho="0.9")
+    press(page, "ArrowLeft", on=BASE)
+    press(page, "ArrowRight", on=HEAD)
     press(page, "ArrowRight", on=".st-key-curves canvas")
-    link_says(page, at="2")
+    link_says(page, at="2", base="10,000", head="1")
     assert 0 < sum(received) < 200_000  # the frames are half a million bytes
     page.locator(".st-key-seed button").last.click()  # another seed has other frames; cursor and likeness stay
     page.get_by_text("of your seed").wait_for()

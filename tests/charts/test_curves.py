@@ -167,3 +167,10 @@ def test_halves_stay_halves():
     panel = Panel("p", (0, 1), [Line(X.astype(np.float16), "ffn")])
     header, arrays = unpack(curves.message("n", "l", X, "x", "x", [panel], cursor=0))
     assert arrays[header["panels"][0]["series"][0]["y"]].dtype == np.float16
+
+
+def test_what_is_drawn_and_read_out_goes_once():
+    line = X**2
+    header, arrays = unpack(curves.message("n", "l", X, "x", "x", [Panel("p", (0, 1), [Line(line, "ffn")])], cursor=0,
+                                           sentence="{0}", values=[line]))  # fmt: skip
+    assert header["sum"]["arrays"] == [header["panels"][0]["series"][0]["y"]] and len(arrays) == 2

@@ -3,17 +3,23 @@
 
    The words keep their vectors; only their places change. Drag the tags on the ruler, drag the grip between them to
    move both, drag on the curve, click a dial. Keys: ← → the query, Shift ← → both, ↑ ↓ the pair, space walks both. The
-   slider below chooses the base of the speeds.
-   Data: charts/rope.py. Angles are m·θ_i with the server's θ; the curve is the server's too, so what the turned hands
-   add up to can be checked against it. Reports: stand {m, n, pair, base}, where the learner left them, with the epoch of
-   the message that it answers to. */
+   sliders above choose the head and the words, those below the base of the speeds and how far the positions go.
+   Data: charts/rope.py. Angles are m·θ_i with the server's θ, and a score is what the turned hands add up to, on the
+   curve as in the dials. Reports: stand {head, query, key, m, n, pair, base, reach}, where the learner left them, with
+   the epoch of the message that it answers to. */
 export default (component) => gf.mount(component, (root, first) => {
   let d = null, c = null, tint = null, send = first, walk = 0, held = null;
-  let m = 0, n = 0, pair = 0, base = 0, parts = [];
+  let m = 0, n = 0, pair = 0, parts = [], known = { of: "" };
   let waiting = 0;
-  const bases = plot.scrubber("", (i) => { base = i; show(); tell(); });
+  const NAMES = ["head", "query", "key", "base", "reach"], now = {}, sliders = {};   // now: index of what is chosen
+  for (const name of NAMES) sliders[name] = plot.scrubber("", (i) => pick(name, i));
   const view = gf.canvas(root, { label: "", draw: paint });
   const tip = gf.tooltip(view.wrap);
+  const above = document.createElement("div"), below = document.createElement("div");
+  above.className = below.className = "sliders";
+  above.append(...NAMES.slice(0, 3).map((name) => sliders[name].element));
+  below.append(...NAMES.slice(3).map((name) => sliders[name].element));
+  root.prepend(above);
   const words = document.createElement("div"), bar = document.createElement("div");
   words.className = "words";
   words.setAttribute("role", "status");
@@ -21,19 +27,27 @@ export default (component) => gf.mount(component, (root, first) => {
   const play = gf.button("▶ Walk both on", () => toggle(), { label: "Move both tokens on together", pressed: false });
   bar.append(play, gf.button("◂ Query nearer", () => place(m - 1, n), { label: "Move the query one position nearer" }),
     gf.button("Query farther ▸", () => place(m + 1, n), { label: "Move the query one position farther" }),
-    gf.button("Back to the text", () => place(d.m0, d.n0), { label: "Both tokens where the text has them" }));
+    gf.button("Back to the text", () => place(...home()), { label: "Both tokens where the text has them" }));
   const tools = document.createElement("span");
   tools.className = "tools";
-  tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
+  const saveSvg = () => plot.saveSvg("rope.svg", view.size(), c.background, draw);
+  tools.append(gf.button("SVG", saveSvg, { label: "Save this picture as SVG" }),
     gf.button("PNG", () => gf.savePng(view.canvas, "rope.png"), { label: "Save this picture as PNG" }));
   bar.append(tools);
-  root.append(words, bases.element, bar);
+  root.append(words, below, bar);
 
-  const Q = (i) => [d.arrays.q[2 * i], d.arrays.q[2 * i + 1]], K = (i) => [d.arrays.k[2 * i], d.arrays.k[2 * i + 1]];
+  function vector(x, head, word, i) {   // pair i of one word, in Q [head, word, pair, 2] or K, which heads may share
+    const [heads, count, pairs] = x.shape, shared = Math.floor(head * heads / d.arrays.Q.shape[0]);
+    const from = 2 * ((shared * count + word) * pairs + i);
+    return [x[from], x[from + 1]];
+  }
+  const Q = (i) => vector(d.arrays.Q, now.head, now.query, i), K = (i) => vector(d.arrays.K, now.head, now.key, i);
   const turn = ([a, b], by) => [a * Math.cos(by) - b * Math.sin(by), a * Math.sin(by) + b * Math.cos(by)];
   const count = () => d.arrays.theta.shape[1];   // [base, pair]
-  const theta = (i) => d.arrays.theta[base * count() + i];
-  const curveAt = (r) => d.arrays.curve[base * d.arrays.curve.shape[1] + r];   // [base, distance]
+  const theta = (i) => d.arrays.theta[now.base * count() + i];
+  const chosen = (name) => d.choices[name].values[now[name]];
+  const reach = () => chosen("reach");
+  const home = () => [d.first + now.query, d.first + now.key];   // where the text has the two words
   const num = (v, digits = 3) => v.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
   const size = ([a, b]) => Math.hypot(a, b);
   const clipped = (text) => (text.length > 14 ? `${text.slice(0, 13)}…` : text);
@@ -48,14 +62,33 @@ export default (component) => gf.mount(component, (root, first) => {
     return parts.reduce((a, b) => a + b, 0);
   }
 
+  function scores() {   // at every distance, and the range that holds them under every base: moving that moves no axis
+    const of = NAMES.map((name) => now[name]).join();
+    if (known.of === of) return known;
+    const sum = (theta, to) => {   // Re Σ q̃ k̃* e^{irθ}, from the hands as they are not yet turned
+      const found = new Float64Array(to + 1);
+      for (let i = 0; i < count(); i++) {
+        const [qa, qb] = Q(i), [ka, kb] = K(i), like = (qa * ka + qb * kb) * d.scale, unlike = (qa * kb - qb * ka) * d.scale;
+        for (let r = 0; r <= to; r++) found[r] += like * Math.cos(r * theta(i)) + unlike * Math.sin(r * theta(i));
+      }
+      return found;
+    };
+    const found = sum(theta, reach());
+    const others = d.choices.base.values.map((_, b) => sum((i) => d.arrays.theta[b * count() + i], Math.min(reach(), 64)));
+    const all = [0, ...found, ...others.flatMap((one) => Array.from(one))];
+    const lo = all.reduce((a, b) => Math.min(a, b)), hi = all.reduce((a, b) => Math.max(a, b)), air = (hi - lo || 1) * 0.06;
+    known = { of, all: found, lo: lo - air, hi: hi + air };
+    return known;
+  }
+
   // ---- where everything stands ----
-  const TALL = 900, FLAT = 556;   // heights of the canvas: everything below each other on a phone, else two columns
+  const TALL = 900, FLAT = 520;   // heights of the canvas: everything below each other on a phone, else two columns
 
   function layout(w, h) {
     const narrow = w < 620, side = narrow ? Math.min(w - 30, 320) : Math.min(w * 0.46, 370);
     const cols = count() > 32 ? 16 : 8, rows = Math.ceil(count() / cols), left = narrow ? 0 : side + 40;
     const wall = { x: left, y: narrow ? side + 80 : 30, cols };
-    wall.cell = Math.min((w - left) / cols, narrow ? 60 : 200 / Math.max(rows, 2), 74);
+    wall.cell = Math.min((w - left) / cols, narrow ? 60 : 176 / Math.max(rows, 2), 74);
     wall.h = wall.cell * rows;
     if (narrow) wall.x = (w - wall.cell * cols) / 2;
     const ruler = { x: 58, w: w - 58 - 18, y: narrow ? wall.y + wall.h + 10 : h - 112, h: 112 };
@@ -65,7 +98,7 @@ export default (component) => gf.mount(component, (root, first) => {
     return { narrow, dial, wall, ruler, curve };
   }
 
-  const along = (box) => plot.scale(0, d.reach, box.x, box.x + box.w);
+  const along = (box) => plot.scale(0, reach(), box.x, box.x + box.w);
 
   function paint(ctx, w, h) {
     const wanted = w < 620 ? TALL : FLAT;
@@ -78,7 +111,7 @@ export default (component) => gf.mount(component, (root, first) => {
     bigDial(p, at);
     wall(p, at.wall);
     ruler(p, at.ruler, w);
-    curve(p, at.curve, score);
+    graph(p, at.curve, score);
   }
 
   function hand(p, x, y, [a, b], length, { stroke, lineWidth, dash, opacity = 1, head = true }) {
@@ -166,7 +199,7 @@ export default (component) => gf.mount(component, (root, first) => {
   function ruler(p, box, w) {
     const x = along(box), axis = box.y + 42, grip = grips(box, w);
     p.line([[box.x, axis], [box.x + box.w, axis]], { stroke: c.muted, lineWidth: 1.5 });
-    for (const value of plot.ticks(0, d.reach, box.w < 400 ? 4 : 8)) {
+    for (const value of plot.ticks(0, reach(), box.w < 400 ? 4 : 8)) {
       p.line([[x(value), axis - 4], [x(value), axis + 4]], { stroke: c.muted });
       p.text(x(value), axis + 18, plot.tick(value), { fill: c.muted, anchor: "middle", size: 12 });
     }
@@ -175,25 +208,25 @@ export default (component) => gf.mount(component, (root, first) => {
     p.line([[grip.k, axis], [grip.k, box.y + 56]], { stroke: c.key, lineWidth: 2 });
     p.circle(grip.q, axis, 5, { fill: c.query });
     p.circle(grip.k, axis, 5, { fill: c.key });
-    tag(p, grip.q, box.y, `q ${clipped(d.query)} · m = ${Math.round(m)}`, c.query, w);
-    tag(p, grip.k, box.y + 56, `k ${clipped(d.key)} · n = ${Math.round(n)}`, c.key, w);
+    tag(p, grip.q, box.y, `q ${clipped(d.words[now.query])} · m = ${Math.round(m)}`, c.query, w);
+    tag(p, grip.k, box.y + 56, `k ${clipped(d.words[now.key])} · n = ${Math.round(n)}`, c.key, w);
     p.rect(grip.both - grip.wide / 2, box.y + 88, grip.wide, 24, { stroke: c.scores, fill: c.background, radius: 12 });
     p.text(grip.both, box.y + 105, `⇔ both · m − n = ${Math.round(m - n)}`,
       { fill: c.ink, anchor: "middle", size: 14 });
     p.text(box.x - 10, axis + 4, "position", { fill: c.muted, anchor: "end", family: plot.SANS, size: 12 });
   }
 
-  function curve(p, box, score) {
+  function graph(p, box, score) {
     const x = along(box), most = 1.05 * size(Q(pair)) * size(K(pair)) * d.scale;
-    const y = plot.scale(Math.min(d.range[0], -most), Math.max(d.range[1], most), box.y + box.h, box.y);
+    const line = scores(), y = plot.scale(Math.min(line.lo, -most), Math.max(line.hi, most), box.y + box.h, box.y);
     plot.frame(p, c, box, x, y, { xLabel: "distance m − n", countX: box.w < 400 ? 4 : 8, countY: 3 });
     heading(p, box.x, box.y - 11, "Score at every distance");
-    const own = [], all = [], step = Math.max(1, Math.floor(d.reach / 600));
-    for (let r = 0; r <= d.reach; r += d.reach > 600 ? step : 0.25) own.push([x(r), y(part(pair, r, 0))]);
-    for (let r = 0; r <= d.reach; r++) all.push([x(r), y(curveAt(r))]);
+    const own = [], all = [], far = reach(), step = Math.max(1, Math.floor(far / 600));
+    for (let r = 0; r <= far; r += far > 600 ? step : 0.25) own.push([x(r), y(part(pair, r, 0))]);
+    for (let r = 0; r <= far; r++) all.push([x(r), y(line.all[r])]);
     p.line(own, { stroke: c.muted, lineWidth: 1.5, dash: [5, 4] });
     p.line(all, { stroke: c.scores, lineWidth: 3.5 });
-    if (d.reach <= 64 && box.w > 300) for (const [px, py] of all) p.circle(px, py, 2.5, { fill: c.scores });
+    if (far <= 64 && box.w > 300) for (const [px, py] of all) p.circle(px, py, 2.5, { fill: c.scores });
     p.line([[x(m - n), box.y], [x(m - n), box.y + box.h]], { stroke: c.ink, opacity: 0.5 });
     p.circle(x(m - n), y(score), 7, { fill: c.attention, stroke: c.background, lineWidth: 2 });
     const text = `S = ${num(score)}`, wide = 9.7 * text.length + 12, right = x(m - n) > box.x + box.w - wide - 16;
@@ -208,21 +241,45 @@ export default (component) => gf.mount(component, (root, first) => {
   // ---- what the learner does ----
   function place(newM, newN, settle = true) {
     const whole = settle ? Math.round : (v) => v;
-    n = Math.max(0, Math.min(d.reach, whole(newN)));
-    m = Math.max(n, Math.min(d.reach, whole(newM)));   // a decoder's query never stands before its key
+    n = Math.max(0, Math.min(reach(), whole(newN)));
+    m = Math.max(n, Math.min(reach(), whole(newM)));   // a decoder's query never stands before its key
     show();
     if (settle) tell();
   }
 
   function shift(by, settle = true) {
-    const step = Math.max(-n, Math.min(d.reach - m, by));
+    const step = Math.max(-n, Math.min(reach() - m, by));
     place(m + step, n + step, settle);
   }
 
   function tell() {   // once the learner has settled
     clearTimeout(waiting);
     waiting = setTimeout(() => send.setStateValue("stand", { epoch: d.epoch, m: Math.round(m), n: Math.round(n), pair,
-      base: d.bases.values[base] }), 250);
+      ...Object.fromEntries(NAMES.map((name) => [name, chosen(name)])) }), 250);
+  }
+
+  function pick(name, i) {
+    if (walk) stop();
+    now[name] = i;
+    now.key = Math.min(now.key, now.query);   // a decoder's query finds no key after it
+    for (const one of ["query", "key"]) slide(one);
+    if (name === "query" || name === "key") [m, n] = home();   // other words stand where their text has them
+    fit();
+    show();
+    tell();
+  }
+
+  function slide(name) {
+    const { label, values } = d.choices[name];
+    sliders[name].element.firstChild.textContent = label;
+    sliders[name].set(values.map((one) => (typeof one === "number" ? plot.tick(one) : one)), now[name]);
+  }
+
+  function fit() {   // into the positions that are shown
+    while (Math.max(...home()) > reach() && now.reach < d.choices.reach.values.length - 1) now.reach += 1;
+    slide("reach");
+    m = Math.min(m, reach());
+    n = Math.min(n, m);
   }
 
   function choose(i) {
@@ -245,7 +302,7 @@ export default (component) => gf.mount(component, (root, first) => {
       row.append(mark, text);
       return row;
     }));
-    view.canvas.setAttribute("aria-label", `${d.label} ${lines.map(([a, b]) => `${a} ${b}`).join("; ")}`);
+    view.canvas.setAttribute("aria-label", `${d.label} Head ${chosen("head")}, ${chosen("query")} and ${chosen("key")}. ${lines.map(([a, b]) => `${a} ${b}`).join("; ")}`);
     view.redraw();
   }
 
@@ -253,11 +310,11 @@ export default (component) => gf.mount(component, (root, first) => {
     if (walk) return stop();
     play.setAttribute("aria-pressed", "true");
     play.textContent = "❚❚ Stop";
-    const from = { m, n }, room = d.reach - m, far = Math.max(0, Math.min(room, d.reach / 2));
+    const from = { m, n }, room = reach() - m, far = Math.max(0, Math.min(room, reach() / 2));
     const ms = 9000;
     if (!far) place(m - n, 0, false);
     walk = gf.animate(ms, (_, t) => {
-      const by = (far || d.reach / 2) * t, start = far ? from : { m: from.m - from.n, n: 0 };
+      const by = (far || reach() / 2) * t, start = far ? from : { m: from.m - from.n, n: 0 };
       place(start.m + by, start.n + by, false);
     }, stop);
     if (!walk.running) stop();
@@ -291,7 +348,7 @@ export default (component) => gf.mount(component, (root, first) => {
   function drag(found) {
     if (held.kind === "q") place(found, n);
     if (held.kind === "k") { const r = Math.round(found); place(Math.max(m, r), r); }
-    if (held.kind === "curve") place(n + Math.max(0, Math.min(d.reach - n, found)), n);
+    if (held.kind === "curve") place(n + Math.max(0, Math.min(reach() - n, found)), n);
     if (held.kind === "both") {
       shift(Math.round(found - held.value));
       held.value += Math.round(found - held.value);
@@ -332,31 +389,28 @@ export default (component) => gf.mount(component, (root, first) => {
   view.canvas.addEventListener("pointerleave", () => tip.hide());
   const arrow = (by) => (event) => (event.shiftKey ? shift(by) : place(m + by, n));
   gf.keys(view.canvas, { ArrowLeft: arrow(-1), ArrowRight: arrow(1), ArrowUp: () => choose(pair - 1),
-    ArrowDown: () => choose(pair + 1), " ": () => toggle(), Escape: () => (walk ? stop() : place(d.m0, d.n0)) });
-
-  function saveSvg() {
-    const { width, height } = view.size(), svg = gf.svg(width, height, c.background);
-    draw(plot.onSvg(svg), width, height);
-    svg.save("rope.svg");
-  }
+    ArrowDown: () => choose(pair + 1), " ": () => toggle(), Escape: () => (walk ? stop() : place(...home())) });
 
   return {
     update(component) {
       send = component;
-      const before = d;
+      const before = d, was = before && Object.fromEntries(NAMES.map((name) => [name, chosen(name)]));
       d = gf.unpack(component.data);
+      known = { of: "" };
       c = gf.colours(root);
       tint = gf.diverging(root);
-      if (!before || before.epoch !== d.epoch) {   // otherwise place, pair and base are the learner's
+      const kept = before && before.epoch === d.epoch;   // then places, pair and choices are the learner's
+      for (const name of NAMES) {
+        const { values, at: told } = d.choices[name];
+        now[name] = values.indexOf(kept && values.includes(was[name]) ? was[name] : told);
+        slide(name);
+      }
+      if (!kept) {
         if (walk) stop();
         clearTimeout(waiting);
         [m, n, pair] = [d.m, d.n, d.pair];
-        base = d.bases.values.indexOf(d.bases.at);
       }
-      bases.element.firstChild.textContent = d.bases.label;
-      bases.set(d.bases.values, base);
-      m = Math.min(m, d.reach);
-      n = Math.min(n, m);
+      fit();
       pair = Math.min(pair, count() - 1);
       show();
     },

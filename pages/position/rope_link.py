@@ -1,0 +1,85 @@
+"""What a link to the lesson on rotary position may say of head, base and words, and how the pictures offer them."""
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from charts.curves import Choice
+from pages.position.rope_heads import Speeds, trained
+from pages.position.rope_words import BASE
+from pages.shared import url
+from pages.shared.models import Reading
+from transformer.config import Config
+
+MOST_WORDS = 160  # that can be chosen from: the last ones
+
+
+def told(name: str, default: object, options: list) -> object:
+    """What the link says, one of these."""
+    return url.url_state(name, default, type(default), options.__contains__)
+
+
+class Link(NamedTuple):
+    """The choices that one reading leaves."""
+
+    config: Config
+    at_base: dict[str, Speeds]  # the bases, as links say them
+    names: list[str]  # the words, each with its number
+    first: int  # the number of the first of them
+    head0: int  # the telling one, which links leave out
+
+    def base(self) -> str:
+        return told("base", trained(self.config), list(self.at_base))
+
+    def head(self) -> int:
+        return told("head", self.head0, list(range(self.config.n_heads)))
+
+    def words(self) -> tuple[str, str]:
+        """The query's word and the key's, which never stands after it."""
+        query = told("query", self.names[-1], self.names)
+        at = self.names.index(query)
+        return query, told("key", self.names[max(0, at - 1)], self.names[: at + 1])
+
+    def number(self, word: str) -> int:
+        """Which word of the text it is."""
+        return self.first + self.names.index(word)
+
+    def keep(self, head: object, base: object) -> None:
+        """What a picture reports, where it means anything, into the link."""
+        if head in range(self.config.n_heads):
+            url.set_url_state("head", head, self.head0)
+        if base in (labels := self._labels()):
+            url.set_url_state("base", list(self.at_base)[labels.index(base)], trained(self.config))
+
+    def keep_words(self, query: object, key: object) -> None:
+        if query not in self.names:
+            return
+        at = self.names.index(query)
+        before = self.names[max(0, at - 1)]
+        url.set_url_state("query", query, self.names[-1])
+        url.set_url_state("key", key if key in self.names[: at + 1] else before, before)
+
+    def bases(self, base: str) -> Choice:
+        return Choice(BASE, self._labels(), self._labels()[list(self.at_base).index(base)])
+
+    def heads(self, head: int) -> Choice:
+        return Choice("Head", list(range(self.config.n_heads)), head)
+
+    def _labels(self) -> list[str]:
+        return [f"{base} trained" if base == trained(self.config) else base for base in self.at_base]
+
+
+def names_of(reading: Reading) -> tuple[list[str], int]:
+    """The words that can be chosen from, each with its number, and the number of the first."""
+    first = max(0, len(reading.ids) - MOST_WORDS)
+    return [f"{i} {reading.pieces[i].strip() or '␣'}" for i in range(first, len(reading.ids))], first
+
+
+def forget(reading: Reading) -> None:
+    """Words and places of another text, heads and bases of another model mean nothing here."""
+    of, here = st.session_state.get("_rope_words"), (reading.model, reading.text)
+    st.session_state["_rope_words"] = here
+    if of is None or of == here:
+        return
+    for name in ("m", "n", "query", "key") + (("head", "base") if of[0] != here[0] else ()):
+        st.query_params.pop(name, None)
