@@ -7,13 +7,19 @@ make an n × n matrix, are in ``kernels`` and ``lowrank``; here the matrix that 
 import torch
 from torch import Tensor
 
-from transformer import kernels
+from transformer import cost, kernels
 from transformer.attention import masked_softmax
+from transformer.config import Config
 
 
 def exact(Q: Tensor, K: Tensor, mask: Tensor | None = None) -> Tensor:
     """A = softmax(Q Kᵀ / √d_k), masked.   Q [query, d_k], K [key, d_k], mask bool or None -> [query, key]"""
-    return masked_softmax(Q @ K.mT * Q.shape[-1] ** -0.5, mask)
+    return masked_softmax(scores(Q, K), mask)
+
+
+def scores(Q: Tensor, K: Tensor) -> Tensor:
+    """S = Q Kᵀ / √d_k.   -> [query, key]"""
+    return Q @ K.mT * Q.shape[-1] ** -0.5
 
 
 def error(approximate: Tensor, true: Tensor) -> Tensor:
@@ -57,8 +63,13 @@ def log_relative_variance(Q: Tensor, K: Tensor) -> Tensor:
 
 def linear(Q: Tensor, K: Tensor, mask: Tensor | None = None) -> Tensor:
     """A_ij = φ(q_i)·φ(k_j) / Σ_l φ(q_i)·φ(k_l) with φ(x) = elu(x) + 1 (arXiv:2006.16236).   Arguments as ``exact``."""
+    return masked_softmax(linear_scores(Q, K), mask)
+
+
+def linear_scores(Q: Tensor, K: Tensor) -> Tensor:
+    """ln φ(q)·φ(k), what stands in the place of q·k / √d_k.   -> [query, key]"""
     phi_Q, phi_K = (kernels.scaled(kernels.log_elu_features(x)) for x in (Q, K))
-    return masked_softmax(kernels.log_products(phi_Q, phi_K), mask)
+    return kernels.log_products(phi_Q, phi_K)
 
 
 def recurrence(phi_K: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,8 +115,7 @@ def squeezed(Q: Tensor, K: Tensor, E: Tensor) -> Tensor:
     Q [query, d_k], K [key, d_k], E [.., rank, key] -> [.., query, rank]. A row of E that is all zeros is no row: it
     gets no weight, so that projections of several ranks can stand in one tensor.
     """
-    S = Q @ (E @ K).mT * Q.shape[-1] ** -0.5
-    return masked_softmax(S, E.abs().sum(-1).gt(0)[..., None, :])
+    return masked_softmax(scores(Q, E @ K), E.abs().sum(-1).gt(0)[..., None, :])
 
 
 def pooled(n: int) -> Tensor:
@@ -135,3 +145,20 @@ def fitted(Q: Tensor, K: Tensor, V: Tensor, steps: int = 300, lr: float = 0.02) 
             loss.backward()
             optimiser.step()
     return (E * there).detach(), (F * there).detach()
+
+
+# ---- cost ----
+
+
+def flops_a_token(config: Config, n: int) -> float:
+    """What one layer's heads multiply for one more token with n − 1 before it, beside the projections to Q, K, V and
+    back; for an encoder, which reads all at once, the nth part of the whole text.
+
+    Full attention 4 n h d_k; with m features and a state 4 m h (2 d_k + 1) and a little more, whatever n.
+    """
+    if config.kind == "encoder":
+        parts = cost.flops(config, n)
+        projections = 2 * 2 * n * config.d_model * config.n_kv_heads * config.d_head * config.n_layers
+        return (parts["scores"] + parts["z"] + parts["K"] + parts["V"] - projections) / (n * config.n_layers)
+    parts = cost.flops(config, 1, cached=n - 1)
+    return (parts["scores"] + parts["z"]) / config.n_layers

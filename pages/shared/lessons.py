@@ -35,6 +35,7 @@ LESSONS: tuple[Entry, ...] = (
     Entry("B6", "Sparse patterns", "pages/attention/sparse.py", "Attention", "sparse-patterns", ":material/grid_4x4:"),
     Entry("B7", "Low rank and kernels", "pages/attention/approximations.py", "Attention", "approximations",
           ":material/compress:"),
+    Entry("B10", "Cross-attention", "pages/attention/cross.py", "Attention", "cross-attention", ":material/compare_arrows:"),
     Entry("B11", "The KV cache", "pages/attention/kv_cache.py", "Attention", "kv-cache", ":material/save:"),
     Entry("C3", "Rotary position", "pages/position/rope.py", "Position", "rope", ":material/360:"),
     Entry("D4", "Activations", "pages/block/activations.py", "The block", "activations", ":material/show_chart:"),
