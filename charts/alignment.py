@@ -22,14 +22,14 @@ Words = Sequence[tuple[int, int]]  # of each word, the pieces that it is made of
 
 
 def message(
-    name: str, label: str, source: Sequence[str], target: Sequence[str], before: Sequence[str],
+    name: str, label: str, written: str, source: Sequence[str], target: Sequence[str], before: Sequence[str],
     probabilities: Sequence[float], *, heads: Choice, of: Sequence[int], layers: Sequence[int], weights: np.ndarray,
     scores: np.ndarray, Q: np.ndarray, K: np.ndarray, source_words: Words, target_words: Words, words: np.ndarray,
     links: np.ndarray, hidden: Sequence[int] = (), step: int | None = None, at: tuple[int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """The message for the component.
 
-    source, target: pieces; before: the piece that each step's query was made from; heads: what can be looked at ("layer 1,
+    written: all of the target as text; source, target: pieces; before: the piece that each step's query was made from; heads: what can be looked at ("layer 1,
     head 0", "layer 1, mean"), each of a layer; of: which head's q, k and scores belong to it, −1 for a mean.
     weights [look, step, source]; scores [head, step, source], −∞ where hidden; Q [head, step, d_head]; K [head, source,
     d_head]; words [look, target word, source word]; links [look, target word]: the source word that it reads most, or −1.
@@ -51,7 +51,7 @@ def message(
     if not 0 <= step < m or (at is not None and not (0 <= at[0] < m and 0 <= at[1] < n)):
         raise ValueError(f"There is no step {step} or no cell {at}.")
     header = {
-        "name": name, "label": label, "source": _shown(source), "target": _shown(target), "before": _shown(before),
+        "name": name, "label": label, "written": written, "source": _shown(source), "target": _shown(target), "before": _shown(before),
         "probabilities": [float(p) for p in probabilities], "heads": heads.header(), "of": list(of), "layers": list(layers),
         "sourceWords": [_word(source, word, hidden) for word in source_words],
         "targetWords": [_word(target, word, ()) for word in target_words],

@@ -2,32 +2,21 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import streamlit as st
-import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import alignment as charts
 from charts import curves
 from pages.attention import cross_uses, cross_words, translators
+from pages.attention.cross_arrays import Look, drawn_of, looks, which_head
 from pages.attention.cross_words import DEFAULTS, EXAMPLES, WAYS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
 from transformer import ssru, translation
 from transformer.attention import Attention
-from transformer.translation import Translation, alignment, crossings, links, words
+from transformer.translation import Translation, crossings, links, words
 
 NOTHING = "nothing"
-
-
-class Look(NamedTuple):
-    """A layer with one of its heads, or None for their mean."""
-
-    layer: int
-    head: int | None
-
-    def __str__(self) -> str:
-        return f"layer {self.layer}, " + ("mean" if self.head is None else f"head {self.head}")
 
 
 class Stand(NamedTuple):
@@ -39,46 +28,18 @@ class Stand(NamedTuple):
     cell: tuple[int, int] | None
 
 
-class Drawn(NamedTuple):
-    """The arrays of the picture, every look at once."""
-
-    weights: np.ndarray  # [look, step, source]
-    scores: np.ndarray  # [head, step, source]
-    Q: np.ndarray
-    K: np.ndarray
-    words: np.ndarray  # [look, target word, source word]
-    links: np.ndarray  # [look, target word]
-
-
 def hidden() -> tuple[int, ...]:
     """The source tokens that the learner hides from the decoder."""
     chosen = st.session_state.get("hide_token", NOTHING)
-    return () if chosen not in hideable else (hideable.index(chosen),)
+    if chosen not in hideable[1:] or translators.loaded(name) is None:
+        return ()
+    return (hideable.index(chosen) - 1,)
 
 
 def current() -> Translation:
     """What is written with what is hidden; the page's own where nothing is."""
     away = hidden()
     return translators.say(name, said.text, away).translation if away else said
-
-
-def looks() -> list[Look]:
-    heads = [*range(said.config.n_heads), None]
-    return [Look(layer, head) for layer in range(said.config.n_layers) for head in heads]
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def drawn_of(subject: tuple, _now: Translation) -> Drawn:
-    layers, pieces = range(_now.config.n_layers), (_now.source, _now.target)
-    maps = [_now.A(*look) for look in looks()]
-    return Drawn(
-        torch.stack(maps).numpy(),
-        torch.cat([_now.scores(layer) for layer in layers]).numpy(),
-        torch.cat([_now.Q(layer) for layer in layers]).numpy(),
-        torch.cat([_now.K(layer) for layer in layers]).numpy(),
-        torch.stack([alignment(A, *pieces) for A in maps]).numpy(),
-        np.array([links(A, *pieces) for A in maps]),
-    )
 
 
 def cell_in(written: str, now: Translation) -> tuple[int, int] | None:
@@ -91,7 +52,7 @@ def cell_in(written: str, now: Translation) -> tuple[int, int] | None:
 
 
 def stand(now: Translation) -> Stand:
-    last, texts = len(now.target) - 1, list(map(str, looks()))
+    last, texts = len(now.target) - 1, list(map(str, looks(said)))
     head = url.url_state("head", telling, str, texts.__contains__)
     step = url.url_state("step", last, int, lambda step: 0 <= step <= last)
     cell = url.url_state("cell", "", str, lambda cell: not cell or cell_in(cell, now) is not None, shown="no cell")
@@ -103,7 +64,7 @@ def keep() -> None:
         return
     now = current()
     last, cell = len(now.target) - 1, report.get("at")
-    if report.get("head") in map(str, looks()):
+    if report.get("head") in map(str, looks(said)):
         url.set_url_state("head", report["head"], telling)
     if isinstance(step := report.get("step"), int) and 0 <= step <= last:
         url.set_url_state("step", step, last)
@@ -130,14 +91,14 @@ def choose_hidden() -> None:
 @st.fragment
 def draw(uses_place: DeltaGenerator, code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
-    picture, controls = lesson.stage(0.28)
+    picture, controls = lesson.stage(0.26)
     with controls:
         choose_hidden()
         if name != translators.DATES:
             busy = translators.shelf().status(name).busy
             st.fragment(translators.state, run_every=0.5 if busy else None)(name)
         st.caption(cross_words.CREDIT if name != translators.DATES else cross_words.trained(translators.made()))
-    now, every = current(), looks()
+    now, every = current(), looks(said)
     here = stand(now)
     shown, epoch = held.to_send("alignment", here)
     drawn, texts = drawn_of(here.subject + (label,), now), list(map(str, every))
@@ -148,9 +109,9 @@ def draw(uses_place: DeltaGenerator, code_place: DeltaGenerator) -> None:
                 "cross-attention",
                 f"What the decoder reads while it writes: {now.text} becomes {now.written}. Arrow keys choose a cell of the "
                 "map, space plays.",
-                now.source, now.target, now.before, now.probabilities,
+                now.written, now.source, now.target, now.before, now.probabilities,
                 heads=curves.Choice("Cross-attention of", texts, shown.head), layers=[look.layer for look in every],
-                of=[-1 if look.head is None else look.layer * now.config.n_heads + look.head for look in every],
+                of=[which_head(look, now) for look in every],
                 weights=drawn.weights, scores=drawn.scores, Q=drawn.Q, K=drawn.K, words=drawn.words, links=drawn.links,
                 source_words=words(now.source), target_words=words(now.target), hidden=now.hidden,
                 step=shown.step, at=shown.cell, epoch=epoch,
@@ -207,8 +168,8 @@ if st.session_state.get("hide_token") not in (None, *hideable):
     del st.session_state["hide_token"]
 telling = str(Look(said.config.n_layers - 1, 0))  # the head that was trained to align
 lesson.show_model("Date model, trained by us" if name == translators.DATES else "Marian tiny", label)
-crossed = [(i, j) for i, j in crossings(links(said.A(said.config.n_layers - 1, 0), said.source, said.target))]
-lesson.look(cross_words.look(name, said, crossed))
+telling_links = links(said.A(said.config.n_layers - 1, 0), said.source, said.target)
+lesson.look(cross_words.look(said, crossings(telling_links)))
 
 stage, uses_place, words_place, code_place, more = (st.container() for _ in range(5))
 with stage:

@@ -2,37 +2,27 @@
 
 import numpy as np
 import streamlit as st
-import torch
 
 from charts import curves, matrices
 from charts.matrices import Matrix
+from pages.attention.cross_arrays import uses_of
 from pages.shared.lesson import Lesson
 from transformer.translation import Translation
 
 TABLE = """
-| use | queries from | keys and values from | who may see whom | shape of $A$, each head |
+| use | $Q$ from | $K$, $V$ from | sees | $A$ |
 |---|---|---|---|---|
-| encoder, self | the encoder's stream | the same stream | all see all | [source, source] |
-| decoder, self | the decoder's stream | the same stream | no query sees what is not written yet | [step, step] |
-| **cross** | **the decoder's stream** | **the encoder's last layer** | every step sees the whole source | [step, source] |
+| encoder, self | encoder | encoder | all | source × source |
+| decoder, self | decoder | decoder | the past | step × step |
+| **cross** | **decoder** | **encoder's last layer** | all of the source | step × source |
 """
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _maps(subject: tuple, _said: Translation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The encoder's own weights, the decoder's own and those across, each in the last layer: [head and mean, query, key]."""
-    layer, read = _said.config.n_layers - 1, _said.config.n_encoder_layers - 1
-    heads = [*range(_said.config.n_heads), None]
-    of_encoder = torch.stack([_said.encoder_A(read, head) for head in heads])
-    of_decoder = torch.stack([_said.own(layer, head) for head in heads])
-    return of_encoder.numpy(), of_decoder.numpy(), torch.stack([_said.A(layer, head) for head in heads]).numpy()
 
 
 def draw(lesson: Lesson, said: Translation, subject: tuple) -> None:
     """Three maps of the last layers, one head at a time, and the table that says where Q, K and V come from."""
     if not lesson.shows("uses"):
         return
-    of_encoder, of_decoder, across = _maps(subject, said)
+    of_encoder, of_decoder, across = uses_of(subject, said)
     recurrent = said.config.attention == "ssru"
     source, target = _numbered(said.source), _numbered(said.target)
     before = _numbered(said.before)

@@ -50,17 +50,16 @@ def quoted(text: str) -> str:
     return "`" + text.replace("`", "'").replace("\n", " ") + "`"
 
 
-def look(name: str, said: Translation, crossed: list[tuple[int, int]]) -> str:
+def look(said: Translation, crossed: list[tuple[int, int]]) -> str:
     """The one sentence under the title, by what this text shows."""
     target = spelled(said.target)
     if not crossed:
         return ("Each written word finds its own place in the source. Here no two links cross: both languages put these "
                 "words in the same order.")  # fmt: skip
     i, j = crossed[0]
-    what = "the fields of a date change places" if name == "dates" else "an adjective and its noun change places"
     return (
-        f"Play it: each written token looks for its own word in the source, and where two languages order words "
-        f"differently the links cross. Here {quoted(target[i])} and {quoted(target[j])} do: {what}."
+        f"Each written word looks for its own word in the source; where the order differs, links cross. Here "
+        f"{quoted(target[i])} and {quoted(target[j])} do: what they are made from stands the other way round."
     )
 
 
@@ -85,7 +84,7 @@ def prose(name: str, said: Translation, made: dict) -> dict[str, str]:
     best, free = ([100 * run["aligned_heads"][0] for run in guided], [100 * max(run["aligned_heads"]) for run in alone])
     mean = [100 * run["aligned_mean"] for run in alone]
     measured = (
-        f"Our date model writes {spread(exact)} % of {made['tested_on']} without a fault ({len(guided)} seeds). Its head 0 was "
+        f"**Measured.** Our date model writes {spread(exact)} % of {made['tested_on']} without a fault ({len(guided)} seeds). Its head 0 was "
         f"trained to point at the field that a digit comes from, and does so for {spread(best)} % of the digits; without that "
         f"lesson the best head of each seed reaches {spread(free)} %, and the mean of the heads {spread(mean)} %, though "
         f"{spread([100 * run['exact'] for run in alone])} % of the dates come out right all the same."
@@ -101,12 +100,12 @@ def prose(name: str, said: Translation, made: dict) -> dict[str, str]:
         "Letting each step look back removed the bottleneck, and the map it left behind is where “alignment” comes from. "
         "The output has one row for each *query*, which is why queries must come from the side that writes. "
         "A decoder-only model does the same job without cross-attention by putting source and target into one sequence: "
-        "its own attention then spans both. " + measured,
+        "its own attention then spans both.",
         "catch": "**Cross-attention is not an alignment by itself.** Slide through the heads: layer 1, head 0 of Marian points "
         "where a dictionary would, most others do not, and several heads of layer 0 look at the word that was written "
         "*last*. Translation students are commonly taught to align one head of the last layer with guided alignment; the "
         "model's own settings name the last layer for it. A head that nobody taught may rest on a full stop, or on the end, "
-        "and still hand over what is needed: the encoder has mixed the words by then.",
+        "and still hand over what is needed: the encoder has mixed the words by then.\n\n" + measured,
     }  # fmt: skip
 
 

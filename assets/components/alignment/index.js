@@ -11,15 +11,16 @@ export default (component) => gf.mount(component, (root, first) => {
 
   const make = (tag, name) => Object.assign(document.createElement(tag), { className: name });
   const heads = plot.scrubber("", (i) => { look = i; read(); tell(); });
-  const player = make("div", "player"), said = make("p", "said"), under = make("div", "under"), sum = make("p", "sum");
+  const bar = make("div", "bar"), player = make("div", "player"), said = make("p", "said"), under = make("div", "under"), sum = make("p", "sum");
   const tools = make("div", "tools"), count = make("span", "count");
   const play = gf.button("▶ Play", () => (playing ? stop() : start())), back = gf.button("‹ Back", () => { stop(); go(step - 1); });
   const next = gf.button("Step ›", () => { stop(); go(step + 1); }), reset = gf.button("Reset", () => restart());
   play.classList.add("play");
   player.append(play, back, next, reset, count);
+  bar.append(player, heads.element);
   said.setAttribute("aria-live", "polite");
   sum.setAttribute("role", "status");
-  root.append(heads.element, player, said);
+  root.append(bar, said);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => draw(ctx, w, h) });
   tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
     gf.button("PNG", () => gf.savePng(view.canvas, `${spec.name}.png`), { label: "Save this picture as PNG" }));
@@ -132,10 +133,13 @@ export default (component) => gf.mount(component, (root, first) => {
       strong.textContent = title;
       sum.replaceChildren(strong, ...lines.map((line) => `\n${line}`));
     } else sum.textContent = "Hover or tap a cell of the map for its arithmetic; the arrow keys move it.";
-    const crossed = app.crossings(app.links()).length, best = app.best(step);
-    const sentence = `“${spec.target[step]}” is written, p = ${gf.number(spec.probabilities[step])}. Its query was made from `
-      + `“${spec.before[step]}” before it; it reads “${spec.source[best]}” most (${gf.number(app.weight(step, best))}). `
-      + `${crossed} crossing${crossed === 1 ? "" : "s"} so far.`;
+    const links = app.links(), crossed = app.crossings(links).length, best = app.best(step);
+    const counted = `${crossed} crossing${crossed === 1 ? "" : "s"}`;
+    const sentence = step === last()
+      ? `Written: “${spec.written}” ${links.filter((j) => j >= 0).length} words have a link, with ${counted}.`
+      : `“${spec.target[step]}” is written, p = ${gf.number(spec.probabilities[step])}. Its query was made from `
+        + `“${spec.before[step]}” before it; it reads “${spec.source[best]}” most (${gf.number(app.weight(step, best))}). `
+        + `${counted} so far.`;
     if (said.textContent !== sentence) said.textContent = sentence;
     count.textContent = `${step + 1} of ${last() + 1}`;
     back.disabled = step === 0;

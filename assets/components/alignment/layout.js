@@ -5,7 +5,7 @@
        map: {x, y, cw, ch, w, h, size, tilt, font, titleY, axisY}
    lay.at(found, x, y) -> {row, col} of the map, or null */
 const lay = (() => {
-  const TILT = 55 * Math.PI / 180, MONO = 0.602, DROP = 92;
+  const TILT = 55 * Math.PI / 180, MONO = 0.602, DROP = 72;
 
   function of(app, width) {
     const narrow = width < 560, words = lines(app, width, narrow);
@@ -14,11 +14,15 @@ const lay = (() => {
   }
 
   function lines(app, width, narrow) {
-    const size = narrow ? 15 : 19, gap = narrow ? 12 : 22;
-    const wide = (text) => surface.width(text, size, plot.SANS, 600);
-    const rows = [app.spec.sourceWords, app.spec.targetWords].map((row) => row.map((word) => wide(word.text)));
-    const need = rows.map((row) => row.reduce((a, b) => a + b, 0) + gap * (row.length - 1));
-    if (Math.max(...need) > width - 8) return columns(app, rows, size, width);
+    const both = [app.spec.sourceWords, app.spec.targetWords];
+    const measured = (size) => {   // how wide each word is, and each line of them with some air
+      const rows = both.map((row) => row.map((word) => surface.width(word.text, size, plot.SANS, 600)));
+      return { size, gap: size, rows, need: rows.map((row) => row.reduce((a, b) => a + b, 0) + size * (row.length - 1)) };
+    };
+    const tried = (narrow ? [15] : [19, 17, 15, 14]).map(measured);
+    const fitting = tried.find(({ need }) => Math.max(...need) <= width - 8);
+    if (!fitting) return columns(app, tried[0].rows, tried[0].size, width);
+    const { size, gap, rows, need } = fitting;
     const spread = Math.min(width - 8, Math.max(...need) * 1.5);
     const place = (row, total, y) => {
       const space = row.length > 1 ? Math.min(90, gap + (spread - total) / (row.length - 1)) : 0;
@@ -45,7 +49,7 @@ const lay = (() => {
     const tilt = cw < level;
     const over = Math.ceil(long(source) * size * MONO * Math.cos(TILT));
     if (tilt) cw = Math.min(cw, (room - Math.max(0, over - cw / 2)) / n);
-    const ch = Math.max(m > 30 ? 14 : 20, Math.min(34, 380 / m)), head = tilt ? Math.ceil(long(source) * size * MONO * Math.sin(TILT)) + 12 : 24;
+    const ch = Math.max(m > 30 ? 14 : 20, Math.min(30, 320 / m)), head = tilt ? Math.ceil(long(source) * size * MONO * Math.sin(TILT)) + 12 : 24;
     const font = cw >= 29 && ch >= 17 ? Math.min(15, cw * 0.36, ch * 0.6) : 0;
     return { x: gutter, y: y + 26 + head, w: cw * n, h: ch * m, cw, ch, size, tilt, font, titleY: y + 4, axisY: y + 25 };
   }
