@@ -11,8 +11,8 @@ from charts import curves, matrices
 from charts.curves import Band, Choice, Line, Panel, Picks, Row, Switch
 from charts.matrices import Matrix, Step
 
-LATE = "Zero after the softmax instead (the mistake)"
-SIZE = "m: padded tokens · length of the prefix · width of the window"
+LATE = "Zero after the softmax instead"
+SIZE = "m: padding, prefix, window"
 BROKEN, CAUSAL = "broken", "causal"
 PARTS = ("M", "S", "S all", "A", "A late", "Σ", "Σ late")  # the matrices of each kind
 
@@ -46,7 +46,7 @@ def kinds_message(
             grid.append(Matrix(f"{name} {key}", title, values, symbol=key, **where | how))  # noqa: B023
 
         add("M", "M", "Mask: 1 may be read", kind.mask.astype(np.float32), role="muted", top=1.6,
-            says="{row} may attend to {col}: its score is left as it is", barred=barred)  # fmt: skip
+            says="{row} may attend to {col}: its score is left as it is", barred=barred, share=0.8)  # fmt: skip
         add("S", "S", "Scores S, the hidden ones −∞", kind.scores, role="scores", signed=True, top=top, barred=barred,
             says="q·k / √d_k of {row} and {col}", switched=False)  # fmt: skip
         add("S", "S all", "Scores S, none hidden", kind.scores, role="scores", signed=True, top=top,
@@ -56,22 +56,21 @@ def kinds_message(
         add("A", "A late", "Softmax of all, then zeros", kind.late, role="attention", top=1.0, barred=barred,
             says="the softmax over all keys gave {row} → {col} this much; what hidden keys took is gone",
             switched=True)  # fmt: skip
-        total = {"cols": ("sum",), "row_axis": "", "col_axis": "", "role": "output", "top": 1.6, "share": 3.0}
+        total = {"cols": ("sum",), "col_axis": "", "role": "output", "top": 1.6, "share": 3.0}
         add("A", "Σ", "Sum", kind.A.sum(-1, keepdims=True), says="the weights of {row} add up to {value}",
             switched=False, **total)  # fmt: skip
         add("A", "Σ late", "Sum", kind.late.sum(-1, keepdims=True), switched=True,
             says="what {row} has left adds up to {value}: the rest went to keys that it may not read", **total)  # fmt: skip
     steps = [
-        Step("Score", "Every query meets every key, allowed or not: one matrix product knows no order.",
+        Step("Score", "Every query meets every key, allowed or not.",
              tuple(shown["S"])),
-        Step("Mask", "What may not be read becomes −∞. The mask knows positions only, no words.",
+        Step("Mask", "What may not be read becomes −∞. The mask knows places, not words.",
              tuple(shown["S"] + shown["M"])),
-        Step("Softmax", "e to the −∞ is 0, so hidden keys take nothing and each row adds up to 1; a row in which all is "
-             "hidden gives zeros.", tuple(shown["S"] + shown["M"] + shown["A"])),
+        Step("Softmax", "Each row shares out 1. Hidden keys must get none of it: e to the −∞ is 0.", tuple(shown["S"] + shown["M"] + shown["A"])),
     ]  # fmt: skip
     return matrices.message(
         "masks", f"A mask, the scores of {head} under it, and the weights; arrow keys move from cell to cell", [grid],
-        frames=sizes, picks=chosen, steps=steps, switch=late, at=at, step=step, height=430, epoch=epoch,
+        frames=sizes, picks=chosen, steps=steps, switch=late, at=at, step=step, height=400, epoch=epoch,
     )  # fmt: skip
 
 

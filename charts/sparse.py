@@ -44,14 +44,14 @@ def patterns_message(
                 f"{name} reach",
                 [f"After {depth} layer{'s' if depth > 1 else ''}: the last token holds something of {of} of {n}"
                  for depth, of in zip(layers.values, within, strict=True)],
-                frames, "residual", tokens, tokens, top=max(layers.values) * 1.25, pick=name, symbol="layers",
+                frames, "residual", tokens, tokens, top=max(1, int(pattern.reach.max())) + 0.5, pick=name, symbol="layers",
                 row_axis="token", col_axis="is made of",
                 says="it takes at least {value} layers until {row} holds something of {col}; 0: it is {col} itself",
             ),
         ]  # fmt: skip
     return matrices.message(
         "patterns", "A sparse pattern as a matrix, and what is within its reach after some layers; arrow keys move from "
-        "cell to cell", [grid], frames=layers, picks=chosen, plays_frames=True, at=at, height=520, epoch=epoch,
+        "cell to cell", [grid], frames=layers, picks=chosen, plays_frames=True, at=at, height=440, epoch=epoch,
     )  # fmt: skip
 
 
@@ -83,15 +83,15 @@ def heads_message(
             of.A, "attention", tokens, tokens, top=1.0, barred=of.barred, pick=name, symbol="A′",
             says="softmax over what the pattern leaves: {row} lays {value} on {col}",
         ))  # fmt: skip
-    rows, cols = list(found), [f"head {h}" for h in heads.values]
+    rows, cols = list(found), [str(h) for h in heads.values]
     error, kept = (np.stack([getattr(of, part) for of in found.values()]) for part in ("error", "kept"))
     second = [
-        Matrix("error", "Error of z: ‖z′ − z‖ / ‖z‖", error, "output", rows, cols, row_axis="", col_axis="",
+        Matrix("error", "Error of z: ‖z′ − z‖ / ‖z‖", error, "output", rows, cols, row_axis="pattern", col_axis="head",
                top=max(1.0, float(error.max())) * 1.3, symbol="error",
-               says="{row}, {col}: what the head writes is {value} times its own length away from the exact one"),
-        Matrix("kept", "Share of the exact weight on allowed pairs", kept, "attention", rows, cols, row_axis="",
-               col_axis="", top=1.3, symbol="kept",
-               says="{row}, {col}: {value} of the exact weight lies where the pattern allows it"),
+               says="{row}, head {col}: what the head writes is {value} times its own length away from the exact one"),
+        Matrix("kept", "Share of the exact weight on allowed pairs", kept, "attention", rows, cols,
+               row_axis="pattern", col_axis="head", top=1.3, symbol="kept",
+               says="{row}, head {col}: {value} of the exact weight lies where the pattern allows it"),
     ]  # fmt: skip
     return matrices.message(
         "patterns-on-a-head", "A real head's exact weights beside a sparse pattern's, and the error over all heads of the "
@@ -109,11 +109,15 @@ class Cost:
 
 
 def cost_message(
-    log_n: np.ndarray, costs: Mapping[str, Cost], here: Mapping[str, Cost], chosen: Picks, kinds: Choice, *,
-    cursor: float, epoch: int = 0,
+    log_n: np.ndarray, costs: Mapping[str, Cost], written_out: np.ndarray, here: Mapping[str, Cost], chosen: Picks,
+    kinds: Choice, *, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """Time and memory against n, both logarithmic: a slope of 2 is n², of 1 is n. here: measured by the learner's own
-    press, NaN where nothing was measured."""
+    """Time and memory against n, both logarithmic: a slope of 2 is n², of 1 is n.
+
+    written_out [n]: the megabytes of one n × n table of scores for all heads, which the fused kernel never writes; here:
+    measured by the learner's own press, NaN where nothing was measured.
+    """
+
     def panel(part: str, title: str, short: str) -> Panel:
         of = {name: getattr(cost, part) for name, cost in costs.items()}
         lo, hi = min(v.min() for v in of.values()), max(v.max() for v in of.values())
@@ -122,10 +126,13 @@ def cost_message(
                  quiet=name != "full", pick=name, points=True)
             for name, values in of.items()
         ]  # fmt: skip
+        if part == "megabytes":
+            hi = max(hi, float(written_out[-1]))
+            lines.append(Line(written_out, "scores", "n × n table", width=2, dash=(6, 4), quiet=True))
         own = [Line(getattr(cost, part), "positive", f"{name}, here", width=2, dash=(3, 3), points=True)
                for name, cost in here.items()]  # fmt: skip
         return Panel(title, (lo / 1.6, hi * 1.6), [*lines, *own], short=short, log=True,
-                     note="slope 2: n², slope 1: n", marks=[Mark(12, "n = 4,096")])  # fmt: skip
+                     note="a step right: × 4 is n², × 2 is n", marks=[Mark(12, "n = 4,096")])  # fmt: skip
 
     full = costs["full"]
     rows = [
@@ -136,7 +143,7 @@ def cost_message(
     ]  # fmt: skip
     return curves.message(
         "cost-of-patterns", "Time and memory of each pattern against the length of the text; arrow keys move the length",
-        log_n, "log₂ n: 8 is 256 tokens, 14 is 16,384", "log₂ n",
+        log_n, f"log₂ n: {log_n[0]:.0f} is {2 ** log_n[0]:,.0f} tokens, {log_n[-1]:.0f} is {2 ** log_n[-1]:,.0f}", "log₂ n",
         [panel("milliseconds", "Time of one layer's attention, ms", "Time, ms"),
          panel("megabytes", "Memory allocated at most, MB", "Memory, MB")],
         cursor=cursor, rows=rows, columns=("ms", "MB", "time of full%", "memory of full%"),

@@ -280,7 +280,7 @@ CODE = {
 @st.fragment
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
-    shown = SHOW[view](*lesson.stage(0.24))
+    shown = SHOW[view](*lesson.stage(0.2))
     formula = r"\begin{gathered}" + r"\\[.6em]".join(masks_words.FORMULAS[view]) + r"\end{gathered}"
     lesson.formula(formula, shown.shapes, shown.numbers)
     snippet = masks_words.SNIPPETS[view].format_map({name: repr(value) for name, value in shown.values.items()})

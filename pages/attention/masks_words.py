@@ -3,8 +3,8 @@
 VIEWS = MASKS, LOSS, MAPS, CHANGE = "The masks", "Break it: the loss", "Break it: the map", "Change a word"
 
 LOOK_FOR = {
-    MASKS: "Step from scores to weights: a hidden score becomes −∞ **before** the softmax, and each row still adds up to 1. "
-           "Then turn on the mistake: zeros **after** the softmax, and watch the column of sums.",
+    MASKS: "Hidden scores become −∞ **before** the softmax, and each row still adds up to 1. Then turn on the mistake, zeros "
+           "**after** it, and watch the sums.",
     LOSS: "Without its mask the model's training loss sinks to almost nothing. It has learned to look one token ahead; the "
           "lower panel shows what it knows when there is nothing ahead.",
     MAPS: "The broken model has a bright line one place to the right of the diagonal: key = query + 1, the answer. The "

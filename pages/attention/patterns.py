@@ -29,7 +29,7 @@ HERE = (256, 512, 1024, 2048)  # what the learner's own press measures
 def config_of(name: str, r: int, w: int, kind: str = "decoder", **more: object) -> Config:
     """A Config of one of ``FIXED``."""
     options = {
-        "dilated": {"dilation": r},
+        "dilated": {"dilation": r, "window": w},
         "window": {"window": w},
         "longformer": {"window": w, "global_tokens": GLOBAL},
         "bigbird": {"window": w, "global_tokens": GLOBAL, "random_keys": RANDOM},
@@ -46,13 +46,12 @@ def options_of(config: Config) -> dict[str, object]:
 
 
 def in_words(name: str, r: int, w: int) -> str:
-    side = "on each side"
     return {
-        "dilated": f"every {r}. key" if r > 1 else "every key",
-        "window": f"the {w} nearest keys {side}",
+        "dilated": f"{w} keys, each {r} from the next",
+        "window": f"the {w} nearest keys",
         "longformer": f"the {w} nearest, and {GLOBAL} global token",
         "bigbird": f"the {w} nearest, {GLOBAL} global, {RANDOM} drawn",
-        "strided": f"{w} neighbours, and every {w}. key",
+        "strided": f"{w} neighbours, and all keys at a distance of {w}, {2 * w}, {3 * w} …",
         LSH: f"what falls into the same of {BUCKETS} buckets",
         "full": "every key",
     }[name]
@@ -131,6 +130,12 @@ def costs() -> tuple[np.ndarray, dict[str, Cost]]:
 @st.cache_resource(show_spinner=False)
 def _one_at_a_time() -> threading.Lock:
     return threading.Lock()
+
+
+def written_out() -> np.ndarray:
+    """Megabytes of one table of scores of all heads, float32, at each n."""
+    found = recorded_cost()
+    return np.array([cost.trace_bytes(Config(**found["base"]), n, "*.attention.A") / 1e6 for n in found["sizes"]])
 
 
 def measure_here(names: tuple[str, ...]) -> dict[str, Cost]:

@@ -24,7 +24,7 @@ EXAMPLES = {
     "a play": "King:\nWhat news, my lord? What news from the king?",
 }
 TELLING = {"smollm2-135m": (13, 8), "minilm-l6": (3, 1), "tiny": (2, 3)}  # model -> layer and head
-PICK, DEPTH = "dilated", 3  # the pattern, and the layers that the reach opens with
+PICK, DEPTH = "dilated", 2  # the pattern, and the layers that the reach opens with
 
 
 class Stand(NamedTuple):
@@ -120,7 +120,7 @@ def markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         r, w = sizes()
-        n = st.select_slider("Tokens", [12, 16, 24, 48], 24, key="n", bind="query-params")
+        n = st.select_slider("Tokens", [12, 16, 24, 48], 16, key="n", bind="query-params")
         both = st.toggle("An encoder: both ways", key="both", bind="query-params")
     layer, head = TELLING[reading.model]
     head = min(head, reading.config.n_heads - 1)
@@ -220,14 +220,15 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             with st.spinner("Measuring…"):
                 st.session_state["_sparse_here"] = patterns.measure_here(tuple(names))
         st.caption(f"Recorded on {found['made']['date']}: {found['made']['machine']}; {found['made']['what']}. "
-                   "The dashed lines are what you measured here, on the wall clock.")  # fmt: skip
+                   "Dashed: one n × n table of scores, which full attention's fused kernel never writes; and what you "
+                   "measured here, on the wall clock.")  # fmt: skip
     own = st.session_state.get("_sparse_here", {})
     shown, epoch = held.to_send("stage", here)
     with picture:
         curves.mount(
             key="stage", on_stand_change=keep,
             data=charts.cost_message(
-                log_n, costs, own, curves.Picks("Pattern", list(costs), shown.pattern, role="attention"),
+                log_n, costs, patterns.written_out(), own, curves.Picks("Pattern", list(costs), shown.pattern, role="attention"),
                 curves.Choice("Direction", list(KINDS), shown.kind), cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip

@@ -3,19 +3,19 @@
 VIEWS = PATTERN, HEAD, COST, TRAINED = "Pattern and reach", "On a real head", "What it costs", "Trained with it"
 
 LOOK_FOR = {
-    PATTERN: "Dilation with r = 3 reads every third key. Press play: layer after layer the last token gathers more of its "
-             "past, and still never a token of the other two thirds. Then compare the window.",
-    HEAD: "The same real head, exact and under each pattern. It was trained to see everything: what the pattern hides may "
-          "be just what it reads. Patterns are trained with, not pressed on.",
-    COST: "Both axes are logarithmic, so the slope is the power: full attention grows as n², a window as n. At short "
-          "texts full attention wins: it is one dense product.",
+    PATTERN: "Dilation with r = 3 reads every third key. Press play: each layer reaches further, and none ever reaches the "
+             "other two thirds of the text.",
+    HEAD: "One real head, exact and under each pattern. It rests on the first tokens of the text: patterns with a global "
+          "token keep that, the others cut it off.",
+    COST: "With every step to the right the text doubles: full attention takes four times as long, a window twice. Below: "
+          "full attention needs the **least** memory, since its fused kernel never writes the n × n table.",
     TRAINED: "Nine small decoders that differ in nothing but the pattern, trained by us on the same plays. One of them "
              "suffers: find the row that is darker than the others, and the pattern that explains it.",
 }
 
 FORMULAS = {
     PATTERN: (
-        r"\text{dilated: } (q-k) \bmod r = 0 \qquad \text{window: } |q-k| < w \qquad \text{strided: } |q-k| < w "
+        r"\text{dilated: } (q-k) \bmod r = 0,\ |q-k| < w\,r \qquad \text{window: } |q-k| < w \qquad \text{strided: } |q-k| < w "
         r"\text{ or } (q-k) \bmod w = 0",
         r"\text{global: } k < g \text{ or } q < g \qquad \text{BigBird: window, global, and a few } k \text{ drawn for each } q"
         r"\qquad \text{LSH: } h(\query{q}) = h(\key{k})",
@@ -29,7 +29,7 @@ FORMULAS = {
     ),
     COST: (
         r"\text{full: } n^2 \qquad \text{window: } n\,w \qquad \text{Longformer: } n\,(w+g) \qquad \text{BigBird: } n\,(w+g+r)",
-        r"\text{dilated: } n^2/r \text{, or } n\,w \text{ with a window} \qquad \text{strided: } n\,w + n^2/w = 2\,n\sqrt n "
+        r"\text{dilated: } n\,w \text{, without a window } n^2/r \qquad \text{strided: } n\,w + n^2/w = 2\,n\sqrt n "
         r"\text{ at } w = \sqrt n \qquad \text{LSH: } n\log n + \text{hashes} \cdot n \cdot 2\,\text{chunk}",
     ),
     TRAINED: (
@@ -44,14 +44,16 @@ WHAT = (
     "lets the content decide: queries and keys that point the same way fall into one bucket, and only they meet. "
     "**Routing** attention learns the clusters (k-means on queries and keys); it is not built here. What one layer does not "
     "see, the next may: a block keeps its token and adds what it read, so reach grows with depth. A causal window reaches "
-    "$L(w-1)$ tokens back after $L$ layers; one global token makes any two tokens meet in two."
+    "$L(w-1)$ tokens back after $L$ layers, a dilated one $L(w-1)r$, on its own residue class; one global token makes any "
+    "two tokens of an encoder meet in two."
 )
 WHY = (
     "Full attention scores $n^2$ pairs a head. With the $w$ and $r$ of this page, a causal text of 4,096 tokens has\n\n"
     "{table}\n\n"
     "“multiplied” counts the masked corners of the blocks that are really computed. All of them are really computed "
     "sparsely: blocks of queries meet the few keys that their pattern can reach in one fused call, residue classes become "
-    "texts of their own, buckets are sorted and cut into chunks. Cost grows as the pattern does."
+    "texts of their own, buckets are sorted and cut into chunks. Cost grows as the pattern does. What is saved is time: "
+    "the memory of the n × n table is saved already by a fused kernel that never writes it, for full attention, too."
 )
 CATCH = (
     "**A mask saves nothing.** Scoring all $n^2$ pairs and hiding most of them costs as much as full attention, and more "
