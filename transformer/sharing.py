@@ -8,7 +8,7 @@ Nothing is trained again here; Ainslie et al. go on training for 5 % of the orig
 arXiv:2405.04434) has its latent from the start. So these show what the step itself costs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -70,21 +70,30 @@ def regrouped(model: Model, h_kv: int) -> Model:
     return _assembled(replace(config, n_kv_heads=h_kv), state)
 
 
-def squeezed(model: Model, rank: int) -> Model:
+def bases(model: Model) -> dict[str, Tensor]:
+    """Each layer's left singular vectors of [W_K; W_V], largest first: what ``squeezed`` needs, worked out once."""
+    state = model.state_dict()
+    names = [name for name in state if name.endswith(".attention.W_K.weight")]
+    return {name: torch.linalg.svd(_stacked(state, name), full_matrices=False).U for name in names}
+
+
+def _stacked(state: Mapping[str, Tensor], W_K: str) -> Tensor:
+    return torch.cat((state[W_K], state[W_K.replace("W_K", "W_V")]))  # [2 · kv_head · d_head, model]
+
+
+def squeezed(model: Model, rank: int, known: Mapping[str, Tensor] | None = None) -> Model:
     """The same model, its keys and values read off ``rank`` numbers a token: [W_K; W_V] -> U_r U_rᵀ [W_K; W_V].
 
     U_r: the first r left singular vectors, layer by layer, so that this is the nearest pair of matrices of that rank
     (Eckart & Young 1936). c = x (U_rᵀ[W_K; W_V])ᵀ is what a cache would keep; keys are turned after they are made from it.
-    Biases stay. Raises ValueError for a rank that is none, and as ``regrouped`` does.
+    Biases stay. ``known``: the model's ``bases``, where several ranks are asked for. Raises ValueError for a rank that is none, and as ``regrouped`` does.
     """
     config, state = _plain(model.config), model.state_dict()
     if not 1 <= rank <= full_rank(config):
         raise ValueError(f"rank is {rank}; it must be from 1 to {full_rank(config)}.")
-    for name in [name for name in state if name.endswith(".attention.W_K.weight")]:
-        W_K, W_V = state[name], state[name.replace("W_K", "W_V")]
-        W = torch.cat((W_K, W_V))  # [2 · kv_head · d_head, model]
-        U = torch.linalg.svd(W, full_matrices=False).U[:, :rank]
-        state[name], state[name.replace("W_K", "W_V")] = (U @ (U.mT @ W)).split(len(W_K))
+    for name, U in (known or bases(model)).items():
+        U = U[:, :rank]
+        state[name], state[name.replace("W_K", "W_V")] = (U @ (U.mT @ _stacked(state, name))).chunk(2)
     return _assembled(config, state)
 
 
