@@ -15,7 +15,7 @@ DASHES: dict[str, tuple[int, int] | None] = {"relu": None, "gelu": (7, 4), "gelu
 
 def over_neurons(
     u: np.ndarray, values: Mapping[str, np.ndarray], slopes: Mapping[str, np.ndarray], passed: Mapping[str, np.ndarray],
-    chosen: Picks, layers: Choice, edges: np.ndarray, share: np.ndarray, below: np.ndarray, *,
+    chosen: Picks, layers: Choice, edges: np.ndarray, share: np.ndarray, below: np.ndarray, *, reaches: Choice,
     zeros: Mapping[str, np.ndarray], flat: Mapping[str, np.ndarray], neurons: str, cursor: float, gap: np.ndarray,
     magnify: Switch, epoch: int = 0,
 ) -> bytes:  # fmt: skip
@@ -23,7 +23,7 @@ def over_neurons(
 
     u [point]; values, slopes, passed: activation -> [point], the last being σ(u)/u; chosen: which one stands out, by
     TITLES; layers: the frames; edges [bin + 1], share [layer, bin] of the neurons; below [layer, point], the share of
-    them under u; zeros, flat: activation -> share of the neurons that it makes exactly 0, or where its slope is nearly
+    them under u; reaches: how far to both sides the axis goes; zeros, flat: activation -> share of the neurons that it makes exactly 0, or where its slope is nearly
     0 [layer]; neurons: what was counted, in words; gap [point]: exact − tanh GELU, drawn 1,000 times as large in a
     panel of its own while the switch magnify is on.
     """
@@ -36,10 +36,12 @@ def over_neurons(
             for name in values
         ]  # fmt: skip
 
-    top, middle = float(u[-1]), len(u) // 2
-    outside = np.maximum(0.0, 1 - share.sum(1))
+    middle, tops = len(u) // 2, np.array(reaches.values, dtype=float)
+    inside = [share[:, (edges[:-1] >= -top) & (edges[1:] <= top)].sum(1) for top in tops]
+    outside = np.maximum(0.0, 1 - np.stack(inside, 1))  # [layer, reach]
+    heights = np.stack((-0.15 * tops - 0.2, tops), 1)[None]  # [1, reach, 2]: the same for every layer
     panels = [
-        Panel("The function σ(u)", (-0.15 * top - 0.2, top), lines(values, True), share=1.5),
+        Panel("The function σ(u)", heights, lines(values, True), share=1.5),
         Panel("Its slope σ′(u): what the gradient is multiplied with", (-0.25, 1.25), lines(slopes, False),
               short="Its slope σ′(u)"),
         Panel("Exact GELU − tanh GELU, magnified 1,000 times", (-0.55, 0.55),
@@ -48,7 +50,7 @@ def over_neurons(
         Panel([f"Where {neurons} of layer {layer} really are (share per bin)" for layer in layers.values],
               (0, float(share.max()) * 1.15), [Bars(edges, share, "ffn", shade=0.75)], percent=True,
               short=[f"Where layer {layer} really is" for layer in layers.values],
-              note=[f"{out:.1%} lie outside this axis" if out >= 0.0005 else "" for out in outside],
+              note=[[f"{out:.1%} lie outside this axis" if out >= 0.0005 else "" for out in row] for row in outside],
               marks=[Mark(0.0, [f"{b:.0%} below 0" for b in below[:, middle]], "ink", left=True)]),
     ]  # fmt: skip
     rows = [
@@ -63,7 +65,7 @@ def over_neurons(
         "activations", label, u, "u, the neuron before the activation", "u", panels, cursor=cursor,
         columns=["passes", "σ(u)", "σ′(u)", "made 0%", "slope ≈ 0%"], rows=rows,
         sentence="{pick}({x}) = {x} × {0} = {1}   slope {2}   {3%} of the real ones lie below",
-        values=[*each, below], step=5, height=470, gutter=104, frames=layers,
+        values=[*each, below], step=2, height=470, gutter=104, frames=layers, zooms=reaches,
         switch=magnify, picks=chosen, epoch=epoch,
     )  # fmt: skip
 

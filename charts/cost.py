@@ -53,43 +53,56 @@ ATTENTION = ("z", "scores", "out", "V", "K", "Q")
 LENGTHS: tuple[int, ...] = tuple(2**k * eighth // 8 for k in range(7, 15) for eighth in range(8, 16)) + (32_768,)
 
 
-def stack_data(
-    costs: Sequence[Mapping[str, int]],
-    products: Sequence[Sequence[tuple[str, int, int, int, int]]],
-    *,
-    chosen: int,
-    layers: int,
-    heads: int,
-    show: str = "shares",
-    logits: bool = False,
-    markers: Sequence[Marker] = (),
-    context: int | None = None,
-    context_label: str = "",
-) -> bytes:
-    """One message for the component, at every length of LENGTHS.
+@dataclass(frozen=True)
+class Counted:
+    """One model's cost at every length of LENGTHS.
 
     costs [n]: FLOPs by part. products [n][product]: (part, rows, inner, columns, times), the matrix products they are
-    the sum of, for the arithmetic under the pointer. chosen, show ("shares" or "per token") and logits: the view to
-    start with. context: how long a text the model was made for, or None. ValueError when costs or products are not one
-    for each length.
+    the sum of, for the arithmetic under the pointer. context: how long a text the model was made for, or None.
     """
-    if not len(costs) == len(products) == len(LENGTHS):
-        raise ValueError(f"costs and products need one entry for each of the {len(LENGTHS)} lengths.")
-    there = [part for part in PARTS if costs[0][part.key]]
-    first = products[0]
+
+    name: str
+    costs: Sequence[Mapping[str, int]]
+    products: Sequence[Sequence[tuple[str, int, int, int, int]]]
+    layers: int
+    heads: int
+    markers: Sequence[Marker] = ()
+    context: int | None = None
+    context_label: str = ""
+
+    def header(self) -> dict[str, object]:
+        """As it goes to the browser. ValueError when costs or products are not one for each length."""
+        if not len(self.costs) == len(self.products) == len(LENGTHS):
+            raise ValueError(f"costs and products need one entry for each of the {len(LENGTHS)} lengths.")
+        return {
+            "name": self.name, "context": self.context, "context_label": self.context_label,
+            "parts": [{"key": p.key, "label": p.label, "short": p.short, "role": p.role,
+                       "flops": [cost[p.key] for cost in self.costs]} for p in PARTS if self.costs[0][p.key]],
+            "product_parts": [product[0] for product in self.products[0]],
+            "often": [_often(product[0], product[4], self.layers, self.heads) for product in self.products[0]],
+            "markers": [{"n": m.n, "label": m.label, "value": m.value} for m in self.markers],
+        }  # fmt: skip
+
+    def sizes(self) -> np.ndarray:
+        """rows, inner, columns, times of each product: [n, product, 4]."""
+        return np.array([[product[1:5] for product in at_n] for at_n in self.products], dtype=np.int32)
+
+
+def stack_data(
+    models: Sequence[Counted], *, arch: str, chosen: int, show: str = "shares", logits: bool = False, epoch: int = 0,
+) -> bytes:  # fmt: skip
+    """One message for the component: every model that can be chosen.
+
+    arch (a model's name), chosen (n), show ("shares" or "per token") and logits are taken up when epoch differs from the
+    last one, and are the learner's after that. ValueError when there is no such model.
+    """
+    if arch not in [model.name for model in models]:
+        raise ValueError(f"{arch!r} is not among the models.")
     header = {
-        "n": LENGTHS, "chosen": chosen, "show": show, "logits": logits, "context": context,
-        "context_label": context_label, "attention": ATTENTION,
-        "parts": [
-            {"key": p.key, "label": p.label, "short": p.short, "role": p.role, "flops": [cost[p.key] for cost in costs]}
-            for p in there
-        ],
-        "product_parts": [product[0] for product in first],
-        "often": [_often(product[0], product[4], layers, heads) for product in first],
-        "markers": [{"n": m.n, "label": m.label, "value": m.value} for m in markers],
+        "n": LENGTHS, "arch": arch, "chosen": chosen, "show": show, "logits": logits, "epoch": epoch,
+        "attention": ATTENTION, "models": [model.header() for model in models],
     }  # fmt: skip
-    sizes = np.array([[product[1:5] for product in at_n] for at_n in products], dtype=np.int32)  # [n, product, 4]
-    return pack(header, {"products": sizes})
+    return pack(header, {f"products_{i}": model.sizes() for i, model in enumerate(models)})
 
 
 def table(costs: Sequence[Mapping[str, int]], lengths: Sequence[int] = LENGTHS) -> pd.DataFrame:

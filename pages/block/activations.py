@@ -27,7 +27,8 @@ EXAMPLES = {
 TITLES = activations.TITLES
 BY_TITLE = {title: name for name, title in TITLES.items()}
 CURSOR = -1.28  # where SiLU is at its lowest
-STEP = {2: 0.01, 3: 0.01, 4: 0.01, 8: 0.02, 16: 0.04}  # how far the u axis reaches -> between points
+REACHES, REACH = [2, 3, 4, 8, 16], 3  # how far the u axis may reach
+STEP, BINS = 0.02, 512  # between its points; of its histogram: 16 for each unit of u
 CHOOSE = "Layer whose neurons are shown"
 MOST_WORDS, LOUDEST = 16, 5  # columns of the strips, and how many neurons they show
 
@@ -39,6 +40,7 @@ class Stand(NamedTuple):
     activation: str
     layer: int
     cursor: float
+    reach: int
     gap: bool
     word: str
 
@@ -54,16 +56,18 @@ class Shown(NamedTuple):
 
 
 def stand() -> Stand:
-    activation, cursor, gap, word = own, CURSOR, False, names[-1]
+    activation, cursor, reach, gap, word = own, CURSOR, REACH, False, names[-1]
     if view != NEURONS:
         activation = BY_TITLE[url.url_state("activation", TITLES[own], str, BY_TITLE.__contains__)]
     layer = url.url_state("layer", telling, int, layers.__contains__)
     if view == CURVES:
-        cursor = url.url_state("u", cursor, float, lambda u: -16 <= u <= 16)
+        reach = url.url_state("reach", reach, int, REACHES.__contains__)
+        cursor = url.url_state("u", cursor, float, lambda u: -REACHES[-1] <= u <= REACHES[-1])
+        cursor = max(-reach, min(reach, cursor))
         gap = url.url_state("gap", "false", str.lower, ("true", "false").__contains__) == "true"
     elif view == NEURONS:
         word = url.url_state("word", word, str, names.__contains__)
-    return Stand(view, activation, layer, cursor, gap, word)
+    return Stand(view, activation, layer, cursor, reach, gap, word)
 
 
 def keep_curves() -> None:
@@ -75,6 +79,8 @@ def keep_curves() -> None:
         url.set_url_state("layer", said["frame"], telling)
     if view == CURVES and isinstance(at := said.get("cursor"), int | float):
         url.set_url_state("u", round(float(at), 2), CURSOR)
+        if said.get("zoom") in REACHES:
+            url.set_url_state("reach", said["zoom"], REACH)
         url.set_url_state("gap", "true" if said.get("switch") else "false", "false")
     held.reported("curves", stand())
 
@@ -99,9 +105,10 @@ def neurons_of(layer: int) -> torch.Tensor:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def spread_of(subject: tuple, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spread_of(subject: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """edges [bin + 1], share [layer, bin], and the share below each point of the axis [layer, point]."""
-    found = [(*histogram(u, -reach, reach, 96), share_below(u, axis(reach))) for u in map(neurons_of, layers)]
+    most = REACHES[-1]
+    found = [(*histogram(u, -most, most, BINS), share_below(u, axis())) for u in map(neurons_of, layers)]
     edges, share, below = zip(*found, strict=True)
     return edges[0].numpy(), torch.stack(share).numpy(), torch.stack(below).numpy()
 
@@ -146,20 +153,20 @@ def column(counts: dict[str, list[Census]], field: str) -> dict[str, np.ndarray]
     return {name: np.array([getattr(one, field) for one in of]) for name, of in counts.items()}
 
 
-def axis(reach: int) -> torch.Tensor:
-    return torch.linspace(-reach, reach, round(2 * reach / STEP[reach]) + 1, dtype=torch.float64)
+def axis() -> torch.Tensor:
+    most = REACHES[-1]
+    return torch.linspace(-most, most, round(2 * most / STEP) + 1, dtype=torch.float64)
 
 
 def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
-        reach = st.select_slider("The u axis reaches to ±", list(STEP), 3, key="reach", bind="query-params")
         st.caption(f"This model's own activation is {TITLES[own]}. "
                    "“passes” is σ(u)/u, the share of u that gets through. “made 0” and “slope ≈ 0” (below 0.01, so "
                    "hardly any gradient comes back) count this layer's real neurons.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("curves", here)
-    counts, grid = counts_of(subject), axis(reach)
-    edges, share, below = spread_of(subject, reach)
+    counts, grid = counts_of(subject), axis()
+    edges, share, below = spread_of(subject)
     values = {name: sigma(grid).numpy() for name, sigma in ACTIVATIONS.items()}
     slopes = {name: derivative(name, grid).numpy() for name in ACTIVATIONS}
     passed = {name: let_through(name, grid).numpy() for name in ACTIVATIONS}
@@ -168,8 +175,9 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             key="curves", on_stand_change=keep_curves,
             data=activations.over_neurons(
                 grid.numpy(), values, slopes, passed, picks(shown), curves.Choice(CHOOSE, layers, shown.layer), edges,
-                share, below, zeros=column(counts, "zero"), flat=column(counts, "asleep"), cursor=shown.cursor,
-                epoch=epoch, neurons=f"the {n * config.d_ff:,} {'gates' if config.gated else 'neurons'}",
+                share, below, reaches=curves.Choice("u up to ±", REACHES, shown.reach), zeros=column(counts, "zero"),
+                flat=column(counts, "asleep"), cursor=shown.cursor, epoch=epoch,
+                neurons=f"the {n * config.d_ff:,} {'gates' if config.gated else 'neurons'}",
                 gap=gelu_gap(grid).numpy(), magnify=curves.Switch("Magnify exact − tanh GELU", shown.gap, taller=120),
             ),
         )  # fmt: skip

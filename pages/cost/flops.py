@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +12,9 @@ from streamlit.delta_generator import DeltaGenerator
 import transformer
 from charts import component
 from charts import cost as pictures
-from pages.shared import models, url
+from pages.cost.flops_formula import formula_of, numbers_of, times_d, whole
+from pages.cost.flops_words import INTERVIEW, SOURCES
+from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
 from transformer import PRESETS, Config, cost, counter
 
@@ -25,7 +27,8 @@ MODELS = {  # as the learner and the link call it -> as transformer.PRESETS does
     "Llama 3 8B": "llama-3-8b", "Llama 3 70B": "llama-3-70b", "Llama 3.2 1B": "llama-3.2-1b",
     "Mistral 7B": "mistral-7b", "Qwen2 0.5B": "qwen2-0.5b", "Qwen2 1.5B": "qwen2-1.5b", "Qwen2 7B": "qwen2-7b",
 }  # fmt: skip
-VIEW = {"n": 1536, "show": "shares", "logits": False}  # at 1 536 SmolLM2's attention costs exactly what its FFN does
+START = 1536  # tokens, where SmolLM2's attention costs exactly what its FFN does
+OWN_FIRST = Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000, position="none", max_len=2**20)
 BLOCK = Config(d_model=512, n_heads=8, n_layers=1)  # the table's: plain heads, d_ff = 4d
 TABLE = tuple(2**k for k in range(7, 16))
 DEFAULT_TEXT = "The animal didn't cross the street because it was too tired"
@@ -35,28 +38,15 @@ EXAMPLES = {
     "a paragraph": "A model reads a text all at once. Every token asks every other what it has to say, and that is "
     "what grows as the square of the length; everything else is done to each token alone, and grows in step with it.",
 }
-INTERVIEW = [
-    ("At what length does attention cost more than the FFN?",
-     "For a plain block a layer costs 8nd² for the projections, 4n²d for the n² products and 16nd² for the FFN. With "
-     "the projections counted they meet at n = 2d, by the n² products alone at n = 4d: thousands of tokens for real "
-     "models, so “attention is the bottleneck because it is quadratic” is wrong for short texts."),
-    ("Why do people say 2N FLOPs a token for a forward pass, and 6N for training?",
-     "Each weight is used in one multiply-accumulate a token: 2 FLOPs. The backward pass needs two such products, one "
-     "for the inputs' gradient and one for the weights': 4 more. It leaves out scores and z, so it holds while n is "
-     "small beside d, and N should leave out embeddings that are only looked up."),
-    ("What do grouped-query attention and the causal mask save?",
-     "Grouped heads make W_K and W_V and the KV cache smaller by h / h_kv; every query head still scores every key, so "
-     "the n² products cost the same. The mask makes half of the scores useless, and saves their FLOPs only where a "
-     "kernel skips the blocks above the diagonal."),
-]  # fmt: skip
-SOURCES = [
-    "Vaswani et al. 2017, [Attention is all you need](https://arxiv.org/abs/1706.03762), table 1: complexity per layer",
-    "Kaplan et al. 2020, [Scaling laws](https://arxiv.org/abs/2001.08361), §2.1: 2N FLOPs a token",
-    "Hoffmann et al. 2022, [Chinchilla](https://arxiv.org/abs/2203.15556), appendix F: the same sum, part by part",
-    "Ainslie et al. 2023, [GQA](https://arxiv.org/abs/2305.13245)",
-    "Dao et al. 2022, [FlashAttention](https://arxiv.org/abs/2205.14135): why FLOPs are not time",
-    "`torch.utils.flop_counter`, whose formulas count here",
-]  # fmt: skip
+
+
+class Stand(NamedTuple):
+    """What the picture shows, by the link."""
+
+    arch: str
+    n: int
+    show: str
+    logits: bool
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -94,22 +84,41 @@ def own_config() -> Config:
         )  # fmt: skip
     except ValueError as problem:
         st.warning(str(problem), icon=":material/info:")
-        return st.session_state.get("_own_config", Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000))
+        return st.session_state.get("_own_config", OWN_FIRST)
     st.session_state["_own_config"] = config
     return config
 
 
 def draw_block() -> None:
     """Put the table's block into the picture."""
+    url.set_url_state("arch", OWN, next(iter(MODELS)))
     st.session_state.update({
-        "arch": OWN, "d": BLOCK.d_model, "layers": BLOCK.n_layers, "heads": BLOCK.n_heads,
+        "d": BLOCK.d_model, "layers": BLOCK.n_layers, "heads": BLOCK.n_heads,
         "kv_heads": BLOCK.n_kv_heads, "d_ff": BLOCK.d_ff, "gated": False,
     })  # fmt: skip
 
 
-def keep(part: str) -> None:
-    """The learner changed a part of the view in the component: into the link with it."""
-    url.set_url_state(part, st.session_state["stack"][part], VIEW[part])
+def stand() -> Stand:
+    return Stand(
+        url.url_state("arch", next(iter(MODELS)), str, [*MODELS, OWN].__contains__),
+        url.url_state("n", START, int, pictures.LENGTHS.__contains__),
+        url.url_state("show", "shares", str, ("shares", "per token").__contains__),
+        url.url_state("logits", False, flag),
+    )
+
+
+def keep() -> None:
+    """What the learner left in the picture, into the link."""
+    if (said := held.said("stack", "stand")) is None:
+        return
+    if said.get("arch") in (*MODELS, OWN):
+        url.set_url_state("arch", said["arch"], next(iter(MODELS)))
+    if said.get("n") in pictures.LENGTHS:
+        url.set_url_state("n", said["n"], START)
+    if said.get("show") in ("shares", "per token"):
+        url.set_url_state("show", said["show"], "shares")
+    url.set_url_state("logits", said.get("logits") is True, False)
+    held.reported("stack", stand())
 
 
 def flag(text: str) -> bool:
@@ -117,24 +126,6 @@ def flag(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(f"{text!r} is neither true nor false.")
     return text.lower() == "true"
-
-
-def times_d(n: float, d: int) -> str:
-    return f"{n / d:.3g} d"
-
-
-def whole(number: float) -> str:
-    return f"{number:,.0f}".replace(",", "\u202f")
-
-
-def unit(flops: int) -> str:
-    """Three digits and a unit, as LaTeX: 30.6 G."""
-    power = min(max(0, (len(str(flops)) - 1) // 3), 6)
-    return rf"{flops / 1000**power:.3g}\,\text{{{' KMGTPE'[power].strip()}}}"
-
-
-def tex(number: int) -> str:
-    return f"{number:,}".replace(",", r"\,")
 
 
 def markers_of(config: Config) -> list[pictures.Marker]:
@@ -146,41 +137,17 @@ def markers_of(config: Config) -> list[pictures.Marker]:
     ]
 
 
-def is_plain(config: Config) -> bool:
-    """Plain multi-head attention and d_ff = 4d, for which the textbook's short formula holds."""
-    square = config.n_heads * config.d_head == config.d_model and config.n_kv_heads == config.n_heads
-    return square and config.d_ff == 4 * config.d_model and not config.gated
+def counted_as(name: str, config: Config) -> pictures.Counted:
+    costs, products = costs_of(config)
+    context = None if name == OWN else config.max_len
+    return pictures.Counted(name, costs, products, config.n_layers, config.n_heads, markers_of(config), context,
+                            f"pale: beyond its {whole(config.max_len)} tokens")  # fmt: skip
 
 
-def formula_of(config: Config) -> str:
-    """The sum, a line for each way of growing; where the block is plain, each line in the textbook's short form too."""
-    ffn = r"\ffn{6nd\,d_{ff}}" if config.gated else r"\ffn{4nd\,d_{ff}}"
-    rows = [
-        (r"\phantom{+}\;\query{2nd\,hd_k} + \residual{2nd\,hd_k}", "4nd^2", "Q, W_O"),
-        (r"+\;\key{2nd\,h_{kv}d_k} + \value{2nd\,h_{kv}d_k}", "4nd^2", "K, V"),
-        (r"+\;\scores{2n^2\,hd_k} + \attention{2n^2\,hd_k}", "4n^2d", "S, z"),
-        (r"+\;" + ffn, "16nd^2", r"\text{FFN}"),
-    ]
-    short_too = is_plain(config)
-    lines = [r"F(n) =\;& \text{layers}\times\big("]
-    lines += [rf"& {long}{f' = {short}' if short_too else ''} && \small {made}" for long, short, made in rows]
-    lines.append(r"& \big)" + (r" + \output{2nd\,V} && \small \ell" if config.head == "lm" else ""))
-    return r"\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}"
-
-
-def numbers_of(config: Config, n: int, logits: bool) -> str:
-    """The matrix products of this n, one a line (2 · rows · inner · columns · times), and their sum."""
-    symbols = dict(zip(
-        [part.key for part in pictures.PARTS], ["z", "S", "W_O", "V", "K", "Q", r"\text{FFN}", r"\ell"], strict=True,
-    ))  # fmt: skip
-    role = {part.key: part.role for part in pictures.PARTS}
-    products = [p for p in cost.matmuls(config, n) if logits or p.part != "logits"]
-    lines = []
-    for p in products:
-        factors = r"\cdot".join(tex(size) for size in (2, p.rows, p.inner, p.columns, p.times))
-        lines.append(rf"\{role[p.part]}{{{symbols[p.part]}}}:\;& {factors} = {unit(p.flops)}")
-    lines.append(rf"\textstyle\sum:\;& {tex(sum(p.flops for p in products))}")
-    return r"\small\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}"
+@st.cache_resource(show_spinner=False)
+def known() -> list[pictures.Counted]:
+    """Every model that is offered; read-only."""
+    return [counted_as(name, PRESETS[MODELS[name]]) for name in MODELS]
 
 
 def snippet_of(arch: str, config: Config, n: int, logits: bool) -> str:
@@ -232,25 +199,22 @@ stage, words, table, check, code_place, more = (st.container() for _ in range(6)
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls and n: it alone runs again when they change."""
     picture, controls = lesson.stage(controls=0.3)
+    here = stand()
+    shown, epoch = held.to_send("stack", here)
+    arch, n, _, logits = here
     with controls:
-        arch = st.selectbox("Whose cost", [*MODELS, OWN], key="arch", bind="query-params")
-        config = own_config() if arch == OWN else PRESETS[MODELS[arch]]
-    n = url.url_state("n", VIEW["n"], int, lambda n: n in pictures.LENGTHS)
-    show = url.url_state("show", VIEW["show"], str, lambda show: show in ("shares", "per token"))
-    logits = url.url_state("logits", VIEW["logits"], flag)
+        own = own_config() if arch == OWN else OWN_FIRST
+    config = own if arch == OWN else PRESETS[MODELS[arch]]
     title = "my own model" if arch == OWN else arch
-    costs, products = costs_of(config)
-    markers = markers_of(config)
-    context = None if arch == OWN else config.max_len
     with picture:
         component.declare("flops")(
-            key="stack",
+            key="stack", on_stand_change=keep,
             data=pictures.stack_data(
-                costs, products, chosen=n, show=show, logits=logits, layers=config.n_layers, heads=config.n_heads,
-                markers=markers, context=context, context_label=f"pale: beyond its {whole(config.max_len)} tokens",
+                [*known(), counted_as(OWN, own)], arch=shown.arch, chosen=shown.n, show=shown.show,
+                logits=shown.logits, epoch=epoch,
             ),
-            **{f"on_{part}_change": partial(keep, part) for part in VIEW},
         )  # fmt: skip
+    costs, markers = costs_of(config)[0], markers_of(config)
     logits = logits and config.head == "lm"
     with controls:
         with_projections, alone = cost.crossover(config), cost.crossover(config, projections=False)

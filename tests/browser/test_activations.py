@@ -14,6 +14,7 @@ from transformer.feedforward import ACTIVATIONS, derivative, let_through, share_
 CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors.xz")
 GATE = CAPITAL["layers.5.ffn.gate"][0]
 CANVAS, LAYER = ".st-key-curves canvas", ".st-key-curves input[type=range]:visible"
+REACH = ".st-key-curves .gf-scrubber:has-text('u up to') input"
 
 
 def numbers(page) -> dict[str, list[float]]:
@@ -74,14 +75,31 @@ def test_the_keyboard_steps_the_cursor(open_page):
     page = open_page("activations")
     page.locator(CANVAS).focus()
     page.keyboard.press("ArrowRight")
-    assert cursor(page) == pytest.approx(-1.23, abs=1e-3)
+    assert cursor(page) == pytest.approx(-1.24, abs=1e-3)
     page.keyboard.press("Shift+ArrowRight")
-    assert cursor(page) == pytest.approx(-0.73, abs=1e-3)
-    check(page, -0.73)
+    assert cursor(page) == pytest.approx(-0.84, abs=1e-3)
+    check(page, -0.84)
     page.keyboard.press("Home")
-    assert cursor(page) == -3
+    assert cursor(page) == pytest.approx(-3)
     page.keyboard.press("End")
-    assert cursor(page) == 3
+    assert cursor(page) == pytest.approx(3)
+
+
+def test_the_axis_reaches_farther_in_the_picture(open_page):
+    page = open_page("activations")
+    looked = page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    page.locator(REACH).focus()
+    page.keyboard.press("End")
+    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
+    page.locator(CANVAS).focus()
+    page.keyboard.press("Home")
+    assert cursor(page) == pytest.approx(-16)
+    check(page, -16)
+    page.locator(REACH).focus()
+    page.keyboard.press("Home")
+    assert cursor(page) == pytest.approx(-2)  # it stays on the axis
+    link_says(page, reach="2", u="-2.0")
+    assert cursor(open_page(page.url.split("/", 3)[3])) == pytest.approx(-2)
 
 
 def test_a_thumb_moves_it(open_page):

@@ -4,13 +4,13 @@ import csv
 import json
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 
 from charts import cost as pictures
 from tests.browser.conftest import settle
-from transformer import PRESETS, cost
+from tests.browser.rig import link_says
+from transformer import PRESETS, Config, cost
 
 SMOLLM2 = PRESETS["smollm2-135m"]
 PLOT = ".st-key-gf-picture [role=slider]"
@@ -30,10 +30,6 @@ def shares(page):
 def true_shares(config, n, logits=False):
     parts = {part: flops for part, flops in cost.flops(config, n).items() if logits or part != "logits"}
     return {part: pytest.approx(flops / sum(parts.values()), abs=2e-3) for part, flops in parts.items()}
-
-
-def query(page):
-    return {key: values[0] for key, values in parse_qs(urlparse(page.url).query).items()}
 
 
 def plain(text):
@@ -64,10 +60,9 @@ def test_dragging_moves_the_bar_at_once_and_the_link_when_let_go(open_page):
     page.mouse.move(*point(page, 4096, 0.5), steps=4)
     assert n_of(page) == 4096
     assert shares(page) == true_shares(SMOLLM2, 4096)
-    assert "n" not in query(page)
+    assert "n=" not in page.url
     page.mouse.up()
-    settle(page)
-    assert query(page)["n"] == "4096"
+    link_says(page, n="4096")
     again = open_page(page.url.split("/", 3)[3])
     assert n_of(again) == 4096 and shares(again) == shares(page)
 
@@ -83,9 +78,7 @@ def test_the_keyboard_walks_through_lengths_and_parts(open_page):
     assert n_of(page) == 128
     page.keyboard.press("End")
     assert n_of(page) == 32_768
-    page.wait_for_timeout(400)
-    settle(page)
-    assert query(page)["n"] == "32768"
+    link_says(page, n="32768")
     page.keyboard.press("ArrowUp")
     spoken = plain(page.locator(PLOT).get_attribute("aria-valuetext"))
     z = cost.flops(SMOLLM2, 32_768)["z"]
@@ -118,17 +111,46 @@ def test_another_model_gives_another_picture(open_page):
     assert shares(page) == true_shares(PRESETS["llama-2-7b"], 8192, logits=True)
 
 
+def test_a_model_is_chosen_in_the_picture(open_page):
+    page = open_page("flops")
+    whose = page.get_by_label("Whose cost")
+    whose.focus()
+    page.keyboard.press("ArrowDown")
+    assert shares(page) == true_shares(PRESETS["smollm2-360m"], 1536)  # at once
+    link_says(page, arch="SmolLM2-360M")
+    whose.select_option("My own numbers")
+    assert shares(page) == true_shares(Config(d_model=512, n_heads=8, n_layers=6), 1536)
+    page.get_by_label("d, width").fill("1024")
+    page.get_by_label("d, width").press("Enter")
+    link_says(page, arch="My own numbers", d="1024")
+    assert shares(page) == true_shares(Config(d_model=1024, n_heads=8, n_layers=6, d_ff=2048), 1536)
+    again = open_page(page.url.split("/", 3)[3])
+    assert shares(again) == shares(page) and again.get_by_label("Whose cost").input_value() == "My own numbers"
+
+
+def test_two_controls_pressed_at_once_are_both_kept(open_page):
+    page = open_page("flops")
+    page.locator(PLOT).evaluate("""plot => {
+        const root = plot.getRootNode(), [, perToken, logits] = root.querySelectorAll(".row button");
+        perToken.click();
+        logits.click();
+        plot.dispatchEvent(new KeyboardEvent("keydown", { key: "End" }));
+    }""")
+    link_says(page, show="per token", logits="True", n="32768")
+    again = open_page(page.url.split("/", 3)[3])
+    assert shares(again) == shares(page) == true_shares(SMOLLM2, 32_768, logits=True)
+
+
 def test_the_view_changes_at_once_and_follows_in_the_link(open_page):
     page = open_page("flops")
     button = page.get_by_role("button", name="with logits")
     button.focus()
     page.keyboard.press("Enter")
     assert shares(page) == true_shares(SMOLLM2, 1536, logits=True)
-    settle(page)
-    assert query(page)["logits"] == "True" and button.get_attribute("aria-pressed") == "true"
+    link_says(page, logits="True")
+    assert button.get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="Show FLOPs per token").click()
-    settle(page)
-    assert query(page)["show"] == "per token"
+    link_says(page, show="per token", logits="True")
     again = open_page(page.url.split("/", 3)[3])
     assert again.get_by_role("button", name="with logits").get_attribute("aria-pressed") == "true"
     assert shares(again) == shares(page)
@@ -152,7 +174,7 @@ def test_per_token_the_bar_grows_with_n(open_page):
 def test_what_is_downloaded_is_what_is_shown(open_page):
     page = open_page("flops?n=2048")
     page.get_by_role("button", name="with logits").click()
-    settle(page)
+    link_says(page, logits="True")
     page.get_by_test_id("stPopoverButton").press("Enter")
     with page.expect_download() as setting:
         page.get_by_role("button", name="Setting, JSON").click()
@@ -172,8 +194,8 @@ def test_a_thumb_can_drag_it(open_page):
     page = open_page("flops", phone=True)
     page.locator(PLOT).scroll_into_view_if_needed()
     page.touchscreen.tap(*point(page, 512, 0.5))
-    settle(page)
-    assert n_of(page) == 512 and query(page)["n"] == "512"
+    link_says(page, n="512")
+    assert n_of(page) == 512
 
 
 def test_on_a_phone_the_arithmetic_stands_below_the_picture(open_page):

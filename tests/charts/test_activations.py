@@ -16,8 +16,9 @@ PICKS = Picks("Through", list(activations.TITLES.values()), "SiLU", role="ffn")
 def message() -> tuple[dict, dict]:
     shares = {name: np.array([0.1, 0.2]) for name in activations.TITLES}
     return unpack(activations.over_neurons(
-        U, EACH, EACH, EACH, PICKS, Choice("Layer", [0, 1], 1), np.array([-2.0, 0.0, 2.0]), np.full((2, 2), 0.5),
-        np.tile(np.linspace(0, 1, 5), (2, 1)), zeros=shares, flat=shares, neurons="the gates", cursor=0.0,
+        U, EACH, EACH, EACH, PICKS, Choice("Layer", [0, 1], 1), np.linspace(-2, 2, 5),
+        np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 0.5, 0.5, 0.0]]), np.tile(np.linspace(0, 1, 5), (2, 1)),
+        reaches=Choice("Up to", [1, 2], 1), zeros=shares, flat=shares, neurons="the gates", cursor=0.0,
         gap=U / 5000, magnify=Switch("Magnify", False, taller=100), epoch=1))  # fmt: skip
 
 
@@ -26,6 +27,13 @@ def test_the_gap_is_magnified_in_a_panel_of_its_own():
     assert [panel["switched"] for panel in header["panels"]] == [False, False, True, False]
     np.testing.assert_allclose(arrays[header["panels"][2]["series"][0]["y"]], U / 5, rtol=1e-6)
     assert header["switch"] == {"label": "Magnify", "on": False, "taller": 100}
+
+
+def test_the_axis_reaches_as_far_as_asked_and_says_what_lies_outside():
+    header, _ = message()
+    assert header["zooms"] == {"label": "Up to", "values": [1, 2], "at": 1}
+    assert header["panels"][0]["y"]["hi"] == [[1, 2]]  # the same for both layers, one for each reach
+    assert header["panels"][-1]["note"] == [["50.0% lie outside this axis", ""], ["", ""]]
 
 
 def test_the_tanh_form_is_drawn_where_it_is_the_topic():

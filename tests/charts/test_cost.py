@@ -1,13 +1,11 @@
 """What the FLOP pictures hold is what transformer.cost computed."""
 
-import json
-import struct
-
 import numpy as np
 import pytest
 
 from charts import cost as pictures
 from charts import theme
+from tests.charts.test_component import unpack
 from transformer import PRESETS, Config, cost
 
 CONFIG = PRESETS["smollm2-135m"]
@@ -16,16 +14,20 @@ PRODUCTS = [[tuple(product) for product in cost.matmuls(CONFIG, n)] for n in pic
 MARKERS = [pictures.Marker(1536.0, "attention = FFN", "n = 1 536"), pictures.Marker(70_000.0, "far", "n = 70 000")]
 
 
-def unpacked(**options):
-    return unpack(pictures.stack_data(COSTS, PRODUCTS, chosen=1536, layers=30, heads=9, **options))
+SMOLLM2 = pictures.Counted("SmolLM2", COSTS, PRODUCTS, 30, 9, MARKERS, 8192, "pale: beyond")
 
 
-def unpack(data):
-    length = struct.unpack("<I", data[:4])[0]
-    header = json.loads(data[4:4 + length])
-    about = header["arrays"]["products"]
-    products = np.frombuffer(data, about["dtype"], np.prod(about["shape"]), 4 + length + about["offset"])
-    return header, products.reshape(about["shape"])
+def counted(config, name="other"):
+    costs = [cost.flops(config, n) for n in pictures.LENGTHS]
+    products = [[tuple(product) for product in cost.matmuls(config, n)] for n in pictures.LENGTHS]
+    return pictures.Counted(name, costs, products, config.n_layers, config.n_heads)
+
+
+def unpacked(*models, **options):
+    """The message's header, and the first model with its products."""
+    models = models or (SMOLLM2,)
+    header, arrays = unpack(pictures.stack_data(models, arch=models[0].name, chosen=1536, **options))
+    return header, header["models"][0], arrays["products_0"]
 
 
 def test_the_lengths_are_128_to_32k_in_round_steps():
@@ -35,39 +37,50 @@ def test_the_lengths_are_128_to_32k_in_round_steps():
 
 
 def test_the_component_gets_every_part_of_every_length():
-    header, _ = unpacked()
+    header, model, _ = unpacked()
     assert header["n"] == list(pictures.LENGTHS)
     for i, parts in enumerate(COSTS):
-        assert {part["key"]: part["flops"][i] for part in header["parts"]} == parts
+        assert {part["key"]: part["flops"][i] for part in model["parts"]} == parts
+
+
+def test_every_model_goes_out_with_its_own_products():
+    other = counted(PRESETS["gpt2"], "GPT-2")
+    header, arrays = unpack(pictures.stack_data([SMOLLM2, other], arch="GPT-2", chosen=128, epoch=3))
+    assert (header["arch"], header["epoch"]) == ("GPT-2", 3)
+    assert [model["name"] for model in header["models"]] == ["SmolLM2", "GPT-2"]
+    for i, model in enumerate((SMOLLM2, other)):
+        np.testing.assert_array_equal(arrays[f"products_{i}"], model.sizes())
+        assert header["models"][i]["parts"][0]["flops"] == [parts["z"] for parts in model.costs]
+    assert [marker["n"] for marker in header["models"][0]["markers"]] == [1536, 70_000]
+    assert header["models"][0]["context"] == 8192 and header["models"][1]["context"] is None
+    with pytest.raises(ValueError, match="'BERT' is not among"):
+        pictures.stack_data([SMOLLM2], arch="BERT", chosen=128)
 
 
 def test_the_arithmetic_under_the_pointer_adds_up_to_the_bands():
-    header, products = unpacked()
+    _, model, products = unpacked()
     work = 2 * products.astype(object).prod(axis=-1)  # [n, product], exact
-    for part in header["parts"]:
-        mine = [j for j, key in enumerate(header["product_parts"]) if key == part["key"]]
+    for part in model["parts"]:
+        mine = [j for j, key in enumerate(model["product_parts"]) if key == part["key"]]
         assert list(work[:, mine].sum(axis=1)) == part["flops"]
 
 
 def test_it_says_in_words_how_often_a_product_is_done():
-    header, _ = unpacked()
-    assert dict(zip(header["product_parts"], header["often"])) == {
+    _, model, _ = unpacked()
+    assert dict(zip(model["product_parts"], model["often"])) == {
         "Q": "in 30 layers", "K": "in 30 layers", "V": "in 30 layers", "scores": "in 9 heads in 30 layers",
         "z": "in 9 heads in 30 layers", "out": "in 30 layers", "ffn": "in 30 layers", "logits": "once",
     }
-    assert header["often"][header["product_parts"].index("ffn")] == "twice (W₁ and W_g) in 30 layers"
+    assert model["often"][model["product_parts"].index("ffn")] == "twice (W₁ and W_g) in 30 layers"
 
 
 def test_a_model_without_a_head_has_no_band_for_logits():
-    encoder = PRESETS["bert-base"]
-    costs = [cost.flops(encoder, n) for n in pictures.LENGTHS]
-    products = [[tuple(product) for product in cost.matmuls(encoder, n)] for n in pictures.LENGTHS]
-    header, _ = unpack(pictures.stack_data(costs, products, chosen=128, layers=12, heads=12, logits=True))
-    assert "logits" not in [part["key"] for part in header["parts"]]
+    _, model, _ = unpacked(counted(PRESETS["bert-base"]), logits=True)
+    assert "logits" not in [part["key"] for part in model["parts"]]
 
 
 def test_the_view_goes_with_it():
-    header, _ = unpacked(show="per token", logits=True)
+    header, _, _ = unpacked(show="per token", logits=True)
     assert (header["chosen"], header["show"], header["logits"]) == (1536, "per token", True)
 
 
@@ -79,7 +92,7 @@ def test_attention_is_what_the_library_calls_attention():
 
 def test_one_entry_for_each_length_or_a_sentence():
     with pytest.raises(ValueError, match="one entry for each of the 65 lengths"):
-        pictures.stack_data(COSTS[1:], PRODUCTS, chosen=1536, layers=30, heads=9)
+        unpacked(pictures.Counted("short", COSTS[1:], PRODUCTS, 30, 9))
 
 
 @pytest.mark.parametrize("logits", [True, False])
@@ -111,6 +124,4 @@ def test_the_table_holds_every_number():
 def test_the_largest_own_model_still_fits_the_message():
     huge = Config(d_model=32_768, n_layers=256, n_heads=256, d_ff=131_072, vocab_size=1_000_000, gated=True,
                   position="none")
-    costs = [cost.flops(huge, n) for n in pictures.LENGTHS]
-    products = [[tuple(product) for product in cost.matmuls(huge, n)] for n in pictures.LENGTHS]
-    assert pictures.stack_data(costs, products, chosen=128, layers=256, heads=256)
+    assert unpacked(counted(huge))

@@ -55,11 +55,11 @@ def test_it_opens_on_curves_over_real_neurons(open_page):
         away = np.abs(arrays["x"]) > 1e-3  # ReLU's corner
         np.testing.assert_allclose(columns[2][away], derivative(name, u).numpy()[away], atol=1e-6)
     bars = header["panels"][-1]["series"][0]
-    edges, share = histogram(GATE, -3.0, 3.0, 96)
+    edges, share = histogram(GATE, -16.0, 16.0, 512)
     np.testing.assert_allclose(arrays[bars["edges"]], edges.numpy(), atol=1e-6)
     np.testing.assert_array_equal(arrays[bars["y"]][5], share.numpy())
     below = arrays[header["sum"]["arrays"][3]][5]
-    np.testing.assert_allclose(below, share_below(GATE, torch.linspace(-3, 3, 601)).numpy(), atol=2 / GATE.numel())
+    np.testing.assert_allclose(below, share_below(GATE, torch.linspace(-16, 16, 1601)).numpy(), atol=2 / GATE.numel())
     assert f"{(GATE < 0).float().mean():.0%} below 0" == header["panels"][-1]["marks"][0]["text"][5]
     assert header["frames"] == {"label": "Layer whose neurons are shown", "values": list(range(30)), "at": 5}
     assert header["cursor"] == -1.28 and not header["switch"]["on"]
@@ -82,11 +82,12 @@ def test_every_layer_goes_out_and_a_link_says_which_is_shown(open_page):
     panel = header["panels"][-1]
     for layer in (0, 11, 28, 29):
         u = CAPITAL[f"layers.{layer}.ffn.gate"][0]
-        _, share = histogram(u, -3.0, 3.0, 96)
+        _, share = histogram(u, -16.0, 16.0, 512)
         np.testing.assert_array_equal(arrays[panel["series"][0]["y"]][layer], share.numpy())
         assert f"layer {layer} " in panel["title"][layer]
-        outside = (u.abs() > 3).float().mean().item()
-        assert f"{outside:.1%} lie outside" in panel["note"][layer] or outside < 0.0005
+        for i, reach in enumerate((2, 3, 4, 8, 16)):
+            outside = (u.abs() > reach).float().mean().item()
+            assert f"{outside:.1%} lie outside" in panel["note"][layer][i] or outside < 0.0006
     (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
     assert "layers.28.ffn." in snippet
 
@@ -103,11 +104,12 @@ def test_the_gap_between_the_two_gelus_is_magnified(open_page):
 
 
 def test_the_axis_reaches_as_far_as_asked(open_page):
-    app = open_page(PAGE)
-    app.select_slider(key="reach").set_value(16).run()
-    header, arrays = sent(app)
+    header, arrays = sent(open_page(PAGE))
+    assert header["zooms"] == {"label": "u up to ±", "values": [2, 3, 4, 8, 16], "at": 3}
     assert (header["x"]["lo"], header["x"]["hi"]) == (-16, 16)
-    assert np.allclose(np.diff(arrays["x"]), 0.04, atol=1e-5)
+    assert np.allclose(np.diff(arrays["x"]), 0.02, atol=1e-5)
+    header, _ = sent(open_page(PAGE, reach="2", u="9"))
+    assert (header["zooms"]["at"], header["cursor"]) == (2, 2)
 
 
 def test_what_each_activation_leaves(open_page):

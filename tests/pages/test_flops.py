@@ -22,8 +22,15 @@ def stack(page):
     return json.loads(data[4:4 + length])
 
 
-def drawn(page, i=0):
-    return {part["key"]: part["flops"][i] for part in stack(page)["parts"]}
+def model(page, name=None):
+    """One of the models in the picture: the chosen one."""
+    data = stack(page)
+    (found,) = [model for model in data["models"] if model["name"] == (name or data["arch"])]
+    return found
+
+
+def drawn(page, i=0, name=None):
+    return {part["key"]: part["flops"][i] for part in model(page, name)["parts"]}
 
 
 def expected(config, n=128):
@@ -35,19 +42,19 @@ def test_it_opens_on_smollm2_where_attention_meets_the_ffn(open_page):
     data = stack(page)
     assert drawn(page) == expected(PRESETS["smollm2-135m"])
     assert data["chosen"] == 1536 == cost.crossover(PRESETS["smollm2-135m"])
-    assert [marker["n"] for marker in data["markers"]] == [1536, 2304]
+    assert [marker["n"] for marker in model(page)["markers"]] == [1536, 2304]
 
 
 def test_every_preset_can_be_chosen(open_page):
     page = open_page(FILE)
-    options = page.selectbox(key="arch").options
-    assert len(options) == len(TEXT_MODELS) + 1
-    shown = []
-    for option in options[:-1]:
-        page.selectbox(key="arch").set_value(option).run()
-        assert not page.exception and not page.warning
-        shown.append(sorted(drawn(page, 40).items()))
+    names = [model["name"] for model in stack(page)["models"]]
+    assert len(names) == len(TEXT_MODELS) + 1 and names[-1] == "My own numbers"
+    shown = [sorted(drawn(page, 40, name).items()) for name in names[:-1]]
     assert sorted(shown) == sorted(sorted(expected(c, pictures.LENGTHS[40]).items()) for c in TEXT_MODELS.values())
+    page = open_page(FILE, arch="Llama 2 7B")
+    assert stack(page)["arch"] == "Llama 2 7B" and not page.warning and "llama-2-7b" in page.code[-1].value
+    page = open_page(FILE, arch="Llama 9")
+    assert stack(page)["arch"] == "SmolLM2-135M" and len(page.warning) == 1 and "Llama 9" in page.warning[0].value
 
 
 def test_a_link_sets_the_view(open_page):
@@ -83,9 +90,9 @@ def test_own_numbers_are_drawn_and_wrong_ones_keep_the_picture(open_page):
 def test_the_tables_block_goes_into_the_picture(open_page):
     page = open_page(FILE)
     next(button for button in page.button if "Draw this block" in button.label).click().run()
-    assert page.selectbox(key="arch").value == "My own numbers"
+    assert stack(page)["arch"] == "My own numbers"
     assert drawn(page) == expected(Config(d_model=512, n_heads=8, n_layers=1, vocab_size=32_000))
-    assert [marker["n"] for marker in stack(page)["markers"]] == [1024, 2048]
+    assert [marker["n"] for marker in model(page)["markers"]] == [1024, 2048]
 
 
 def test_the_block_table_is_the_textbooks(open_page):
@@ -135,10 +142,11 @@ def test_the_snippet_gives_the_pages_numbers(open_page, query):
         exec(snippet, space)
     data = stack(page)
     i = data["n"].index(data["chosen"])
+    shown = model(page)
     assert space["parts"] == {
-        part["key"]: part["flops"][i] for part in data["parts"] if data["logits"] or part["key"] != "logits"
+        part["key"]: part["flops"][i] for part in shown["parts"] if data["logits"] or part["key"] != "logits"
     }
-    assert str(data["markers"][0]["n"]) in said.getvalue() and str(data["markers"][1]["n"]) in said.getvalue()
+    assert all(str(marker["n"]) in said.getvalue() for marker in shown["markers"])
 
 
 def test_the_numbers_in_the_formula_are_those_of_the_bar(open_page):

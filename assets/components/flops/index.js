@@ -1,8 +1,9 @@
 // Shares of the FLOPs against n, stacked; drag n, and the bar beside the areas takes the column of that n.
-// Data (charts/cost.py): n [..], parts [{key, label, short, role, flops: [..]}] from the ground up, products int32
-// [n, product, rows | inner | columns | times] with their parts and how often, markers, context; and the view that the
-// link asks for: chosen (n), show ("shares" or "per token"), logits. The learner changes the view here, at once; the
-// server hears of it afterwards, for the formula and the link.
+// Data (charts/cost.py): n [..] and the models, each with parts [{key, label, short, role, flops: [..]}] from the ground
+// up, products int32 [n, product, rows | inner | columns | times] with their parts and how often, markers, context; and
+// the view that the link asks for: arch (which model), chosen (n), show ("shares" or "per token"), logits. The learner
+// changes the view here, at once; the server hears of it afterwards, for the formula and the link. Reports: stand
+// {arch, n, show, logits}, all in one, with the epoch of the message that it answers to.
 const SVG = "http://www.w3.org/2000/svg";
 const THIN = "\u202f";
 
@@ -25,9 +26,12 @@ class Stack {
       perToken: gf.button("per token", () => this.show("per token"), { label: "Show FLOPs per token", pressed: false }),
       logits: gf.button("with logits", () => this.toggleLogits(), { pressed: false }),
     };
-    const row = document.createElement("div");
+    const row = document.createElement("div"), whose = document.createElement("label");
+    this.whose = document.createElement("select");
+    this.whose.addEventListener("change", () => { this.arch = this.whose.value; this.arrange(); this.tell(); });
+    whose.append("Whose cost", this.whose);
     row.className = "row";
-    row.append(...Object.values(this.buttons));
+    row.append(whose, ...Object.values(this.buttons));
     root.append(this.head, row, this.plot);
     this.tip = gf.tooltip(this.plot);
     this.hover = null;          // {i, part} under the pointer or reached by keys
@@ -41,17 +45,23 @@ class Stack {
   update(component) {
     this.component = component;
     const data = gf.unpack(component.data);
-    // What the server says counts when it is new; otherwise the learner may have gone on in the meantime.
-    const old = this.data ?? {};
-    if (data.chosen !== old.chosen) this.i = data.n.indexOf(data.chosen);
-    if (data.show !== old.show) this.perToken = data.show === "per token";
-    if (data.logits !== old.logits) this.logits = data.logits;
+    if (!this.data || this.data.epoch !== data.epoch) {   // otherwise the view is the learner's
+      clearTimeout(this.settling);
+      this.i = data.n.indexOf(data.chosen);
+      this.perToken = data.show === "per token";
+      this.logits = data.logits;
+      this.arch = data.arch;
+    }
     this.data = data;
+    this.whose.replaceChildren(...data.models.map(({ name }) => new Option(name, name)));
+    this.whose.value = this.arch;
     this.arrange();
   }
 
   arrange() {   // what the view makes of the data
-    const { parts, n } = this.data, hasLogits = parts.some((part) => part.key === "logits");
+    const { n, models } = this.data, at = models.findIndex(({ name }) => name === this.arch);
+    this.model = { ...models[at], products: this.data.arrays[`products_${at}`] };
+    const { parts } = this.model, hasLogits = parts.some((part) => part.key === "logits");
     this.parts = parts.filter((part) => part.key !== "logits" || this.logits);
     this.totals = n.map((_, i) => this.parts.reduce((sum, part) => sum + part.flops[i], 0));
     this.part = null;
@@ -70,13 +80,13 @@ class Stack {
   show(what) {
     this.perToken = what === "per token";
     this.arrange();
-    this.component.setStateValue("show", what);
+    this.tell();
   }
 
   toggleLogits() {
     this.logits = !this.logits;
     this.arrange();
-    this.component.setStateValue("logits", this.logits);
+    this.tell();
   }
 
   destroy() {
@@ -105,7 +115,7 @@ class Stack {
     const drop = (event) => {
       if (!this.dragging) return;
       this.dragging = false;
-      this.report();
+      this.tell();
       if (event.pointerType === "touch") {   // a finger does not hover: what it leaves at is what it asks about
         this.asked = this.at(event);
         this.lookAgain();
@@ -117,7 +127,7 @@ class Stack {
       if (!this.dragging && event.pointerType !== "touch") this.look(null);
     });
     plot.addEventListener("blur", () => { this.asked = null; this.look(null); });
-    const step = (by) => () => { this.choose(this.i + by); this.relook(); this.reportSoon(); };
+    const step = (by) => () => { this.choose(this.i + by); this.relook(); this.tell(); };
     gf.keys(plot, {
       ArrowLeft: step(-1), ArrowRight: step(1), PageDown: step(-8), PageUp: step(8), Home: step(-999), End: step(999),
       ArrowUp: () => this.walk(1), ArrowDown: () => this.walk(-1), Escape: () => { this.part = null; this.look(null); },
@@ -129,13 +139,10 @@ class Stack {
     this.draw();
   }
 
-  reportSoon() {
+  tell() {   // once the learner has settled
     clearTimeout(this.settling);
-    this.settling = setTimeout(() => this.report(), 250);
-  }
-
-  report() {
-    this.component.setStateValue("n", this.data.n[this.i]);
+    this.settling = setTimeout(() => this.component.setStateValue("stand", { epoch: this.data.epoch, arch: this.arch,
+      n: this.data.n[this.i], show: this.perToken ? "per token" : "shares", logits: this.logits }), 250);
   }
 
   walk(by) {
@@ -176,11 +183,11 @@ class Stack {
   }
 
   arithmetic(i, p) {
-    const { product_parts, often, n, arrays } = this.data, part = this.parts[p];
+    const { n } = this.data, { product_parts, often, products } = this.model, part = this.parts[p];
     const lines = [{ text: `${part.label} at n = ${grouped(n[i])}`, strong: true, colour: `var(--gf-${part.role})` }];
     product_parts.forEach((of, j) => {
       if (of !== part.key) return;
-      const [rows, inner, columns, times] = arrays.products.slice(4 * (i * product_parts.length + j));
+      const [rows, inner, columns, times] = products.slice(4 * (i * product_parts.length + j));
       lines.push(`[${grouped(rows)} × ${grouped(inner)}] @ [${grouped(inner)} × ${grouped(columns)}] ${often[j]}`);
       lines.push(`  2 · ${grouped(rows)} · ${grouped(inner)} · ${grouped(columns)} · ${grouped(times)} = `
         + `${si(2 * rows * inner * columns * times)}`);
@@ -237,7 +244,7 @@ class Stack {
   }
 
   drawContext(put) {   // paler where the text is longer than the model was made for
-    const { context, n } = this.data, { x, x0, x1, y0, y1 } = this.geometry;
+    const { n } = this.data, { context } = this.model, { x, x0, x1, y0, y1 } = this.geometry;
     if (!context || context >= n[n.length - 1]) return;
     const from = Math.max(x0, x(context));
     put("rect", { class: "veil", x: from, y: y0 - 1, width: x1 - from, height: y1 - y0 + 1 });
@@ -260,7 +267,7 @@ class Stack {
   }
 
   drawAxis(put, wide) {
-    const { context, context_label, n } = this.data, { x, x0, x1, y1 } = this.geometry;
+    const { n } = this.data, { context, context_label } = this.model, { x, x0, x1, y1 } = this.geometry;
     put("line", { class: "grid", x1: x0, x2: x1, y1, y2: y1 });
     for (let octave = 7; octave <= 15; octave++) {
       const tokens = 2 ** octave, text = tokens < 1000 ? String(tokens) : `${tokens / 1024}k`;
@@ -273,7 +280,7 @@ class Stack {
   }
 
   drawMarkers(put, wide) {   // the earlier length has its name to the left of its line, the later one to the right
-    const { markers } = this.data, { x, x0, x1, y0, y1 } = this.geometry;
+    const { markers } = this.model, { x, x0, x1, y0, y1 } = this.geometry;
     let edge = 0;
     markers.forEach(({ n, label, value }, k) => {
       const inside = x(n) >= x0 && x(n) <= x1, at = Math.max(x0, Math.min(x1, x(n)));
