@@ -218,10 +218,8 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("B2")
-lesson.header(
-    look_for="Turn on **÷ √d_k**: one key has nearly everything, then all of them share. Then drag $d_k$: undivided, the "
-    "rows harden as heads get wider; divided, they stay as they are."
-)
+opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
+lesson.header(scale_words.LOOK_FOR.get(opened, scale_words.LOOK_FOR[DRAWN]))
 text = lesson.text(PRONOUN, EXAMPLES)
 reading = lesson.read(text, ("layers.*.attention.scores",))
 config, n = reading.config, len(reading.ids)

@@ -11,6 +11,13 @@ WIDTHS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512,
 ROWS = 300  # queries that are drawn
 FACTORS = [2 ** (k / 2) for k in range(-8, 9)]
 
+LOOK_FOR = {
+    DRAWN: "Turn on **÷ √d_k**: one key had nearly everything, now all of them share. Then drag $d_k$: undivided, the rows "
+    "harden as heads get wider; divided, they stay as they are.",
+    HEAD: "Drag the factor from 1 to “not divided”: a head that weighs several words against each other becomes one that "
+    "points at a single word, and its slope goes to nothing.",
+}
+
 FORMULA = (
     r"\begin{gathered}\attention{a} = \operatorname{softmax}(\scores{s}),\quad "
     r"\scores{s_j} = \frac{\query{q}\cdot\key{k_j}}{\sqrt{d_k}},\quad "

@@ -165,7 +165,7 @@ export default (component) => gf.mount(component, (root, first) => {
       const inner = S[j] < 0 ? { x: zero + 5, anchor: "start" } : { x: zero - 5, anchor: "end" };
       if (l.sw > 96) p.text(inner.x, y + 17, fixed(S[j]), { fill: c.muted, anchor: inner.anchor, size: 12 });
       p.rect(l.ax, y + 3, Math.max(1, A[j] * l.aw), ROW - 6, { fill: c.attention, radius: 2 });
-      p.text(l.ax + Math.max(1, A[j] * l.aw) + 6, y + 17, A[j] < 0.0005 ? gf.number(A[j], 1) : A[j].toFixed(3),
+      p.text(l.ax + Math.max(1, A[j] * l.aw) + 6, y + 17, A[j] < 0.0005 ? gf.number(A[j], 2) : A[j].toFixed(3),
         { fill: c.ink, size: 13 });
     }
   }
@@ -175,11 +175,13 @@ export default (component) => gf.mount(component, (root, first) => {
     return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : letters.join("");
   }
 
+  const keyName = (j) => (name(j).startsWith("key ") ? name(j) : `key ${gf.chipText(name(j))}`);
+
   function arithmetic(j) {
     const S = at(spec.arrays.scores, j), A = at(spec.arrays.weights, j), how = spec.said[variant()][frame], Z = total();
     const e = Z < 1e38 ? `e^${fixed(S)} / Σ = ${gf.number(Math.exp(S))} / ${gf.number(Z)} = ${gf.number(A)}`
       : `e^${fixed(S)} / Σ e^S = ${gf.number(A)}`;
-    return [`S = q·k ${how} = ${fixed(raw(j))} ${how} = ${fixed(S)}`.replace(/ +/g, " "), `a = ${e}`];
+    return [how ? `S = q·k ${how} = ${fixed(raw(j))} ${how} = ${fixed(S)}` : `S = q·k = ${fixed(S)}`, `a = ${e}`];
   }
 
   function fillTable() {
@@ -215,7 +217,7 @@ export default (component) => gf.mount(component, (root, first) => {
       td.textContent = fact.percent ? `${(100 * value).toFixed(value < 0.0995 ? 1 : 0)} %` : gf.number(value);
     }
     const top = hover ?? best(), [score, weight] = arithmetic(top), size = `${spec.symbol} = ${spec.sizes.values[frame]}`;
-    const who = `${spec.rows.label} ${spec.rows.values[row]}, key ${gf.chipText(name(top))}`;
+    const who = `${spec.rows.label} ${spec.rows.values[row]}, ${keyName(top)}`;
     sum.textContent = `${size}. ${who}: ${score}; ${weight}`;
     view.canvas.setAttribute("aria-valuenow", frame);
     view.canvas.setAttribute("aria-valuetext", sum.textContent);
@@ -266,7 +268,7 @@ export default (component) => gf.mount(component, (root, first) => {
     const before = hover;
     hover = found.curve ? null : found.key;
     if (hover === null) tip.hide();
-    else tip.show(found.x, found.y, [{ text: `key ${gf.chipText(name(hover))}`, strong: true }, ...arithmetic(hover)]);
+    else tip.show(found.x, found.y, [{ text: keyName(hover), strong: true }, ...arithmetic(hover)]);
     if (before !== hover) read();
   });
   const drop = () => { dragging = false; };
