@@ -5,7 +5,7 @@ const art = (() => {
     map(s, app, found);
   }
 
-  function links(s, app, { words, narrow }) {
+  function links(s, app, { words, narrow, width }) {
     const { c, spec } = app, shown = app.links(), crossed = app.crossings(shown), cell = app.focus();
     const small = narrow ? 13 : 14, lit = cell ? app.wordOf(spec.targetWords, cell.row) : -1;
     const from = (i) => words.source[i], to = (i) => words.target[i];
@@ -27,7 +27,7 @@ const art = (() => {
     const side = surface.width("written: queries", small, plot.SANS);
     if (words.upright) {
       const x = Math.max(...words.target.map((w) => w.x + w.w / 2));
-      s.text(Math.max(x, words.target[0].edge + side), 15, "written: queries", { fill: c.query, size: small, family: plot.SANS, anchor: "end" });
+      s.text(Math.min(width, Math.max(x, words.target[0].edge + side)), 15, "written: queries", { fill: c.query, size: small, family: plot.SANS, anchor: "end" });
     } else s.text(0, words.bottom + 4, "written: queries", { fill: c.query, size: small, family: plot.SANS });
     const word = (place, text, fill, weight) => s.text(place.x, place.y, text, { fill, size: words.size, family: plot.SANS, weight, anchor: "middle" });
     spec.sourceWords.forEach(({ text, hidden }, j) => word(from(j), text, hidden ? c.line : c.key, lit >= 0 && shown[lit] === j ? 700 : 500));
