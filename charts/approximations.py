@@ -40,8 +40,10 @@ def weights_message(
     for method, values in made.items():
         of_rank = method in RANKED
         exact, barred = (unmasked, None) if of_rank or not causal else (masked, future)
-        notes = [f"error {error:.0%}" for error in errors[method]]
-        notes = notes * len(sizes.values) if len(notes) == 1 else notes
+        every = np.broadcast_to(values, (len(sizes.values), n, n))
+        lowest = [f", lowest weight {low:.2f}" if low < -0.005 else "" for low in every.min((1, 2))]
+        off = np.broadcast_to(errors[method], len(lowest))
+        notes = [f"error {error:.0%}{low}".replace("-", "−") for error, low in zip(off, lowest, strict=True)]
         top = float(exact.max())
         axes = dict(rows=words, cols=words, barred=barred, pick=method)
         rows = [f"row {i}" for i in range(n)]
@@ -65,7 +67,7 @@ def weights_message(
         grid[0] += [
             Matrix(f"{method} exact", "exact weights A" + (", without the mask" if of_rank and causal else ""), exact,
                    "attention", top=top, symbol="A", says="The exact weight: {row} gives {value} to {col}.", **axes),
-            Matrix(method, HOW[method], values, "attention", top=top, symbol="Ã", signed=of_rank, note=notes, says=says,
+            Matrix(method, HOW[method], values, "attention", top=top, symbol="Ã", signed=method == DRAWN, note=notes, says=says,
                    **axes),
             Matrix(f"{method} off", "Ã − A", values - exact, "attention", signed=True, top=top, symbol="Ã − A",
                    says="Off by {value} for {row} reading {col}.", **axes),

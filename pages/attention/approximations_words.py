@@ -30,8 +30,8 @@ FORMULAS = {  # a line each, so that a phone has room
     WEIGHTS: (ESTIMATE, SQUEEZE),
     FEATURES: (
         ESTIMATE,
-        r"\operatorname{Var}\,\phi(\query q)\cdot\phi(\key k) = \frac{1}{m}\left(e^{|\query q + \key k|^2/\sqrt{d_k}} - 1\right)"
-        r"e^{2\,\query q\cdot\key k/\sqrt{d_k}}",
+        r"\operatorname{Var}\,\phi(\query{q})\cdot\phi(\key{k}) = \frac{1}{m}\left(e^{|\query{q} + \key{k}|^2/\sqrt{d_k}} - 1\right)"
+        r"e^{2\,\query{q}\cdot\key{k}/\sqrt{d_k}}",
     ),
     RANK: (
         SQUEEZE,
@@ -39,7 +39,7 @@ FORMULAS = {  # a line each, so that a phone has room
         r"\qquad \mathbb E\,[\attention{A} R^\top R] = \attention{A},\ R \sim \mathcal N(0, 1/k)",
     ),
     MEAN: (
-        r"\mathbb E_\omega\!\left[\phi(\query q)\cdot\phi(\key k)\right] = e^{\query q\cdot\key k/\sqrt{d_k}}"
+        r"\mathbb E_\omega\!\left[\phi(\query{q})\cdot\phi(\key{k})\right] = e^{\query{q}\cdot\key{k}/\sqrt{d_k}}"
         r"\qquad \mathbb E\!\left[\frac{X}{Y}\right] \ne \frac{\mathbb E[X]}{\mathbb E[Y]}",
     ),
     STATE: (
@@ -55,10 +55,10 @@ FORMULAS = {  # a line each, so that a phone has room
 
 WHAT = (
     "Three ways around the n × n matrix. **Linformer** multiplies $\\key{K}$ and $\\value{V}$ by learned $E$, $F$ of k rows "
-    "first: every query then meets k mixed rows. **Linear attention** scores with $\\phi(\\query q)\\cdot\\phi(\\key k)$, and "
+    "first: every query then meets k mixed rows. **Linear attention** scores with $\\phi(\\query{q})\\cdot\\phi(\\key{k})$, and "
     "since that is a product, $\\sum_j \\phi(\\key{k_j}) \\value{v_j}^\\top$ can be added up before any query looks: causal "
     "attention becomes a recurrence with a state, an RNN. **Performer** chooses φ so that the product is the softmax's own "
-    "$e^{\\query q\\cdot\\key k/\\sqrt{d_k}}$ in the mean: random, positive (a negative weight would ruin the sum below the "
+    "$e^{\\query{q}\\cdot\\key{k}/\\sqrt{d_k}}$ in the mean: random, positive (a negative weight would ruin the sum below the "
     "line) and with orthogonal ω, which lowers the variance. All three are drawn here as the n × n weights they stand for, "
     "which in use they never make."
 )
@@ -70,11 +70,11 @@ WHY = (
     "blurred maps, and mix in some exact layers. {trained}"
 )
 CATCH = (
-    "Performer's estimate of $e^{\\query q\\cdot\\key k/\\sqrt{d_k}}$ is **unbiased; its attention weights are not**. They are a "
+    "Performer's estimate of $e^{\\query{q}\\cdot\\key{k}/\\sqrt{d_k}}$ is **unbiased; its attention weights are not**. They are a "
     "ratio of two estimates with the same ω in both, and the mean of a ratio is not the ratio of the means: they are only "
     "*consistent*, right in the limit of many features (open “Unbiased?”). And unbiased does not mean close: the estimate is "
     "skewed, nearly always too small and rarely huge. Linformer has catches of its own. A squeezed row mixes all tokens, the "
-    "future too, so there is **no causal Linformer**, and $\\attention P F$ is no softmax: its entries may be negative and its "
+    "future too, so there is **no causal Linformer**, and $\\attention{P} F$ is no softmax: its entries may be negative and its "
     "rows need not add up to 1."
 )
 PREDICT = {

@@ -1,0 +1,130 @@
+"""Memory across segments: what a token can reach, where it looks, what a short memory changes, what a memory is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from charts import curves, matrices
+from charts.curves import Band, Choice, Line, Mark, Panel, Row, Words
+from charts.matrices import Matrix
+
+MEMORY = "Memory, in tokens"
+
+
+def reach_message(
+    layers_needed: np.ndarray, words: Sequence[str], memories: Choice, *, token: str, layers: int, segment: int, epoch: int = 0
+) -> bytes:  # fmt: skip
+    """Which vectors of which layer have something to say in one token's last vector, without and with a memory.
+
+    layers_needed [memory, key]: how many layers a key's vector takes to the token, −1 where it never arrives; the first
+    of the memories is none.
+    """
+    left = np.arange(layers, -1, -1)  # how many layers each level still has above it, the embedding first
+    reached = (layers_needed[:, None] >= 0) & (layers_needed[:, None] <= left[:, None])  # [memory, level, key]
+    reached = reached[:, ::-1]  # the last layer on top
+    rows = [f"layer {i}" for i in range(layers, 0, -1)] + ["embed"]
+    seen = [int(count) for count in reached[:, -1].sum(-1)]
+
+    def cone(key: str, title: Words, values: np.ndarray, note: Words) -> Matrix:
+        return Matrix(key, title, values.astype(np.float32), "residual", rows, words, row_axis="layer", col_axis="token", top=1,
+                      note=note, says=f"{{col}} as {{row}} leaves it: {{value}}, where 1 means that it enters the last vector of {token}.")  # fmt: skip
+
+    return matrices.message(
+        "reach-of-a-token", "Vectors that enter one token's last vector, by layer and token, without a memory and with one",
+        [[cone("alone", f"without a memory, segments of {segment}", reached[0], f"{token} has heard of {seen[0]} tokens")],
+         [cone("with", [f"with a memory of {m}" if m != "none" else "with no memory yet: pull the slider" for m in memories.values],
+               reached, [f"{token} has heard of {count} tokens" for count in seen])]],
+        frames=memories, height=430, epoch=epoch,
+    )  # fmt: skip
+
+
+def map_message(
+    A: np.ndarray, allowed: np.ndarray, words: Sequence[str], memories: Choice, *, head: str, epoch: int = 0
+) -> bytes:  # fmt: skip
+    """One head's weights over the whole text, each segment read alone and with a memory.
+
+    A, allowed [memory, query, key]; the first of the memories is none.
+    """
+    def drawn(key: str, title: Words, values: np.ndarray, barred: np.ndarray, note: Words) -> Matrix:
+        return Matrix(key, title, values, "attention", words, words, barred=barred, top=1.0, note=note,
+                      says="{row} gives {value} of its weight to {col}.")  # fmt: skip
+
+    n = len(words)
+    segment_of = allowed[0].argmax(-1)  # the first key of a query's own segment
+    before = np.arange(n)[None] < segment_of[:, None]
+    later = segment_of > 0
+    share = [(f"after the first segment, {weights[later][before[later]].sum() / max(1, later.sum()):.0%} of the weight lies in the "
+              "memory") for weights in A]  # fmt: skip
+    return matrices.message(
+        "attention-over-memory", f"Attention weights of {head} over the whole text, without a memory and with one; query rows, "
+        "key columns",
+        [[drawn("alone", "each segment alone", A[0], ~allowed[0], f"{head}, hatched: out of sight"),
+          drawn("with", [f"with a memory of {m}" if m != "none" else "with no memory yet: pull the slider" for m in memories.values],
+                A, ~allowed, share)]],
+        frames=memories, height=470, epoch=epoch,
+    )  # fmt: skip
+
+
+def same_message(
+    apart: np.ndarray, surprise: np.ndarray, whole: np.ndarray, starts: Sequence[int], words: Sequence[str], memories: Choice,
+    *, cursor: float, epoch: int = 0,
+) -> bytes:  # fmt: skip
+    """Segment by segment against the whole at once, token by token.
+
+    apart [memory, layer + 1, token]: the largest difference after each layer, and of the logits; surprise [memory, token]
+    and whole [token]: −ln p of the token after each, NaN at the last; starts: first tokens of the segments.
+    """
+    n, layers = len(words), apart.shape[1] - 1
+    x, floor = np.arange(float(n)), 2e-8
+    apart = np.maximum(apart, floor * 1.01)
+    marks = [Mark(float(start), f"segment {i + 1}" if n / len(starts) > 9 or i == 0 else "") for i, start in enumerate(starts)]
+    shades = np.linspace(0.4, 0.8, layers)
+    lines = [Line(apart[:, i], "residual", f"layer {i}", width=2, shade=float(shades[i])) for i in range(layers)]
+    span = float(np.nanmax(np.concatenate([surprise, whole[None]])))
+    panels = [
+        Panel("Largest difference from reading all at once", (floor, max(10.0, float(apart.max()) * 2)),
+              [*lines, Line(apart[:, -1], "output", "logits", width=3, dot=True)], log=True, marks=marks, share=1.2,
+              short="Difference from all at once", note="below 10⁻⁵: only the order of float32 sums"),
+        Panel("Surprise at the next token, −ln p", (0, span * 1.05),
+              [Line(whole, "muted", "all at once", width=2, dash=(6, 4), quiet=True),
+               Line(surprise, "output", "by segments", width=2.5, dot=True)], short="Surprise, −ln p",
+              marks=[Mark(m.x, "") for m in marks]),
+    ]  # fmt: skip
+    whole_rows = np.broadcast_to(whole, surprise.shape)
+    return curves.message(
+        "segments-against-all-at-once", "Difference between reading by segments and at once, and surprise, by token; arrows move "
+        "along the text", x, "token", "token", panels, cursor=cursor, frames=memories, height=500, gutter=104, epoch=epoch,
+        columns=["difference of logits", "surprise by segments", "all at once"],
+        rows=[Row("at the cursor", "output", [apart[:, -1], surprise, whole_rows], width=3)],
+        sentence="token {x}: the logits differ by {0}; the next token surprises by {1} nats, read all at once by {2}",
+        values=[apart[:, -1], surprise, whole_rows],
+    )  # fmt: skip
+
+
+def worth_message(runs: Mapping[str, np.ndarray], *, cursor: float, epoch: int = 0) -> bytes:
+    """Held-out loss by place in the segment, of models trained with and without a memory: [seed, place]."""
+    with_, without = runs["with"], runs["without"]
+    x = np.arange(1.0, with_.shape[1] + 1)
+    lo, hi = curves.padded(with_, without)
+    gain = without - with_
+
+    def spread(of: np.ndarray, role: str, label: str, dash: tuple[int, int] | None) -> list[Band | Line]:
+        return [Band(of.min(0), of.max(0), role, opacity=0.25),
+                Line(of.mean(0), role, label, width=3.5, dash=dash, dot=True, points=True)]  # fmt: skip
+
+    return curves.message(
+        "loss-by-place", "Held-out loss by place in the segment, with and without a memory; arrows move along", x,
+        "place of the token in its segment", "place", [
+            Panel("Held-out loss, nats a token", (lo, hi), [*spread(without, "muted", "no memory", (6, 4)),
+                                                            *spread(with_, "attention", "memory", None)], share=1.3,
+                  note=f"mean and range of {len(with_)} seeds each, trained by us"),
+            Panel("What the memory saves", (min(-0.02, float(gain.min()) * 1.1), float(gain.max()) * 1.15),
+                  spread(gain, "value", "saved", None), note="per seed, without − with"),
+        ], cursor=cursor, columns=["loss", "lowest seed", "highest seed"], epoch=epoch, height=470, gutter=104,
+        rows=[Row("without a memory", "muted", [without.mean(0), without.min(0), without.max(0)], dash=(6, 4)),
+              Row("with one", "attention", [with_.mean(0), with_.min(0), with_.max(0)], width=3),
+              Row("saved", "value", [gain.mean(0), gain.min(0), gain.max(0)])],
+        sentence="place {x}: {0} nats without a memory, {1} with one, {2} saved", values=[without.mean(0), with_.mean(0), gain.mean(0)],
+    )  # fmt: skip

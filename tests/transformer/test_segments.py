@@ -1,0 +1,72 @@
+"""Reading by segments: what the memory lets a token see, and that with enough of it nothing is lost."""
+
+import pytest
+import torch
+
+from tests.transformer.test_recurrence import IDS, model
+from transformer import Config, build, segments
+
+TOKENS = IDS[0].tolist()  # 24
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 4])
+@pytest.mark.parametrize("segment", [1, 5, 6, 24])
+def test_a_memory_of_the_whole_past_reads_as_if_at_once(n_layers, segment):
+    recurrent = model(None, "xl", n_layers)
+    whole = recurrent.run(TOKENS, record=("*.A", "*.resid_post"))
+    pieces = segments.read(recurrent, TOKENS, segment, 24, ("A", "resid_post"))
+    torch.testing.assert_close(pieces.logits, whole.output[0], atol=1e-9, rtol=1e-9)
+    for i in range(n_layers):
+        torch.testing.assert_close(pieces.trace["A"][i], whole.trace[f"layers.{i}.attention.A"][0], atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(pieces.trace["resid_post"][i], whole.trace[f"layers.{i}.resid_post"][0], atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("segment", "memory"), [(6, 6), (6, 3), (6, 0), (4, 9), (6, 12)])
+def test_a_shorter_memory_differs_exactly_from_where_it_runs_out(segment, memory):
+    recurrent = model(None, "xl", 2)
+    whole = segments.read(recurrent, TOKENS, 24, 24).logits
+    apart = segments.differences(segments.read(recurrent, TOKENS, segment, memory).logits, whole)
+    same = segments.mask(24, segment, memory).sum(-1) == torch.arange(1, 25)  # who still sees all of the past
+    assert (apart[same] < 1e-9).all() and (apart[~same] > 1e-6).all() and (~same).any()
+
+
+@pytest.mark.parametrize(("segment", "memory"), [(6, 6), (6, 3), (6, 0), (4, 9)])
+def test_weights_stand_where_the_mask_lets_them(segment, memory):
+    A = segments.read(model(None, "xl", 2), TOKENS, segment, memory, ("A",)).trace["A"]
+    allowed = segments.mask(24, segment, memory)
+    assert A.shape == (2, 4, 24, 24) and ((A > 0) == allowed).all()
+    torch.testing.assert_close(A.sum(-1), torch.ones(2, 4, 24, dtype=A.dtype))
+
+
+@pytest.mark.parametrize(("segment", "memory"), [(6, 6), (6, 3), (4, 0), (3, 5)])
+def test_reach_is_what_changing_a_token_changes(segment, memory):
+    """Token by token: the outputs that move are those that the picture says."""
+    recurrent = model(None, "xl", 2)
+    before = segments.read(recurrent, TOKENS, segment, memory).logits
+    reached = segments.reach(24, segment, memory, 2) >= 0
+    for key in range(24):
+        other = [*TOKENS[:key], (TOKENS[key] + 1) % 30, *TOKENS[key + 1 :]]
+        moved = segments.differences(segments.read(recurrent, other, segment, memory).logits, before) > 1e-12
+        assert torch.equal(moved, reached[:, key])
+
+
+def test_reach_grows_by_the_memory_with_each_layer():
+    for layers in range(1, 7):
+        assert (segments.reach(200, 10, 10, layers)[199] >= 0).sum() == 10 + 10 * layers
+        assert (segments.reach(200, 10, 0, layers)[199] >= 0).sum() == 10
+    assert segments.reach(200, 10, 10, 6)[199, [199, 190, 189, 180, 179, 130, 129]].tolist() == [0, 1, 1, 1, 2, 6, -1]
+    assert torch.equal(segments.reach(30, 10, 30, 1) >= 0, torch.ones(30, 30).tril().bool())
+
+
+def test_what_has_no_memory_is_refused():
+    with pytest.raises(ValueError, match="has no memory of segments"):
+        segments.read(build(Config()), TOKENS, 6, 6)
+    with pytest.raises(ValueError, match="at least one token"):
+        segments.read(model(6), [], 6, 6)
+
+
+def test_surprise_is_the_loss_of_the_next_token():
+    recurrent = model(None, "xl", 1)
+    logits = segments.read(recurrent, TOKENS, 24, 24).logits
+    expected = -logits.log_softmax(-1)[torch.arange(23), torch.tensor(TOKENS[1:])]
+    torch.testing.assert_close(segments.surprise(logits, TOKENS), expected, check_dtype=False)
