@@ -101,7 +101,7 @@ def effect_message(
                      percent=percent, marks=marks if field == "kl" else (), short=short, note=note)  # fmt: skip
 
     panels = [
-        panel("kl", f"KL from the trained model's next token, nats, {whose}", "KL, nats", note="0: nothing lost"),
+        panel("kl", "KL from the trained model's next token, nats", "KL, nats", note=whose),
         panel("same", "Positions whose most probable token stays", "same first choice", percent=True),
     ]  # fmt: skip
     rows = [Row("latent of this rank", "value", [latent["kl"], latent["same"], latent["loss"]], width=3)]

@@ -19,7 +19,7 @@ from pages.shared.lesson import Lesson
 from transformer import PRESETS, Config, cost, scores, sharing
 from transformer.attention import Attention
 from transformer.latent import Latent
-from transformer.recording import CAPITAL, PRONOUN, REPEAT
+from transformer.recording import CAPITAL, DEFAULTS, PRONOUN, REPEAT
 
 EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL, "a play": "To be, or not to be, that is the question"}
 TELLING = {"smollm2-135m": (13, 8), "minilm-l6": (3, 1), "tiny": (2, 2)}  # model -> layer and head
@@ -121,12 +121,12 @@ def show_wiring(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int,
     found, here = Shared(*shared(subject, layer)), stand(default, head)
     shown, epoch = held.to_send("wiring", here)
     tokens, causal = reading.pieces[:MOST], config.kind == "decoder"
-    row = min(8 if reading.text == PRONOUN and reading.model == "smollm2-135m" else len(tokens) - 1, len(tokens) - 1)
+    row = next((of.query for of in DEFAULTS.values() if (of.model, of.text) == (reading.model, reading.text)), len(tokens) - 1)
     cell = row, int(found.A[own][here.head, row].argmax())
     with controls:
         st.metric("Cache of a token", f"{cache_of(here.heads) / 1e3:.2f} kB", help="2 · h_kv · d_k · layers · 2 bytes")
-        st.metric("Weight that moved, mean of all heads", f"{found.moved[here.heads].mean():.1%}",
-                  help="Share of each row of A that lies on other keys than in the trained model.")  # fmt: skip
+        st.metric("Weight that moved", f"{found.moved[here.heads].mean():.1%}",
+                  help="Share of each row of A that lies on other keys than in the trained model, mean of all heads.")  # fmt: skip
         gap = float(np.abs(found.A[config.n_heads] - found.A[own]).max())
         st.caption(f"{reading.title} was trained with {own} key/value heads for {config.n_heads} query heads. Written out as multi-head attention "
                    f"with copied heads, its maps differ by {gap:.0e}. Averaged ones are not trained further." + (

@@ -7,7 +7,7 @@ LOOK_FOR = {
             "cache shrinks, and each map shows what its head makes of keys that it now shares.",
     BYTES: "Every full-coloured bar is a real model's own choice. The axis is logarithmic: the same step to the left is "
            "the same factor saved. A latent weighs about as much as two shared heads.",
-    COST: "At the same number of kept values, a latent that is fitted to the weights loses far less than averaging "
+    COST: "At the same number of kept values, a latent that is fitted to the weights loses less than averaging "
           "heads. Neither was trained on: this is the price of the conversion alone.",
 }
 

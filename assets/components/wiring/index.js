@@ -32,11 +32,11 @@ export default (component) => gf.mount(component, (root, first) => {
 
   // ---- where everything stands ----
   function layout(w) {
-    const narrow = w < 640, area = narrow ? w : w * 0.64, per = narrow && h() > 6 ? Math.ceil(h() / 2) : h();
-    const box = Math.min(92, (area - 4) / per - (narrow ? 6 : 10)), pitch = (area - 4) / per;
+    const narrow = w < 640, area = narrow ? w : w * 0.66, per = narrow && h() > 6 ? Math.ceil(h() / 2) : h();
+    const box = Math.min(92, (area - 4) / per - 6), pitch = (area - 4) / per;
     const lines = Math.ceil(h() / per), q = 46, wires = q + lines * (box + 26), K = wires + 92;
     const wide = Math.min((area - 4) / Math.max(...d.choices.values.filter((v) => narrow ? v <= 6 : true)), 170), tall = Math.min(84, box * 1.05);
-    const bars = K + tall + 66, big = { side: narrow ? Math.min(w - 90, 300) : Math.min(w * 0.36 - 86, 330) };
+    const bars = K + tall + 66, big = { side: narrow ? Math.min(w - 90, 300) : Math.min(w * 0.34 - 86, 330) };
     big.x = narrow ? 78 : area + 84;
     const end = bars + 26 * d.choices.values.length + 6;
     big.y = narrow ? end + 70 : 62;
