@@ -40,8 +40,8 @@ class Matrix:
     """One matrix. `key` names it for products and steps, and is its name in the sum unless `symbol` gives another.
 
     signed: diverging colours about 0, else 0 vanishes into the background; top: where the colours end, None for the
-    largest of all frames; barred: cells that may not attend, hatched; says: a Product, "softmax:<key of the scores>", or
-    a sentence with {row}, {col}, {value}; pick, switched: only there while that name is picked, or while the switch is
+    largest of all frames; barred: cells that may not attend, hatched; says: a Product, "softmax:<key of the scores>", a
+    sentence with {row}, {col}, {value}, or an array of sentences, one a cell; pick, switched: only there while that name is picked, or while the switch is
     on (True) or off (False); share: its part of the width beside its number of columns.
     """
 
@@ -56,7 +56,7 @@ class Matrix:
     signed: bool = False
     top: float | None = None
     barred: np.ndarray | None = None
-    says: Product | str | None = None
+    says: Product | str | np.ndarray | None = None
     note: Words = ""
     pick: str | None = None
     switched: bool | None = None
@@ -142,7 +142,7 @@ def _top(m: Matrix) -> float:
     return float(np.max(np.abs(values), where=seen, initial=0.0)) or 1.0
 
 
-def _says(says: Product | str | None) -> dict[str, object] | None:
+def _says(says: Product | str | np.ndarray | None) -> dict[str, object] | None:
     match says:
         case Product():
             return {"kind": "product", "left": says.left, "right": says.right, "rightRows": says.right_rows,
@@ -151,6 +151,8 @@ def _says(says: Product | str | None) -> dict[str, object] | None:
             return {"kind": "softmax", "of": says.removeprefix(SOFTMAX)}
         case str():
             return {"kind": "sentence", "text": says}
+        case np.ndarray():
+            return {"kind": "each", "text": says.tolist(), "framed": says.ndim == 3}
     return None
 
 
@@ -163,7 +165,8 @@ def _check(
     for m in matrices:
         shape = (len(m.rows), len(m.cols))
         fitting = [shape, (count, *shape)] if framed else [shape]
-        for what, array in (("values", m.values), ("barred", m.barred)):
+        each = m.says if isinstance(m.says, np.ndarray) else None
+        for what, array in (("values", m.values), ("barred", m.barred), ("says", each)):
             if array is not None and array.shape not in fitting:
                 raise ValueError(f"{m.key}: {what} has shape {list(array.shape)}; rows, columns and frames ask for "
                                  f"{list(fitting[-1])}.")  # fmt: skip

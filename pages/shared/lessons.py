@@ -36,6 +36,8 @@ LESSONS: tuple[Entry, ...] = (
     Entry("B6", "Sparse patterns", "pages/attention/sparse.py", "Attention", "sparse-patterns", ":material/grid_4x4:"),
     Entry("B7", "Low rank and kernels", "pages/attention/approximations.py", "Attention", "approximations",
           ":material/compress:"),
+    Entry("B8", "Memory across segments", "pages/attention/memory.py", "Attention", "segment-memory",
+          ":material/history:"),
     Entry("B10", "Cross-attention", "pages/attention/cross.py", "Attention", "cross-attention", ":material/compare_arrows:"),
     Entry("B11", "The KV cache", "pages/attention/kv_cache.py", "Attention", "kv-cache", ":material/save:"),
     Entry("B12", "Attention by tiles", "pages/attention/tiles.py", "Attention", "attention-by-tiles", ":material/view_module:"),

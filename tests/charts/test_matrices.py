@@ -49,6 +49,16 @@ def test_how_a_cell_came_about_goes_along():
     assert last["says"]["kind"] == "sentence" and header["grid"][0][0]["says"] is None
 
 
+def test_every_cell_may_say_its_own():
+    each = np.array([[f"{row} {col}" for col in COLS] for row in ROWS])
+    header, _ = message([[matrix(says=each)]])
+    assert header["grid"][0][0]["says"] == {"kind": "each", "text": each.tolist(), "framed": False}
+    header, _ = message([[matrix(says=np.stack((each, each)))]], frames=Choice("Tile", [0, 1], 0))
+    assert header["grid"][0][0]["says"]["framed"]
+    with pytest.raises(ValueError, match=r"S: says has shape \[4, 3\]"):
+        message([[matrix(says=each.T)]])
+
+
 def test_the_colours_end_at_the_largest_number_that_may_be_seen():
     values = np.array([[1.0, -3.0], [np.nan, -np.inf]])
     other = {"rows": ["a", "b"], "cols": ["s", "t"]}

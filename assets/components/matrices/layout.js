@@ -8,7 +8,7 @@
    plan.at(plan, x, y) -> {m, row, col} or null
    plan.clip(label) -> label as shown */
 const plan = (() => {
-  const GAP = 34, TILT = 55 * Math.PI / 180, LETTER = 0.602, MOST = 12, LEGEND = 34;
+  const GAP = 34, TILT = 55 * Math.PI / 180, LETTER = 0.602, MOST = 12, LEGEND = 34, SLOT = 64;
 
   function of(app, width) {
     const narrow = width < 560, size = narrow ? 12 : 13;
@@ -34,7 +34,7 @@ const plan = (() => {
     const letters = (names) => Math.max(0, ...names.map((name) => Array.from(clip(name)).length));
     const gutter = Math.ceil(letters(m.rows) * size * LETTER) + 14, long = letters(m.cols);
     const n = m.cols.length, units = n <= 24 ? n : 24 * Math.cbrt(n / 24);
-    const least = gutter + Math.max(110, n <= 10 ? n * 34 : n <= 24 ? n * 13 : 150);
+    const least = gutter + (n === 1 ? SLOT : Math.max(110, n <= 10 ? n * 34 : n <= 24 ? n * 13 : 150));
     return { m, size, gutter, long, units: units * m.share, least, labels: true, chars: app.chars(m),
       titleText: app.words(m.title), noteText: app.words(m.note) };
   }
@@ -59,7 +59,7 @@ const plan = (() => {
   }
 
   function fit(line, width) {   // the widths of cells; the height of what stands above them is returned
-    const gutters = line.reduce((sum, box) => sum + (box.labels ? box.gutter : 0), 0);
+    const gutters = line.reduce((sum, box) => sum + (box.labels ? box.gutter : 0) + (box.m.cols.length === 1 ? SLOT / 2 : 0), 0);
     const slant = (box) => Math.ceil(box.long * box.size * LETTER * Math.cos(TILT));
     const room = width - gutters - GAP * (line.length - 1) - 6;
     const units = line.reduce((sum, box) => sum + box.units, 0);
@@ -74,9 +74,9 @@ const plan = (() => {
       box.everyCol = Math.max(1, Math.ceil((box.tilt ? box.colSize + 1 : level + 4) / box.cw));
       box.labelHeight = box.tilt ? Math.ceil(box.long * box.size * LETTER * Math.sin(TILT)) + 10 : 20;
       box.w = box.cw * n;
-      const span = box.w + (box.labels ? box.gutter : 0) + (last ? 0 : GAP - 12);
-      box.title = wrapped(box.titleText, Math.max(span, 90), 16, 600);
-      box.note = box.noteText ? wrapped(box.noteText, Math.max(span, 90), 14, 400) : [];
+      const span = Math.max(box.w, SLOT) + (box.labels ? box.gutter : 0) + (last ? 0 : GAP - 12);
+      box.title = wrapped(box.titleText, span, 16, 600);
+      box.note = box.noteText ? wrapped(box.noteText, span, 14, 400) : [];
       box.numbers = box.chars > 0 && (box.cw - 5) / (LETTER * box.chars) >= 8.5;
       box.foot = box.note.length * 18 + (box.numbers ? 0 : LEGEND);
     }
@@ -104,7 +104,7 @@ const plan = (() => {
       box.legendY = box.y + box.h + 10;
       box.noteY = box.y + box.h + 19 + (box.numbers ? 0 : LEGEND);
       box.font = box.numbers ? Math.min(16, ch * 0.56, (box.cw - 5) / (LETTER * box.chars)) : 0;
-      x = box.x + box.w + GAP;
+      x = box.x + Math.max(box.w, box.m.cols.length === 1 ? SLOT : 0) + GAP;
       bottom = Math.max(bottom, box.y + box.h + box.foot + (box.foot ? 6 : 0));
     }
     return bottom;

@@ -45,7 +45,7 @@ const brush = (() => {
       { fill: quiet ? c.muted : app.tone(m.role), family: plot.SANS, size: 16, weight: 600 }));
     const down = `${m.rowAxis} ↓`, across = `${m.colAxis} →`, wide = surface.width(`${down}  `, 13, plot.SANS);
     s.text(box.titleX, box.axisY, down, { fill: axis(app, m.rowAxis), family: plot.SANS, size: 13 });
-    s.text(box.titleX + wide, box.axisY, across, { fill: axis(app, m.colAxis), family: plot.SANS, size: 13 });
+    if (m.cols.length > 1) s.text(box.titleX + wide, box.axisY, across, { fill: axis(app, m.colAxis), family: plot.SANS, size: 13 });
     const shown = (i, marks, every) => marks.includes(i)
       || (i % every === 0 && !marks.some((at) => Math.abs(at - i) < every));
     if (box.labels) m.rows.forEach((name, i) => {
@@ -128,7 +128,7 @@ const brush = (() => {
           { fill: c.muted, size: 12, anchor: share === 0 ? "start" : share === 1 ? "end" : "middle" });
       }
     }
-    box.note.forEach((line, i) => s.text(box.x, box.noteY + 18 * i, line, { fill: c.muted, family: plot.SANS, size: 14 }));
+    box.note.forEach((line, i) => s.text(box.titleX, box.noteY + 18 * i, line, { fill: c.muted, family: plot.SANS, size: 14 }));
   }
 
   return { draw };

@@ -5,7 +5,8 @@ const sums = (() => {
   const WHOLE = 8, LARGEST = 5;   // so many terms are written out; of more, the largest
 
   function of(app, { m, row, col }) {
-    const value = app.value(m, row, col), name = `${m.symbol}[${app.name(m, "rows", row)}, ${app.name(m, "cols", col)}]`;
+    const value = app.value(m, row, col), places = [app.name(m, "rows", row), app.name(m, "cols", col)];
+    const name = `${m.symbol}[${places.filter(Boolean).join(", ")}]`;
     const says = m.says, lights = pointed(app, says, row, col);
     if (app.barred(m, row, col)) {
       return { title: name, lines: [`${app.name(m, "rows", row)} may not attend to ${app.name(m, "cols", col)}: `
@@ -14,6 +15,10 @@ const sums = (() => {
     if (Number.isNaN(value)) return { title: name, lines: ["not there yet"], lights: [] };
     if (says && says.kind === "product") return { ...product(app, m, row, col, name, value), lights };
     if (says && says.kind === "softmax") return { ...softmax(app, m, row, col, name, value), lights };
+    if (says && says.kind === "each") {
+      const text = (says.framed ? app.words(says.text) : says.text)[row][col];
+      return { title: `${name} = ${gf.number(value)}`, lines: text ? [text] : [], lights };
+    }
     if (says) {
       const text = says.text.replace(/\{(row|col|value)\}/g, (_, what) => (what === "value" ? gf.number(value)
         : app.name(m, what === "row" ? "rows" : "cols", what === "row" ? row : col)));
@@ -23,7 +28,7 @@ const sums = (() => {
   }
 
   function pointed(app, says, row, col) {
-    if (!says || says.kind === "sentence") return [];
+    if (!says || says.kind === "sentence" || says.kind === "each") return [];
     if (says.kind === "softmax") return [{ key: says.of, row }];
     return [{ key: says.left, row }, says.rightRows ? { key: says.right, row: col } : { key: says.right, col }];
   }
