@@ -81,9 +81,14 @@ def brightest() -> str:
     return heads()[int(cheating.maps_of(text)[1]["broken"].argmax())]
 
 
+def component() -> str:
+    """The key of what draws this view."""
+    return "curves" if view == LOSS else "matrices"
+
+
 def keep() -> None:
     """What the picture reports goes into the link."""
-    if (said := held.said("stage", "stand")) is None:
+    if (said := held.said(component(), "stand")) is None:
         return
     if view == MASKS:
         if said.get("pick") in KINDS:
@@ -99,7 +104,7 @@ def keep() -> None:
         url.set_url_state("head_of_ours", said["frame"], brightest())
     if view != LOSS:
         cells.keep(said.get("at"))
-    held.reported("stage", stand())
+    held.reported(component(), stand())
 
 
 def scores_of(layer: int, head: int) -> torch.Tensor:
@@ -138,10 +143,10 @@ def show_masks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     cells.know({f"{name} {part}": (len(kind.rows), 1 if "Σ" in part else len(kind.cols))
                 for name, kind in kinds.items() for part in charts.PARTS})  # fmt: skip
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(component(), here)
     with picture:
         matrices.mount(
-            key="stage", on_stand_change=keep,
+            key=component(), on_stand_change=keep,
             data=charts.kinds_message(
                 kinds, curves.Picks("Mask", list(KINDS), shown.kind, role="attention"),
                 curves.Choice(charts.SIZE, SIZES, shown.m), curves.Switch(charts.LATE, shown.late),
@@ -178,10 +183,10 @@ def show_loss(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.caption(f"Trained by us: {len(found.runs['causal'].whole)} seeds each, {made['steps']} steps of "
                    f"{made['tokens_a_step']:,} tokens of the plays; measured on {' and '.join(made['held_out'])}, "
                    "which none of them read.")  # fmt: skip
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(component(), here)
     with picture:
         curves.mount(
-            key="stage", on_stand_change=keep,
+            key=component(), on_stand_change=keep,
             data=charts.losses_message(found.steps, found.runs, vocab_size=cheat.CAUSAL.vocab_size, cursor=shown.cursor,
                                        epoch=epoch),
         )  # fmt: skip
@@ -215,10 +220,10 @@ def show_maps(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     n, layers, per = len(tokens), cheat.CAUSAL.n_layers, cheat.CAUSAL.n_heads
     cells.know({"causal": (n, n), "broken": (n, n), "causal ahead": (layers, per), "broken ahead": (layers, per)})
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(component(), here)
     with picture:
         matrices.mount(
-            key="stage", on_stand_change=keep,
+            key=component(), on_stand_change=keep,
             data=charts.maps_message(maps, ahead, tokens, curves.Choice("Head of both models", heads(), shown.frame),
                                      at=shown.cell, epoch=epoch),
         )  # fmt: skip
@@ -252,9 +257,9 @@ def show_change(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     n = len(tokens)
     cells.know(dict.fromkeys(felt, (n, n)))
     here = stand()
-    shown, epoch = held.to_send("stage", here._replace(cell=here.cell or ("broken", n - 1, max(0, n - 2))))
+    shown, epoch = held.to_send(component(), here._replace(cell=here.cell or ("broken", n - 1, max(0, n - 2))))
     with picture:
-        matrices.mount(key="stage", on_stand_change=keep,
+        matrices.mount(key=component(), on_stand_change=keep,
                        data=charts.changes_message(felt, tokens, piece, at=shown.cell, epoch=epoch))  # fmt: skip
     table = {"changed": [w for w in tokens for _ in tokens], "output_at": tokens * n} | {
         mask: of.flatten() for mask, of in felt.items()

@@ -84,9 +84,14 @@ def stand() -> Stand:
     return Stand(view, pick, head=url.url_state("head", default_head(), kind, heads().__contains__), cell=cells.in_link())
 
 
+def component() -> str:
+    """The key of what draws this view."""
+    return "curves" if view == COST else "matrices"
+
+
 def keep() -> None:
     """What the picture reports goes into the link."""
-    if (said := held.said("stage", "stand")) is None:
+    if (said := held.said(component(), "stand")) is None:
         return
     if said.get("pick") in choices():
         url.set_url_state("pattern", said["pick"], PICK)
@@ -102,7 +107,7 @@ def keep() -> None:
             url.set_url_state("at", float(at), patterns.costs()[0][-2])
     else:
         cells.keep(said.get("at"))
-    held.reported("stage", stand())
+    held.reported(component(), stand())
 
 
 def sizes() -> tuple[int, int]:
@@ -127,10 +132,10 @@ def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     found = patterns.patterns_of(subject, head, r, w, n, both, reading)
     cells.know({f"{name} {part}": (len(of.tokens),) * 2 for name, of in found.items() for part in ("pattern", "reach")})
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(component(), here)
     with picture:
         matrices.mount(
-            key="stage", on_stand_change=keep,
+            key=component(), on_stand_change=keep,
             data=charts.patterns_message(
                 found, curves.Picks("Pattern", list(NAMES), shown.pattern, role="attention"),
                 curves.Choice("Layers", DEPTHS, shown.depth), at=shown.cell, epoch=epoch,
@@ -173,10 +178,10 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     cells.know({"exact": (n, n), "error": (len(found), len(exact)), "kept": (len(found), len(exact))}
                | {f"{name} A": (n, n) for name in found})  # fmt: skip
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(component(), here)
     with picture:
         matrices.mount(
-            key="stage", on_stand_change=keep,
+            key=component(), on_stand_change=keep,
             data=charts.heads_message(
                 exact, found, curves.Picks("Pattern", list(found), shown.pattern, role="attention"),
                 curves.Choice("Head", heads(), shown.head), patterns.words_of(reading), at=shown.cell, epoch=epoch,
@@ -223,10 +228,10 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "Dashed: one n × n table of scores, which full attention's fused kernel never writes; and what you "
                    "measured here, on the wall clock.")  # fmt: skip
     own = st.session_state.get("_sparse_here", {})
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(component(), here)
     with picture:
         curves.mount(
-            key="stage", on_stand_change=keep,
+            key=component(), on_stand_change=keep,
             data=charts.cost_message(
                 log_n, costs, patterns.written_out(), own, curves.Picks("Pattern", list(costs), shown.pattern, role="attention"),
                 curves.Choice("Direction", list(KINDS), shown.kind), cursor=shown.cursor, epoch=epoch,
@@ -265,13 +270,13 @@ def show_trained(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     n = len(tokens)
     cells.know({"surprise": (len(surprise), n - 1)} | {f"{row} A": (n, n) for row in maps})
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(component(), here)
     with picture:
         if n < 2:
             st.info("One token leaves nothing to guess: type a longer text.", icon=":material/info:")
         else:
             matrices.mount(
-                key="stage", on_stand_change=keep,
+                key=component(), on_stand_change=keep,
                 data=charts.trained_message(
                     surprise, maps, tokens, curves.Picks("Attention of", list(maps), shown.pattern, role="attention"),
                     curves.Choice("Layer and head", heads(), shown.head), at=shown.cell, epoch=epoch,
