@@ -34,7 +34,8 @@ MEMORY = 1.2e9                                                # bytes with SmolL
 @dataclass(frozen=True)
 class Case:
     """One control of one page: what is focused (a CSS selector that sees through shadow roots), what is pressed, in turn,
-    and which elements are the picture. `drawn` names what draws it, and with it the limit."""
+    and which elements are the picture. `drawn` names what draws it, and with it the limit. A press may take several keys,
+    "ArrowDown Enter": the clock starts at the last. Where two buttons are pressed in turn, `other` is the second."""
 
     row: str
     what: str
@@ -43,12 +44,39 @@ class Case:
     keys: tuple[str, str] = ("ArrowRight", "ArrowLeft")
     picture: str = ".st-key-gf-picture"
     query: str = ""
+    other: str = ""
 
 
+# Layers, seeds, a text and a token to write ask the server for other tensors; all else is chosen from what it sent.
 CASES = (
     Case("A1", "layer", "component", ".st-key-walkthrough canvas[aria-label*=layers]"),
+    Case("A1", "token", "component", ".st-key-walkthrough canvas[aria-label*=layers]", keys=("ArrowUp", "ArrowDown")),
+    Case("A1", "head", "component", ".st-key-walkthrough canvas[aria-label*=layers]", keys=("h", "Shift+H")),
+    Case("A1", "map enlarged", "component", ".st-key-walkthrough canvas[aria-label*=layers]", keys=("Enter", "Enter")),
+    Case("A1", "scores or weights", "component", ".st-key-walkthrough [aria-label='Show the scores before the softmax']",
+         keys=("Enter", "Enter"), other=".st-key-walkthrough [aria-label='Show the attention weights']"),
+    Case("A1", "temperature", "component", ".st-key-walkthrough input[type=range]"),
     Case("A2", "head", "component", ".st-key-maps canvas"),
+    Case("A2", "pair of tokens", "component", ".st-key-maps canvas[aria-label*='Arrow']", keys=("ArrowLeft", "ArrowRight")),
+    Case("A2", "kind of head", "component", ".st-key-maps button:has-text('previous token')", keys=("Enter", "Enter"),
+         other=".st-key-maps button:has-text('induction')"),
+    Case("A2", "rollout", "component", ".st-key-maps button:has-text('rollout')", keys=("Enter", "Enter"),
+         other=".st-key-maps button:has-text('one head')"),
+    Case("A2", "weights × ‖value‖", "component", ".st-key-maps button:has-text('value')", keys=("Enter", "Enter"),
+         other=".st-key-maps button:text-is('weights')"),
+    Case("A2", "map or lines", "component", ".st-key-maps canvas", keys=("m", "m")),
     Case("A3", "temperature", "component", ".st-key-next_token input[type=range]", picture=".st-key-next_token"),
+    Case("A3", "top-k", "component", ".st-key-next_token input[aria-label^='Top-k']", keys=("ArrowLeft", "ArrowRight"),
+         picture=".st-key-next_token"),
+    Case("A3", "top-p", "component", ".st-key-next_token input[aria-label^='Top-p']", keys=("ArrowLeft", "ArrowRight"),
+         picture=".st-key-next_token"),
+    Case("A3", "min-p", "component", ".st-key-next_token input[aria-label^='Min-p']", picture=".st-key-next_token"),
+    Case("A3", "stage", "component", ".st-key-next_token [aria-label$='up to: exp']", keys=("Enter", "Enter"),
+         picture=".st-key-next_token", other=".st-key-next_token [aria-label$='up to: draw']"),
+    Case("A3", "seed", "component", ".st-key-next_token [aria-label='New seed']", keys=("Enter", "Enter"),
+         picture=".st-key-next_token"),
+    Case("A3", "a token written, taken back", "component", ".st-key-next_token canvas", keys=("n", "Backspace"),
+         picture=".st-key-next_token"),
     Case("B1", "layer and head", "component", ".st-key-steps_small .gf-scrubber input"),
     Case("B1", "way to score", "component", ".st-key-steps_small .gf-pick input:checked", keys=("ArrowDown", "ArrowUp")),
     Case("B1", "step", "component", ".st-key-steps_small button:has-text('Back')", keys=("Enter", "Enter")),
@@ -87,15 +115,50 @@ CASES = (
          query="?view=On+a+real+head"),
     Case("B6", "direction", "component", ".st-key-curves .gf-scrubber input", query="?view=What+it+costs"),
     Case("B6", "head of ours", "component", ".st-key-matrices .gf-scrubber input", query="?view=Trained+with+it"),
-    Case("C3", "base of the rotation", "component", ".st-key-pair input[type=range]"),
+    Case("C3", "head", "component", ".st-key-pair .gf-scrubber:has-text('Head') input"),
+    Case("C3", "query", "component", ".st-key-pair .gf-scrubber:has-text('Query') input", keys=("ArrowLeft", "ArrowRight")),
+    Case("C3", "key", "component", ".st-key-pair .gf-scrubber:has-text('Key') input", keys=("ArrowLeft", "ArrowRight")),
+    Case("C3", "base of the rotation", "component", ".st-key-pair .gf-scrubber:has-text('Base') input"),
+    Case("C3", "positions up to", "component", ".st-key-pair .gf-scrubber:has-text('Positions') input"),
+    Case("C3", "place of the query", "component", ".st-key-pair canvas"),
+    Case("C3", "pair", "component", ".st-key-pair canvas", keys=("ArrowDown", "ArrowUp")),
+    Case("C3", "layer (asks the server)", "component", ".st-key-layer input",
+         keys=("ArrowDown ArrowDown Enter", "ArrowDown ArrowUp Enter")),
+    Case("C3", "distance", "component", ".st-key-curves canvas", query="?view=Score+by+distance"),
     Case("C3", "reach of the curves", "component", ".st-key-curves .gf-scrubber:has-text('Distances') input",
          query="?view=Score+by+distance"),
     Case("C3", "likeness ρ", "component", ".st-key-curves .gf-scrubber:has-text('Likeness') input",
          keys=("ArrowLeft", "ArrowRight"), query="?view=Score+by+distance"),
+    Case("C3", "base, by distance", "component", ".st-key-curves .gf-scrubber:has-text('Base') input",
+         query="?view=Score+by+distance"),
+    Case("C3", "head, by distance", "component", ".st-key-curves .gf-scrubber:has-text('Head') input",
+         query="?view=Score+by+distance"),
+    Case("C3", "seed (asks the server)", "component", ".st-key-seed input", keys=("ArrowUp Enter", "ArrowDown Enter"),
+         query="?view=Score+by+distance"),
+    Case("C3", "layer, by distance (server)", "component", ".st-key-layer input",
+         keys=("ArrowDown ArrowDown Enter", "ArrowDown ArrowUp Enter"), query="?view=Score+by+distance"),
+    Case("C3", "base, beside sinusoids", "component", ".st-key-curves .gf-scrubber:has-text('Base') input",
+         query="?view=Beside+sinusoids"),
+    Case("C3", "head, beside sinusoids", "component", ".st-key-curves .gf-scrubber:has-text('Head') input",
+         query="?view=Beside+sinusoids"),
+    Case("C3", "words' own vectors", "component", ".st-key-curves [role=switch]", keys=(" ", " "),
+         query="?model=tiny&view=Beside+sinusoids"),
+    Case("C3", "key's word (asks the server)", "component", ".st-key-key_box input",
+         keys=("ArrowDown ArrowUp Enter", "ArrowDown ArrowDown Enter"), query="?view=Beside+sinusoids"),
+    Case("C3", "base, longer texts", "component", ".st-key-curves .gf-scrubber:has-text('Base') input",
+         query="?view=Longer+texts"),
+    Case("C3", "factor", "component", ".st-key-curves .gf-scrubber:has-text('times as long') input",
+         query="?view=Longer+texts"),
     Case("C3", "scaling", "component", ".st-key-curves .gf-pick input:checked", keys=("ArrowUp", "ArrowDown"),
          query="?view=Longer+texts"),
     Case("D4", "activation", "component", ".st-key-curves .gf-pick input:checked", keys=("ArrowUp", "ArrowDown")),
-    Case("D4", "layer", "component", ".st-key-curves input[type=range]:visible"),
+    Case("D4", "layer", "component", ".st-key-curves .gf-scrubber:has-text('Layer') input"),
+    Case("D4", "reach of the u axis", "component", ".st-key-curves .gf-scrubber:has-text('u up to') input"),
+    Case("D4", "u", "component", ".st-key-curves canvas"),
+    Case("D4", "activation, what they leave", "component", ".st-key-curves .gf-pick input:checked",
+         keys=("ArrowUp", "ArrowDown"), query="?view=What+they+leave"),
+    Case("D4", "layer, what they leave", "component", ".st-key-curves .gf-scrubber:has-text('Layer') input",
+         query="?view=What+they+leave"),
     Case("D4", "tanh gap", "component", ".st-key-curves [role=switch]", keys=(" ", " ")),
     Case("D4", "neurons, the layer", "component", ".st-key-strips .gf-scrubber:has-text('Layer') input",
          query="?view=Single+neurons"),
@@ -103,7 +166,15 @@ CASES = (
          keys=("ArrowLeft", "ArrowRight"), query="?view=Single+neurons"),
     Case("F2", "temperature", "component", ".st-key-temperature_stage input[type=range]",
          picture=".st-key-temperature_stage"),
+    Case("F2", "token read on (asks the server)", "component", ".st-key-temperature_stage [aria-label$='token 2']",
+         keys=("Enter", "Enter"), picture=".st-key-temperature_stage",
+         other=".st-key-temperature_stage [aria-label$='token 3']"),
     Case("G1", "n", "component", ".st-key-gf-picture [role=slider]"),
+    Case("G1", "whose cost", "component", ".st-key-gf-picture select", keys=("ArrowDown", "ArrowUp")),
+    Case("G1", "shares or per token", "component", ".st-key-gf-picture [aria-label='Show FLOPs per token']",
+         keys=("Enter", "Enter"), other=".st-key-gf-picture [aria-label='Show shares of all FLOPs']"),
+    Case("G1", "own width (asks the server)", "component", ".st-key-d input", keys=("ArrowUp Enter", "ArrowDown Enter"),
+         query="?arch=My+own+numbers"),
     Case("G1", "with logits", "component", ".st-key-gf-picture button:last-child", keys=("Enter", "Enter")),
 )
 
@@ -138,10 +209,12 @@ WATCH = """
         }
         return hash;
     };
+    let presses = 0;
     window.addEventListener('keydown', () => {
-        const start = performance.now(), before = mark();
+        const start = performance.now(), before = mark(), press = presses += 1;
         window.took = null;
         const look = () => {
+            if (press !== presses) return;   // another key of the same press
             if (mark() !== before) window.took = performance.now() - start;
             else if (performance.now() - start < 5000) requestAnimationFrame(look);
             else window.took = -1;
@@ -159,7 +232,10 @@ def presses(page: Page, case: Case, count: int) -> list[float]:
     took = []
     for i in range(-2, count):  # two to warm up
         page.evaluate("window.took = null")
-        page.keyboard.press(case.keys[i % 2])
+        if case.other:
+            page.locator(case.other if i % 2 else case.focus).first.focus()
+        for key in case.keys[i % 2].split() or [" "]:
+            page.keyboard.press(key)
         page.wait_for_function("window.took !== null", timeout=10_000)
         ms = page.evaluate("window.took")
         if ms < 0:
