@@ -196,7 +196,7 @@ def means(key: tuple, query: int, word: int, _head: Head) -> Means:
             kernel.append(_running(log_kernel[:, 0, word].exp() / exact))
             weight.append(_running(made))
             sampling.append((variance / (m * POINTS)).sqrt())
-            spread.append(made.std() / POINTS.sqrt())
+            spread.append(made.std().clamp(min=1e-9) / POINTS.sqrt())  # a single key has all the weight in every draw
     shaped = [torch.stack(x).unflatten(0, (len(LENGTHS), len(FEW))).numpy() for x in (kernel, weight, sampling, spread)]
     return Means(*shaped, torch.stack(true).numpy())
 
