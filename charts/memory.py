@@ -82,7 +82,7 @@ def same_message(
     marks = [Mark(float(start), f"segment {i + 1}" if n / len(starts) > 9 or i == 0 else "") for i, start in enumerate(starts)]
     shades = np.linspace(0.4, 0.8, layers)
     lines = [Line(apart[:, i], "residual", f"layer {i}", width=2, shade=float(shades[i])) for i in range(layers)]
-    span = float(np.nanmax(np.concatenate([surprise, whole[None]])))
+    span = float(np.max(np.nan_to_num(np.concatenate([surprise, whole[None]])))) or 1.0
     panels = [
         Panel("Largest difference from reading all at once", (floor, max(10.0, float(apart.max()) * 2)),
               [*lines, Line(apart[:, -1], "output", "logits", width=3, dot=True)], log=True, marks=marks, share=1.2,

@@ -39,10 +39,21 @@ def mask(n: int, segment: int, memory: int) -> Tensor:
 
 def reach(n: int, segment: int, memory: int, layers: int) -> Tensor:
     """After how many layers a token's vector has something of an earlier one in it (``masks.reach``; −1: after none of
-    them). Each layer carries what the last one carried, so that a segment reaches ``memory`` tokens further back with
-    each: the last token of a long text's segment sees that and layers · memory tokens more.   -> int [query, key]
+    them). Each layer carries what the last one carried, so that the past seeps further up with each: see
+    ``farthest``.   -> int [query, key]
     """
     return masks.reach(mask(n, segment, memory).expand(layers, -1, -1))
+
+
+def farthest(token: int, segment: int, memory: int, layers: int) -> int:
+    """The first token that ``token`` can have heard of: p ↦ ⌊p / L⌋ L − M, once for each layer, and never below 0.
+
+    Where the memory is a multiple of the segment these are layers · M tokens before the own segment; a shorter memory
+    crosses one border a layer all the same, and finds whole segments behind it: (layers − 1) · L + M.
+    """
+    for _ in range(layers):
+        token = max(0, token // segment * segment - memory)
+    return token
 
 
 def with_memory(model: Model, memory: int) -> Model:

@@ -97,13 +97,14 @@ def show_reach(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         needed, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory), token=f"“{tokens.words[token]}”", layers=layers,
         segment=segment, epoch=epoch))  # fmt: skip
     frame = MEMORIES.index(here.memory)
+    M = numbers.tokens_held(here.memory, n)
+    steps = [segments.farthest(token, segment, M, layer) for layer in range(layers + 1)]
     seen, alone = (int((needed[i] >= 0).sum()) for i in (frame, 0))
-    own, M = token % segment + 1, numbers.tokens_held(here.memory, n)
     return Shown(
         {"token": tokens.words, "layers_without_memory": needed[0], "layers_with_memory": needed[frame]},
         [("h", (f"layer {layers}", f"token {segment}", "d_model"), "residual"), (r"\text{memory}", (f"layer {layers}", f"token {M}", "K, V"), "key")],
-        rf"\text{{own segment }} {own} + {layers} \cdot {M} = {own + layers * M} \quad\text{{of the }} {token + 1} \text{{ there are: heard of }}"
-        rf"{seen}\text{{; without a memory }} {alone}",
+        r"\text{first token heard of: } " + r" \to ".join(map(str, steps)) + rf"\qquad \text{{heard of }} {token} - {steps[-1]} + 1 = {seen}"
+        rf"\text{{; without a memory }} {alone}",
     )  # fmt: skip
 
 

@@ -30,7 +30,11 @@ LAYER = (
     r"\residual{h}_{\tau-1}^{\,l-1})\,;\,\residual{h}_\tau^{\,l-1}\bigr]"
 )
 FORMULAS = {  # a line each, so that a phone has room
-    REACH: (LAYER, r"\text{reach of a segment's last token} = L + N\cdot M"),
+    REACH: (
+        LAYER,
+        r"\text{first token heard of: } p \mapsto \left\lfloor p / L \right\rfloor L - M \text{, once a layer}",
+        r"M = L:\quad L + N\cdot M \text{ tokens up to a segment's last}",
+    ),
     MAP: (XL, r"\attention{A} = \operatorname{softmax}(\scores{S} + \text{mask})"),
     SAME: (
         LAYER,
@@ -44,8 +48,8 @@ PROSE = {
     "what": "The text is cut into segments of L tokens. While a segment is read, the keys and values that **every layer** "
             "computed for the last M tokens lie beside its own, and its queries read both. Afterwards its own become the "
             "memory of the next. What lies in memory was computed with a memory of its own, so layer by layer the past seeps "
-            "further up the text: with N layers a token hears of N · M tokens before its segment, at the price of attending "
-            "to M + L. In training no gradient flows into the memory: it is read, not taught. **Compressive** "
+            "further up the text: with N layers a token hears of N · M tokens before its segment (M a multiple of L; a shorter "
+            "memory still crosses one border a layer and hears of (N − 1) · L + M), at the price of attending to M + L. In training no gradient flows into the memory: it is read, not taught. **Compressive** "
             "Transformers go on from here: what falls out of the memory is not thrown away but squeezed, c vectors into one, into a "
             "second, coarser memory, so that the same number of slots covers c times as much.",
     "why": "Cut without a memory, a text is **fragmented**: the first words of each piece are predicted from nothing, at "
@@ -92,7 +96,7 @@ INTERVIEW = [
      "distance, and two learned vectors carry a key's general importance ($u$) and a distance's ($v$). RoPE, ALiBi and T5's "
      "buckets would do as well: the library's equality test runs over all four."),
     ("How far back does a token see with N layers, segments of L and memory M, and what does that cost?",
-     "Directly M + its own segment. Through the layers N · M + L: the vectors in memory at layer l were made at layer l − 1 with "
+     "Directly M + its own segment. Through the layers N · M + L (for M = L): the vectors in memory at layer l were made at layer l − 1 with "
      "*their* memory. Cost a token and layer: at most M + L pairs, whatever the text's length. Memory: the keys and values of M "
      "tokens in each layer (the paper stores the hidden states, and computes K and V anew). Without a memory, the same "
      "reach while reading would mean recomputing a window of that length for every token: the paper counts up to 1,800 times the time."),

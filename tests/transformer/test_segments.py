@@ -58,6 +58,14 @@ def test_reach_grows_by_the_memory_with_each_layer():
     assert torch.equal(segments.reach(30, 10, 30, 1) >= 0, torch.ones(30, 30).tril().bool())
 
 
+@pytest.mark.parametrize(("segment", "memory"), [(6, 6), (6, 3), (6, 0), (4, 9), (5, 1), (7, 21)])
+def test_the_farthest_token_is_the_first_that_is_reached(segment, memory):
+    for layers in (1, 2, 3):
+        reached = segments.reach(40, segment, memory, layers) >= 0
+        assert [segments.farthest(t, segment, memory, layers) for t in range(40)] == reached.int().argmax(-1).tolist()
+    assert segments.farthest(199, 10, 10, 6) == 190 - 60 and segments.farthest(199, 10, 3, 6) == 190 - 50 - 3
+
+
 def test_what_has_no_memory_is_refused():
     with pytest.raises(ValueError, match="has no memory of segments"):
         segments.read(build(Config()), TOKENS, 6, 6)

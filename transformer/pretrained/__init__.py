@@ -19,7 +19,7 @@ from transformer.tokenizers import Tokenizer
 # Each family is a module with two pure functions: config(theirs) and weights(theirs, config).
 FAMILIES = {"gpt2": gpt2, "llama": llama, "mistral": llama, "mixtral": llama, "qwen2": llama, "bert": bert}
 ASSETS = Path(__file__).parents[2] / "assets"
-OWN = ("tiny", "dates", "readable")  # trained by this project, shipped with it; each made by transformer/training/<name>.py
+OWN = ("tiny", "dates", "readable", "segments")  # trained by this project, shipped with it; each made by transformer/training/<name>.py
 
 
 def from_state_dict(family: str, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> Model:
