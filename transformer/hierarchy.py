@@ -33,7 +33,7 @@ class Pool(nn.Module):
         self.u = nn.Linear(d_model, 1, bias=False)
 
     def forward(self, h: Tensor, real: Tensor, tap: Tap) -> Tensor:
-        S = self.u(self.W(h).tanh())[..., 0]  # [batch, token]
+        S = tap("scores", self.u(self.W(h).tanh())[..., 0])  # [batch, token]
         A = S.masked_fill(~real, -torch.inf).softmax(-1).masked_fill(~real, 0.0)
         return (tap("A", A)[..., None] * h).sum(1)
 
@@ -43,7 +43,8 @@ class Hierarchical(nn.Module):
 
     ``config`` (kind "encoder", head "classify") describes the word layers; the segment layers are alike, n_segment_layers
     of them. Recorded names start with "words." (the batch axis runs over all segments of all documents) or "segments.";
-    the pooling weights are "words.pool.A" [segment, token] and "segments.pool.A" [document, segment].
+    the pooling weights are "words.pool.A" [segment, token] and "segments.pool.A" [document, segment], the scores that the
+    softmax was given "words.pool.scores" and "segments.pool.scores".
     """
 
     def __init__(self, config: Config, n_segment_layers: int = 1, seed: int | None = None):
@@ -109,5 +110,20 @@ class Hierarchical(nn.Module):
         of_segments = [
             name for name in names.of(replace(self.segments.config, final_norm=False)) if name.startswith("layers.")
         ]
-        words = [f"words.{name}" for name in (*of_words, "pool.A")]
-        return [*words, *(f"segments.{name}" for name in (*of_segments, "pool.A")), "document", "class_logits"]
+        words = [f"words.{name}" for name in (*of_words, "pool.scores", "pool.A")]
+        segments = [f"segments.{name}" for name in (*of_segments, "pool.scores", "pool.A")]
+        return [*words, *segments, "document", "class_logits"]
+
+
+def scored_pairs(n: int, s: int) -> tuple[int, int]:
+    """Pairs of tokens that one head scores at each level for n words in segments of s: n·s and ⌈n/s⌉².
+
+    The last segment is counted as if it were full, which it is once padded. One text of n words scores n².
+    """
+    segments = -(-n // s)
+    return segments * s * s, segments**2
+
+
+def best_segment(n: int) -> float:
+    """The s where n·s + (n/s)² is least: its derivative n − 2n²/s³ is 0 at s = ∛(2n), where the sum is 1.89 n^(4/3)."""
+    return (2 * n) ** (1 / 3)

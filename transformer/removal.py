@@ -1,0 +1,135 @@
+"""What a document classifier says when a word or a sentence is taken out: the test of an attention weight.
+
+A weight says how much of a vector went into a sum. Whether the answer hangs on it is another question, and this is how it
+is asked: remove, run again, compare. Jain & Wallace 2019, arXiv:1902.10186; Serrano & Smith 2019, arXiv:1906.03731.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from transformer.hierarchy import Document, Hierarchical
+
+
+class Part(NamedTuple):
+    """A sentence of a document, or one word of it."""
+
+    sentence: int
+    word: int | None = None
+
+
+@dataclass(frozen=True)
+class Removals:
+    """The document as it is (variant 0), and without each of ``parts`` (variant 1 + i).
+
+    Numbers stand where the parts stand in the whole document; what is taken out, or was never there, has 0. Scores are
+    what the softmax was given: u · tanh(W h + b).
+    """
+
+    parts: tuple[Part, ...]
+    p: Tensor  # [variant, class]
+    sentences: Tensor  # β: the weight of each sentence [variant, sentence]
+    sentence_scores: Tensor
+    words: Tensor  # α: the weight of each word in its sentence [variant, sentence, word]
+    word_scores: Tensor
+
+    def effect(self, label: int) -> Tensor:
+        """How much of the class's probability goes with each part: p(whole) − p(without).   [part]"""
+        return self.p[0, label] - self.p[1:, label]
+
+    def share(self) -> Tensor:
+        """How much of the document each part is by its weights: β, or β α for a word.   [part]"""
+        return torch.stack([
+            self.sentences[0, at.sentence] * (1 if at.word is None else self.words[0, at.sentence, at.word])
+            for at in self.parts
+        ])  # fmt: skip
+
+
+def parts_of(document: Document) -> tuple[Part, ...]:
+    """Every sentence and every word that can be taken out so that something is left; sentences first."""
+    lengths = [len(sentence) for sentence in document]
+    whole = [Part(i) for i in range(len(document))] if len(document) > 1 else []
+    words = [Part(i, j) for i, n in enumerate(lengths) for j in range(n)] if sum(lengths) > 1 else []
+    return (*whole, *words)
+
+
+def without(document: Document, part: Part) -> list[list[int]]:
+    """The document without the part; a sentence that loses its only word goes, too."""
+    left = [list(sentence) for sentence in document]
+    if part.word is None or len(left[part.sentence]) == 1:
+        del left[part.sentence]
+    else:
+        del left[part.sentence][part.word]
+    return left
+
+
+def even(A: Tensor) -> Tensor:
+    """The weights that know nothing: 1/n to each of the n parts that have any. For ``model.run(…, edit={…: even})``."""
+    there = (A > 0).to(A.dtype)
+    return there / there.sum(-1, keepdim=True).clamp_min(1)
+
+
+EVEN = {"words": "words.pool.A", "sentences": "segments.pool.A"}  # level -> whose weights ``even`` replaces
+
+
+def removals(model: Hierarchical, document: Document, levels: Sequence[str] = (), most: int = 64) -> Removals:
+    """Runs the document whole and without each part, ``most`` variants at once; ``levels`` of EVEN share evenly."""
+    parts = parts_of(document)
+    variants = [[list(sentence) for sentence in document], *(without(document, part) for part in parts)]
+    n_sentences, n_words, count = len(document), max(map(len, document)), len(variants)
+    edit = {EVEN[level]: even for level in levels}
+    record = ("words.pool.*", "segments.pool.*")
+    p: list[Tensor] = []
+    dtype = model.W_C.weight.dtype
+    by_sentence = torch.zeros(2, count, n_sentences, dtype=dtype)  # weights, scores
+    by_word = torch.zeros(2, count, n_sentences, n_words, dtype=dtype)
+    for start in range(0, count, most):
+        chunk = variants[start : start + most]
+        run = model.run(chunk, record=record, edit=edit)
+        p.append(run.output.softmax(-1))
+        of_words = torch.stack([run.trace[f"words.pool.{name}"] for name in ("A", "scores")])
+        of_words = of_words.unflatten(1, (len(chunk), -1))  # [2, variant, sentence, word]
+        of_sentences = torch.stack([run.trace[f"segments.pool.{name}"] for name in ("A", "scores")])
+        for v, variant in enumerate(chunk, start):
+            removed = parts[v - 1] if v else None
+            gone = removed.sentence if len(variant) < n_sentences else None
+            rows = [j for j in range(n_sentences) if j != gone]
+            by_sentence[:, v, rows] = of_sentences[:, v - start, : len(rows)]
+            for row, j in enumerate(rows):
+                here = [t for t in range(len(document[j])) if removed != (j, t)]
+                by_word[:, v, j, here] = of_words[:, v - start, row, : len(here)]
+    return Removals(parts, torch.cat(p), *by_sentence, *by_word)
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's ρ: the correlation of the ranks; nan where one of them is constant.   a, b [item]"""
+    ranks = torch.stack([_ranks(a), _ranks(b)])
+    return torch.corrcoef(ranks)[0, 1].item() if len(a) > 1 else float("nan")
+
+
+def _ranks(x: Tensor) -> Tensor:
+    """Ranks from 0, equal values sharing their mean rank."""
+    below = (x[:, None] > x).sum(-1)
+    equal = (x[:, None] == x).sum(-1)
+    return below + (equal - 1) / 2
+
+
+def summary(found: Sequence[Removals]) -> dict[str, float]:
+    """Over documents: how well a part's weight ranks what its removal changes in the predicted class, in size.
+
+    The mean of Spearman's ρ over the documents, of sentences among themselves and of words among themselves; and how
+    often the heaviest sentence is the one whose removal changes most.
+    """
+    sentences, words, hits = [], [], []
+    for one in found:
+        change, weight = one.effect(int(one.p[0].argmax())).abs(), one.share()
+        whole = torch.tensor([part.word is None for part in one.parts])
+        if whole.sum() > 2:
+            sentences.append(rank_correlation(weight[whole], change[whole]))
+            hits.append(float(weight[whole].argmax() == change[whole].argmax()))
+        words.append(rank_correlation(weight[~whole], change[~whole]))
+    mean = lambda values: sum(values) / len(values)  # noqa: E731
+    return {"documents": len(found), "sentences": mean(sentences), "words": mean(words), "heaviest_is_decisive": mean(hits)}
