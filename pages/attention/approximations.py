@@ -335,7 +335,7 @@ stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)
 with words:
-    lesson.prose(say.WHAT, say.WHY.format(trained=""), say.CATCH)
+    lesson.prose(say.WHAT, say.WHY.format(trained=numbers.trained()), say.CATCH)
     layer, head = TELLING.get(reading.model, (0, 0))
     layer = layer if f"layers.{layer}.attention.Q" in reading.arrays else int(next(iter(reading.arrays)).split(".")[1])
     whole = approximation.log_relative_variance(*numbers.head_of(reading, layer, head, n)[:2]).median().item()

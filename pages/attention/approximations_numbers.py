@@ -1,5 +1,6 @@
 """What the lesson on low rank and kernels draws of one head, each computed once for a text."""
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from transformer import approximation, kernels
 from transformer.attention import masked_softmax
 from transformer.config import Config
 from transformer.kernels import random_rows
+from transformer.pretrained import ASSETS
 
 MOST_WORDS, STATE_WORDS = 32, 20
 LENGTHS = [0.25, 0.35, 0.5, 0.7, 1.0]  # of q and k, beside what the head makes them
@@ -224,6 +226,18 @@ def cost_by_length(config: Config, log_n: Sequence[int], features: Sequence[int]
         "performer": np.stack([of(attention="performer", features=m) for m in features]),
         "linformer": of(kind="encoder", attention="linformer", rank=rank),
     }  # fmt: skip
+
+
+@st.cache_data(show_spinner=False)
+def trained() -> str:
+    """What small decoders that were trained with each came to, as a sentence says it: the table of assets/patterns."""
+    rows = json.loads((ASSETS / "patterns" / "table.json").read_text("utf-8"))["rows"]
+    said = []
+    for row, name in (("full", "full attention"), ("performer", "Performer"), ("linear", "elu + 1")):
+        losses = [run["held_out_loss"] for run in rows[row]["runs"]]
+        more = f", m = {rows[row]['options']['features']}" if row == "performer" else ""
+        said.append(f"{name}{more} **{np.mean(losses):.2f}** ({min(losses):.2f}–{max(losses):.2f})")
+    return ", ".join(said)
 
 
 def _spread(errors: Tensor) -> Errors:

@@ -1,5 +1,6 @@
 """Low rank and kernels: what is drawn follows from the head's own q, k and v, by ways of its own; links, limits, snippet."""
 
+import json
 import math
 from pathlib import Path
 
@@ -192,6 +193,14 @@ def test_short_strange_and_long_texts_have_every_view(open_page, text):
         assert not app.exception
     _, arrays = sent(app)
     assert max(array.nbytes for array in arrays.values()) <= 12 * 32 * 32 * 4
+
+
+def test_the_trained_models_losses_are_the_tables(open_page):
+    rows = json.loads((Path(__file__).parents[2] / "assets/patterns/table.json").read_text("utf-8"))["rows"]
+    full, performer, elu = ([run["held_out_loss"] for run in rows[row]["runs"]] for row in ("full", "performer", "linear"))
+    assert max(full) < min(performer) and max(full) < min(elu)  # what is lost, beyond the spread of the seeds
+    (said,) = [m.value for m in open_page(PAGE).markdown if "Small decoders that we trained" in m.value]
+    assert f"elu + 1 **{np.mean(elu):.2f}** ({min(elu):.2f}–{max(elu):.2f})" in said
 
 
 def test_an_encoder_has_no_mask(open_page):

@@ -106,19 +106,6 @@ def test_what_the_memory_is_worth_is_what_training_measured(open_page):
     assert any("relative" in m.value and "the forward pass; the gradient is cut" in m.value for m in app.markdown)
 
 
-def test_the_recorded_loss_is_what_the_shipped_weights_give(ours):
-    """Seed 0 on a piece of a play that it never read: the recorded loss within the piece's own spread."""
-    pytest.importorskip("safetensors")
-    from transformer.training.segments import losses
-
-    model, ids = ours
-    window = torch.tensor(ids[:65])[None]
-    with torch.no_grad():
-        own = losses(model, window, True)[0]
-    expected = segments.surprise(segments.read(model, ids[:65], 16, 16).logits, ids[:65])
-    torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-4)
-
-
 @pytest.mark.parametrize("query", [{"memory": "5"}, {"segment": "7"}, {"layers": "9"}, {"token": "99 x"}])
 def test_what_a_link_cannot_mean_is_one_sentence_and_the_page_stands(open_page, query):
     app = open_page(PAGE, **query)

@@ -1,10 +1,14 @@
 """Reading by segments: what the memory lets a token see, and that with enough of it nothing is lost."""
 
+import json
+
 import pytest
 import torch
 
 from tests.transformer.test_recurrence import IDS, model
-from transformer import Config, build, segments
+from transformer import Cache, Config, build, load, segments
+from transformer.pretrained import ASSETS
+from transformer.training import segments as training
 
 TOKENS = IDS[0].tolist()  # 24
 
@@ -78,3 +82,27 @@ def test_surprise_is_the_loss_of_the_next_token():
     logits = segments.read(recurrent, TOKENS, 24, 24).logits
     expected = -logits.log_softmax(-1)[torch.arange(23), torch.tensor(TOKENS[1:])]
     torch.testing.assert_close(segments.surprise(logits, TOKENS), expected, check_dtype=False)
+
+
+def test_the_shipped_weights_have_the_loss_that_is_written_beside_them(plays):
+    """The first seed, on the two plays that it never read; and no better or worse seed was picked for it."""
+    shipped, tokenizer = load("segments")
+    made = json.loads((ASSETS / "segments" / "config.json").read_text("utf-8"))["made"]
+    ids = torch.tensor([i for title in made["held_out"] for i in [*tokenizer.encode(plays[title]), tokenizer.end_id]])
+    length = training.HELD_OUT_SEGMENTS * training.LENGTH
+    windows = ids.unfold(0, length + 1, length)[::2]
+    found = training.by_position(shipped, windows, True)
+    torch.testing.assert_close(found, torch.tensor(made["loss_by_position"]["with"][0]), atol=2e-4, rtol=0)
+    for memory, recorded in zip((4, 64), (made["loss_by_memory"][0][1], made["loss_by_memory"][0][5]), strict=True):
+        found = training.by_position(segments.with_memory(shipped, memory), windows[::8], True).mean().item()
+        assert found == pytest.approx(recorded, abs=0.15)  # an eighth of the windows
+
+
+def test_no_gradient_reaches_the_memory():
+    """A cache that is read on with its graph would carry it; training cuts it off."""
+    small = build(training.CONFIG, seed=0)
+    ids = torch.arange(training.LENGTH * 2 + 1)[None]
+    training.losses(small, ids, True)[:, training.LENGTH :].sum().backward()
+    assert small.stack.blocks[0].attention.W_K.weight.grad.abs().max() > 0  # by the segment's own keys
+    cache = small.run(ids[:, :3], cache=Cache.empty(3), gradients=True).cache
+    assert cache.layers[0].K.requires_grad and not training.without_gradient(cache).layers[0].K.requires_grad
