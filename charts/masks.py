@@ -83,9 +83,10 @@ class Runs:
 
 
 def losses_message(
-    steps: np.ndarray, runs: Mapping[str, Runs], *, vocab_size: int, cursor: float, epoch: int = 0
+    steps: np.ndarray, runs: Mapping[str, Runs], *, blind: float, cursor: float, epoch: int = 0
 ) -> bytes:
-    """Held-out losses while the causal model and the broken one learn; lines are means, bands all seeds."""
+    """Held-out losses while the causal model and the broken one learn; lines are means, bands all seeds;
+    blind: the loss of a guess."""
     roles = {CAUSAL: "query", BROKEN: "positive"}
     top = max(of.max() for run in runs.values() for of in (run.whole, run.cut))
 
@@ -95,7 +96,7 @@ def losses_message(
             of = getattr(run, which)
             series += [Band(of.min(0), of.max(0), roles[name], opacity=0.25),
                        Line(of.mean(0), roles[name], name, width=3, dot=True)]  # fmt: skip
-        guess = Line(np.full(len(steps), np.log(vocab_size)), "muted", "blind guess", width=1.5, dash=(2, 4), quiet=True)
+        guess = Line(np.full(len(steps), blind), "muted", "blind guess", width=1.5, dash=(2, 4), quiet=True)
         return Panel(title, (0, 1.05 * top), [*series, guess], short=short, note=note)
 
     rows = [

@@ -79,13 +79,13 @@ def forget(*parameters: str) -> None:
 
 
 def choose_hidden() -> None:
-    live = translators.loaded(name) is not None
-    st.selectbox("Hide from the decoder", hideable, key="hide_token", bind="query-params", disabled=not live,
-                 on_change=forget, args=("step", "cell"),
+    if translators.loaded(name) is None:
+        st.caption("A recording cannot be written anew. With Marian here, or with dates, you can hide a token from the decoder "
+                   "and see what it writes without it.")  # fmt: skip
+        return
+    st.selectbox("Hide from the decoder", hideable, key="hide_token", bind="query-params", on_change=forget,
+                 args=("step", "cell"),
                  help="The encoder still reads it; no query of cross-attention may see its key: its score becomes −∞.")  # fmt: skip
-    if not live:
-        st.caption("A recording cannot be written anew: with Marian here, or with dates, a token can be hidden and the rest "
-                   "is written without it.")  # fmt: skip
 
 
 @st.fragment

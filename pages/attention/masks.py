@@ -187,16 +187,16 @@ def show_loss(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with picture:
         curves.mount(
             key=component(), on_stand_change=keep,
-            data=charts.losses_message(found.steps, found.runs, vocab_size=cheat.CAUSAL.vocab_size, cursor=shown.cursor,
+            data=charts.losses_message(found.steps, found.runs, blind=cheat.BLIND, cursor=shown.cursor,
                                        epoch=epoch),
         )  # fmt: skip
     at = int(np.abs(found.steps - here.cursor).argmin())
     L = {(mask, which): getattr(run, which)[:, at].mean() for mask, run in found.runs.items() for which in ("whole", "cut")}
     numbers = "".join((
         rf"\text{{step }}{found.steps[at]:.0f}:\quad e^{{-{L['broken', 'whole']:.3f}}} = "
-        rf"{np.exp(-L['broken', 'whole']):.3f} \text{{ while it looks ahead}} \qquad ",
-        rf"e^{{-{L['broken', 'cut']:.3f}}} = {np.exp(-L['broken', 'cut']):.4f} \text{{ when it cannot}}"
-        rf"\qquad \text{{causal: }} e^{{-{L['causal', 'whole']:.3f}}} = {np.exp(-L['causal', 'whole']):.3f}",
+        rf"{cheat.likelihood(L['broken', 'whole']):.3f} \text{{ while it looks ahead}} \qquad ",
+        rf"e^{{-{L['broken', 'cut']:.3f}}} = {cheat.likelihood(L['broken', 'cut']):.4f} \text{{ when it cannot}}"
+        rf"\qquad \text{{causal: }} e^{{-{L['causal', 'whole']:.3f}}} = {cheat.likelihood(L['causal', 'whole']):.3f}",
     ))  # fmt: skip
     table = {"step": found.steps} | {
         f"{mask} {which}, seed {seed}": row
@@ -316,7 +316,7 @@ with words_place:
         masks_words.WHY.format(
             whole=f"{whole.mean():.3f}", spread=f"{len(whole)} seeds: {whole.min():.3f} to {whole.max():.3f}",
             honest=f"{found.last('causal', 'whole').mean():.2f}", cut=f"{found.last('broken', 'cut').mean():.1f}",
-            vocab=cheat.CAUSAL.vocab_size, blind=f"{np.log(cheat.CAUSAL.vocab_size):.2f}",
+            vocab=cheat.CAUSAL.vocab_size, blind=f"{cheat.BLIND:.2f}",
         ),
         masks_words.CATCH,
     )  # fmt: skip

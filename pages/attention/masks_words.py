@@ -13,24 +13,22 @@ LOOK_FOR = {
             "are exactly 0, bit for bit. Without it, all of them.",
 }
 
-FORMULAS = {
+FORMULAS = {  # a line each, so that a phone has room
     MASKS: (
-        r"\attention{A} = \operatorname{softmax}\!\left(\scores{S} + \log \residual{M}\right),\quad "
-        r"\log 1 = 0,\ \log 0 = -\infty",
-        r"\text{causal: } k \le q \qquad \text{window: } 0 \le q - k < m \qquad \text{prefix: } k \le q \text{ or } k < m"
-        r" \qquad \text{padding: } k \text{ is a word}",
+        r"\attention{A} = \operatorname{softmax}(\scores{S} + \log \residual{M})",
+        r"\log 1 = 0, \qquad \log 0 = -\infty",
+        r"\text{causal: } k \le q \qquad \text{window: } 0 \le q - k < m",
+        r"\text{prefix: } k \le q \text{ or } k < m \qquad \text{padding: } k \text{ is a word}",
     ),
     LOSS: (
-        r"\mathcal L = -\frac1n\sum_t \log p\,(x_{t+1} \mid \underbrace{x_1 \dots x_t}_{\text{causal}})"
-        r"\qquad \mathcal L_{\text{broken}} = -\frac1n\sum_t \log p\,(x_{t+1} \mid x_1 \dots x_t, "
-        r"\underbrace{x_{t+1}}_{\text{the answer}}, \dots x_n) \to 0",
+        r"\mathcal L = -\tfrac1n\textstyle\sum_t \log \output{p}\,(x_{t+1} \mid x_1 \dots x_t)",
+        r"\mathcal L_{\text{broken}} = -\tfrac1n\textstyle\sum_t \log \output{p}\,(x_{t+1} \mid x_1 \dots x_t, "
+        r"\underbrace{x_{t+1}}_{\text{the answer}}, \dots x_n)",
     ),
-    MAPS: (
-        r"\text{ahead} = \frac{1}{n-1}\sum_{q} \attention{A}[q,\, q+1]",
-    ),
+    MAPS: (r"\text{ahead} = \frac{1}{n-1}\sum_{q} \attention{A}[q,\, q+1]",),
     CHANGE: (
-        r"\Delta_i = \max_v \left| \output{\ell_i}(x_1 \dots x_t' \dots x_n) - \output{\ell_i}(x_1 \dots x_t \dots x_n)"
-        r"\right|_v \qquad \text{causal: } \Delta_i = 0 \text{ for all } i < t",
+        r"\Delta_i = \max_v \left| \output{\ell_i}(\dots x_t' \dots) - \output{\ell_i}(\dots x_t \dots)\right|_v",
+        r"\text{causal: } \Delta_i = 0 \text{ for all } i < t",
     ),
 }
 

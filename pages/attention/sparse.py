@@ -260,11 +260,11 @@ def show_trained(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     made = patterns.table()["made"]
     with controls:
         st.markdown(markdown(
-            ("trained with", "held-out loss", "seeds"),
-            [(row, f"{np.mean(L):.2f}", f"{min(L):.2f} … {max(L):.2f}")
+            ("trained with", "held-out loss"),
+            [(row, f"{np.mean(L):.2f} ± {(max(L) - min(L)) / 2:.2f}")
              for row, L in sorted(runs.items(), key=lambda of: np.mean(of[1]))],
         ))  # fmt: skip
-        st.caption(f"Nats a token on plays that none of them read ({', '.join(made['held_out'])}): mean and range of "
+        st.caption(f"Nats a token on plays that none of them read ({', '.join(made['held_out'])}): mean ± half the range of "
                    f"{len(runs['full'])} seeds, {made['steps']} steps each, trained by us. Differences below the range of "
                    "the seeds mean nothing. Performer and linear attention have no table of weights to draw.")  # fmt: skip
     n = len(tokens)
@@ -305,7 +305,7 @@ CODE = {
 @st.fragment
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
-    shown = SHOW[view](*lesson.stage(0.26))
+    shown = SHOW[view](*lesson.stage(0.34 if view == TRAINED else 0.26))
     formula = r"\begin{gathered}" + r"\\[.6em]".join(sparse_words.FORMULAS[view]) + r"\end{gathered}"
     lesson.formula(formula, shown.shapes, shown.numbers)
     with code_place:

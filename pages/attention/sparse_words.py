@@ -9,32 +9,29 @@ LOOK_FOR = {
           "token keep that, the others cut it off.",
     COST: "With every step to the right the text doubles: full attention takes four times as long, a window twice. Below: "
           "full attention needs the **least** memory, since its fused kernel never writes the n × n table.",
-    TRAINED: "Nine small decoders that differ in nothing but the pattern, trained by us on the same plays. One of them "
-             "suffers: find the row that is darker than the others, and the pattern that explains it.",
+    TRAINED: "Decoders that differ in nothing but the pattern, trained by us on the same plays. Small and briefly trained, they "
+             "gain from looking near; dilated never sees its neighbour, and pays.",
 }
 
-FORMULAS = {
+FORMULAS = {  # a line each, so that a phone has room
     PATTERN: (
-        r"\text{dilated: } (q-k) \bmod r = 0,\ |q-k| < w\,r \qquad \text{window: } |q-k| < w \qquad \text{strided: } |q-k| < w "
-        r"\text{ or } (q-k) \bmod w = 0",
-        r"\text{global: } k < g \text{ or } q < g \qquad \text{BigBird: window, global, and a few } k \text{ drawn for each } q"
-        r"\qquad \text{LSH: } h(\query{q}) = h(\key{k})",
-        r"\residual{R_l}[q,k] = \residual{R_{l-1}}[q,k] \ \text{ or }\ \exists j:\ M[q,j] \wedge \residual{R_{l-1}}[j,k]",
+        r"\text{window: } |q-k| < w \qquad \text{dilated: } r \mid q-k,\ |q-k| < w\,r",
+        r"\text{strided: } |q-k| < w \text{ or } w \mid q-k \qquad \text{global: } k < g \text{ or } q < g",
+        r"\text{BigBird: window, global, some } k \text{ drawn} \qquad \text{LSH: } h(\query{q}) = h(\key{k})",
+        r"\residual{R_l}[q,k] = \residual{R_{l-1}}[q,k] \,\vee\, \exists j:\ \attention{M}[q,j] \wedge \residual{R_{l-1}}[j,k]",
     ),
     HEAD: (
-        r"\attention{A'} = \operatorname{softmax}(\scores{S} + \log M) \qquad "
-        r"\attention{A'}[q,k] = \frac{M[q,k]\,\attention{A}[q,k]}{\sum_j M[q,j]\,\attention{A}[q,j]}",
-        r"\text{error} = \frac{\lVert \attention{A'}\value{V} - \attention{A}\value{V}\rVert}{\lVert\attention{A}\value{V}\rVert}"
-        r"\qquad \lVert \attention{A'}_q - \attention{A}_q \rVert_1 = 2\,(1 - \text{kept}_q)",
+        r"\attention{A'} = \operatorname{softmax}(\scores{S} + \log M) = \frac{M \odot \attention{A}}{\sum_k M \odot \attention{A}}",
+        r"\text{error} = \lVert \attention{A'}\value{V} - \attention{A}\value{V}\rVert \,/\, \lVert\attention{A}\value{V}\rVert",
+        r"\lVert \attention{A'}_q - \attention{A}_q \rVert_1 = 2\,(1 - \text{kept}_q)",
     ),
     COST: (
-        r"\text{full: } n^2 \qquad \text{window: } n\,w \qquad \text{Longformer: } n\,(w+g) \qquad \text{BigBird: } n\,(w+g+r)",
-        r"\text{dilated: } n\,w \text{, without a window } n^2/r \qquad \text{strided: } n\,w + n^2/w = 2\,n\sqrt n "
-        r"\text{ at } w = \sqrt n \qquad \text{LSH: } n\log n + \text{hashes} \cdot n \cdot 2\,\text{chunk}",
+        r"\text{full: } n^2 \qquad \text{window, dilated: } n\,w",
+        r"\text{Longformer: } n\,(w+g) \qquad \text{BigBird: } n\,(w+g+r)",
+        r"\text{strided: } n\,w + n^2/w = 2\,n\sqrt n \text{ at } w = \sqrt n",
+        r"\text{LSH: } n\log n + \text{hashes} \cdot n \cdot 2\,\text{chunk}",
     ),
-    TRAINED: (
-        r"\output{-\log p}\,(x_{t+1} \mid \text{what } x_{\le t} \text{ the pattern lets through } l \text{ layers})",
-    ),
+    TRAINED: (r"\output{-\log p}\,(x_{t+1} \mid \text{what the pattern lets through of } x_1 \dots x_t)",),
 }
 
 WHAT = (

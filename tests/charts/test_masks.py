@@ -43,7 +43,7 @@ def test_each_mask_is_sent_whole_and_hidden_cells_are_hatched():
 def test_the_two_trainings_are_drawn_as_means_with_all_seeds_between():
     g = np.random.default_rng(0)
     runs = {name: charts.Runs(g.random((3, 5)), 1 + g.random((3, 5))) for name in ("causal", "broken")}
-    header, arrays = unpack(charts.losses_message(np.arange(5.0), runs, vocab_size=320, cursor=4.0))
+    header, arrays = unpack(charts.losses_message(np.arange(5.0), runs, blind=5.75, cursor=4.0))
     for panel, which in zip(header["panels"], ("whole", "cut"), strict=True):
         bands = [s for s in panel["series"] if s["kind"] == "band"]
         lines = [s for s in panel["series"] if s["kind"] == "line"]
@@ -52,7 +52,7 @@ def test_the_two_trainings_are_drawn_as_means_with_all_seeds_between():
             np.testing.assert_allclose(arrays[band["lo"]], of.min(0), rtol=1e-6)
             np.testing.assert_allclose(arrays[band["hi"]], of.max(0), rtol=1e-6)
             np.testing.assert_allclose(arrays[line["y"]], of.mean(0), rtol=1e-6)
-        assert arrays[lines[-1]["y"]][0] == pytest.approx(np.log(320), rel=1e-6)
+        assert arrays[lines[-1]["y"]][0] == pytest.approx(5.75)
         assert panel["y"]["hi"] > max(getattr(run, which).max() for run in runs.values())
 
 

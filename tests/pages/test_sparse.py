@@ -165,7 +165,7 @@ def test_every_trained_row_has_three_seeds_its_spread_and_a_small_checkpoint(ope
     for row, of in table["rows"].items():
         L = [run["held_out_loss"] for run in of["runs"]]
         assert len({run["seed"] for run in of["runs"]}) >= 3
-        assert f"| {row} | {np.mean(L):.2f} | {min(L):.2f} … {max(L):.2f} |" in shown
+        assert f"| {row} | {np.mean(L):.2f} ± {(max(L) - min(L)) / 2:.2f} |" in shown
         file = training.FOLDER / row / "model.safetensors"
         assert file.stat().st_size <= 150_000
         model, _ = transformer.load(training.FOLDER / row)

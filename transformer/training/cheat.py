@@ -13,6 +13,7 @@ the text ends before it, as in writing. For the causal model the two are one num
 import argparse
 import datetime
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,12 @@ LENGTH = 96  # tokens a window
 BATCH = 12  # windows a step
 CUTS = range(8, LENGTH, 8)  # where a held-out window ends before its answer
 MEASURED = 60  # held-out windows
+BLIND = math.log(CAUSAL.vocab_size)  # the loss of a guess that knows nothing
+
+
+def likelihood(loss: float) -> float:
+    """e^(−L): the probability that a loss of L nats a token gives the right token, as a geometric mean."""
+    return math.exp(-loss)
 
 
 @torch.no_grad()
