@@ -2,7 +2,7 @@
 
     python -m benchmarks.kv_cache [--out assets/recorded/kv-cache.json] [--rounds 5] [--machine "laptop, 4 cores"]
 
-One thread, float32, medians; SmolLM2 where it has been fetched, the tiny model always.
+One thread, float32, the fastest of the rounds; SmolLM2 where it has been fetched, the tiny model always.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
                       f"   {t.seconds.without / t.seconds.kept:6.1f} ×")  # fmt: skip
     about = {
         "command": "python -m benchmarks.kv_cache", "date": datetime.date.today().isoformat(), "machine": options.machine,
-        "torch": torch.__version__, "unit": "seconds for the next token, median", "measured": measured,
+        "torch": torch.__version__, "unit": "seconds for the next token, fastest of the rounds", "measured": measured,
     }  # fmt: skip
     options.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 

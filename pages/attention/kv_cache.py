@@ -217,7 +217,7 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[dict, 
         else:
             seconds, where = times(None)
         st.metric("Time gained at 512 tokens", f"{seconds.without[-1] / seconds.kept[-1]:.0f} ×")
-        st.caption(f"Lengths 64 to 512, float32, medians, {where}. `{recorded_times()['command']}` makes the recorded "
+        st.caption(f"Lengths 64 to 512, float32, fastest of the rounds, {where}. `{recorded_times()['command']}` makes the recorded "
                    "numbers anew.")  # fmt: skip
     flops = [step_by_step.step_flops(config, n) for n in LENGTHS]
     both = charts.Step(np.array([f.without for f in flops], float), np.array([f.kept for f in flops], float))

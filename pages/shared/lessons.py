@@ -31,6 +31,7 @@ LESSONS: tuple[Entry, ...] = (
     Entry("B1", "Attention, step by step", "pages/attention/step_by_step.py", "Attention", "attention-step-by-step",
           ":material/footprint:"),
     Entry("B2", "Why divide by √d_k", "pages/attention/scale.py", "Attention", "scale", ":material/straighten:"),
+    Entry("B3", "Score functions", "pages/attention/scores.py", "Attention", "score-functions", ":material/function:"),
     Entry("B4", "Heads that share keys", "pages/attention/heads.py", "Attention", "shared-heads", ":material/hub:"),
     Entry("B5", "Masks", "pages/attention/masks.py", "Attention", "masks", ":material/visibility_off:"),
     Entry("B6", "Sparse patterns", "pages/attention/sparse.py", "Attention", "sparse-patterns", ":material/grid_4x4:"),
