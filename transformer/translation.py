@@ -130,7 +130,7 @@ def words(pieces: Sequence[str]) -> list[tuple[int, int]]:
     for i, piece in enumerate(pieces):
         bare = piece.strip()
         now = "space" if not bare else "special" if bare.startswith("‹") else "word" if is_word([bare]) else "sign"
-        if kind == "space" and now != "space" or (now == kind and now != "special" and not piece.startswith(" ")):
+        if kind == "space" or (now == kind and now != "special" and not piece.startswith(" ")):
             found[-1] = (found[-1][0], i + 1)
         else:
             found.append((i, i + 1))

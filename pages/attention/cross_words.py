@@ -22,10 +22,10 @@ CREDIT = (
     "0.2.0 (TL PTBR Contributors), whose wheel says MIT."
 )
 FORMULA = (
-    r"\begin{gathered}\query{Q} = X_{\text{dec}}\, \query{W_Q} \quad \key{K} = X_{\text{enc}}\, \key{W_K} \quad "
-    r"\value{V} = X_{\text{enc}}\, \value{W_V}\\[.5em]"
-    r"\attention{A} = \operatorname{softmax}\!\left(\frac{\query{Q}\key{K}^\top}{\sqrt{d_k}}\right) \quad "
-    r"z = \attention{A}\,\value{V}\end{gathered}"
+    r"\begin{gathered}\query{Q} = X_{\text{dec}}\, \query{W_Q}\\[.3em]"
+    r"\key{K} = X_{\text{enc}}\, \key{W_K} \qquad \value{V} = X_{\text{enc}}\, \value{W_V}\\[.5em]"
+    r"z = \underbrace{\operatorname{softmax}\!\left(\frac{\query{Q}\key{K}^\top}{\sqrt{d_k}}\right)}_{\attention{A}} \value{V}"
+    r"\end{gathered}"
 )
 
 
