@@ -107,7 +107,7 @@ def stand() -> Stand:
 
 def keep() -> None:
     """What the picture reports goes into the link."""
-    if (said := held.said("stage", "stand")) is None:
+    if (said := held.said(place, "stand")) is None:
         return
     frames = said.get("frames") or [said.get("frame")]
     if view == WEIGHTS:
@@ -127,12 +127,12 @@ def keep() -> None:
         url.set_url_state("m", frames[1], 16)
     if view == COST and frames[0] in COST_FEATURES:
         url.set_url_state("m", frames[0], 256)
-    held.reported("stage", stand())
+    held.reported(place, stand())
 
 
 def mount(picture: DeltaGenerator, kind: Callable, data: bytes) -> None:
     with picture:
-        kind(key="stage", on_stand_change=keep, data=data)
+        kind(key=place, on_stand_change=keep, data=data)
 
 
 def show_weights(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.Head, layer: int, head: int) -> Shown:
@@ -150,7 +150,7 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers
     errors = {name: numbers.error_of(values, found.unmasked if name in charts.RANKED else found.masked)
               for name, values in made.items()}  # fmt: skip
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.weights_message(
         found.masked, found.unmasked, found.scores, made, of, errors, names, Choice(charts.SIZE, SIZES, shown.size),
         Picks("Instead of the softmax", list(charts.METHODS), shown.method, role="attention"),
@@ -180,7 +180,7 @@ def show_features(picture: DeltaGenerator, controls: DeltaGenerator, one: number
                    f"{one.K.norm(dim=-1).mean():.1f} on average. A low error can also mean that the head rests on one "
                    "short key, the first word, which every estimate finds.")  # fmt: skip
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     of_A, of_z = ({name: tuple(pair[i]) for name, pair in found.items()} for i in (0, 1))
     mount(picture, curves.mount, charts.features_message(
         LOG_SIZES, of_A, of_z, Choice(f"{charts.LENGTH}, times their own", LENGTHS, shown.length), cursor=shown.cursor,
@@ -206,7 +206,7 @@ def show_rank(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.He
                    + (" All without the causal mask, which Linformer cannot have." if config.kind == "decoder" else ""))  # fmt: skip
     found = numbers.by_rank(subject(layer, head), length, one)
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     of_A, of_z = ({name: tuple(pair[i]) for name, pair in found.items()} for i in (0, 1))
     mount(picture, curves.mount, charts.rank_message(of_A, of_z, cursor=shown.cursor, seeds=SEEDS, epoch=epoch))
     k = int(here.cursor)
@@ -230,7 +230,7 @@ def show_mean(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.He
                    "because of draws that are too rare to be among these.")  # fmt: skip
     found = numbers.means(subject(layer, head), query, key, one)
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     mount(picture, curves.mount, charts.means_message(
         POINTS.numpy(), found.kernel, found.weight, found.sampling_error, found.weight_error, found.true_weight,
         Choice(f"{charts.LENGTH}, times their own", LENGTHS, shown.length), Choice("Features m", FEW, shown.features),
@@ -258,7 +258,7 @@ def show_state(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.H
                    "state reads is not what the model computes: that the two forms agree is what is shown."
                    + (" The words are read from left to right, as a decoder would." if config.kind == "encoder" else ""))  # fmt: skip
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.states_message(
         found.phi_Q, found.phi_K, found.V, found.S, found.z, found.out, found.pairs, Choice("Token", names, shown.token), epoch=epoch))
     t = names.index(here.token)
@@ -280,7 +280,7 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.He
             st.metric(f"{label}: cheaper from n =", f"{costs[0] / (found['full'][0] / 2 ** LOG_N[0]):,.0f}")
         st.caption("Multiplications and additions of `transformer.cost`, one layer's heads, one token after n − 1 others (Linformer, which "
                    f"has no next token, the nth part of the whole). {reading.title} has {config.n_heads} heads of {config.d_head}.")  # fmt: skip
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     mount(picture, curves.mount, charts.cost_message(
         LOG_N, found, Choice("Features m", COST_FEATURES, shown.features), COST_RANK, here=len(reading.ids), cursor=shown.cursor,
         heads=f"{config.n_heads} heads of {config.d_head}", epoch=epoch))  # fmt: skip
@@ -327,6 +327,7 @@ text = lesson.text(PRONOUN, EXAMPLES)
 reading = lesson.read(text, record=("layers.*.attention.[QKV]",))
 view = st.segmented_control("Picture", VIEWS, default=WEIGHTS, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
+place = "matrices" if view in (WEIGHTS, STATE) else "curves"  # what draws it, by its key
 lesson.look(say.LOOK_FOR[view])
 config = reading.config
 n = min(len(reading.ids), STATE_WORDS if view == STATE else MOST_WORDS)

@@ -60,7 +60,7 @@ def stand() -> Stand:
 
 def keep() -> None:
     """What the picture reports goes into the link."""
-    if (said := held.said("stage", "stand")) is None:
+    if (said := held.said(place, "stand")) is None:
         return
     at = said.get("cursor")
     if view == WORTH and isinstance(at, int | float):
@@ -69,12 +69,12 @@ def keep() -> None:
         url.set_url_state("at", int(at), n - 1)
     if view != WORTH and said.get("frame") in MEMORIES:
         url.set_url_state("memory", said["frame"], MEMORY)
-    held.reported("stage", stand())
+    held.reported(place, stand())
 
 
 def mount(picture: DeltaGenerator, kind: Callable, data: bytes) -> None:
     with picture:
-        kind(key="stage", on_stand_change=keep, data=data)
+        kind(key=place, on_stand_change=keep, data=data)
 
 
 def choose_segment(controls: DeltaGenerator) -> int:
@@ -92,7 +92,7 @@ def show_reach(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "of the masks; a test changes every token in turn and finds just these outputs moved.")  # fmt: skip
     needed = numbers.reach(n, segment, layers)[:, token]  # [memory, key]
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.reach_message(
         needed, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory), token=f"“{tokens.words[token]}”", layers=layers,
         segment=segment, epoch=epoch))  # fmt: skip
@@ -121,7 +121,7 @@ def show_map(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     A = numbers.read(tokens.ids, segment).A[:, layer, head]  # [memory, query, key]
     may = numbers.allowed(n, segment)
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.map_message(
         A, may, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory), head=f"layer {layer}, head {head}", epoch=epoch))
     frame = MEMORIES.index(here.memory)
@@ -151,7 +151,7 @@ def show_same(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.caption("This memory covers the whole past of every token: nothing differs, but for the rounding of sums." if first is None
                    else f"The first token whose past no longer fits is number {first}, and there the curve leaves the floor.")  # fmt: skip
         st.caption("All at once the text is read as one segment, farther back than the model was trained on.")
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     mount(picture, curves.mount, charts.same_message(
         found.apart, found.surprise, found.whole, list(range(0, n, segment)), tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory),
         cursor=shown.cursor, epoch=epoch))  # fmt: skip
@@ -174,7 +174,7 @@ def show_worth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    f"{found.about['tokens_a_step']:,} tokens of the plays; measured on {' and '.join(found.about['held_out'])}, which they never read. "
                    "Recorded with the checkpoint; your text does not change it.")  # fmt: skip
     here = stand()
-    shown, epoch = held.to_send("stage", here)
+    shown, epoch = held.to_send(place, here)
     mount(picture, curves.mount, charts.worth_message(found.runs, cursor=shown.cursor, epoch=epoch))
     with_, without = (found.runs[kind][:, here.cursor - 1].mean() for kind in ("with", "without"))
     table = {"place": range(1, training.LENGTH + 1)} | {
@@ -224,6 +224,7 @@ st.session_state["_memory_text"] = text
 config, n = numbers.ours()[0].config, len(tokens.ids)
 view = st.segmented_control("Picture", VIEWS, default=REACH, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
+place = "matrices" if view in (REACH, MAP) else "curves"  # what draws it, by its key
 lesson.look(say.LOOK_FOR[view])
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
