@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from charts import curves, matrices
-from charts.curves import Band, Choice, Line, Mark, Panel, Row, Words
+from charts.curves import Band, Choice, Line, Mark, Panel, Row, Switch, Words
 from charts.matrices import Matrix
 
 MEMORY = "Memory, in tokens"
@@ -41,29 +41,40 @@ def reach_message(
 
 
 def map_message(
-    A: np.ndarray, allowed: np.ndarray, words: Sequence[str], memories: Choice, *, head: str, epoch: int = 0
+    A: np.ndarray, scores: np.ndarray, distance: np.ndarray, allowed: np.ndarray, words: Sequence[str], memories: Choice,
+    behind: Switch, *, head: str, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """One head's weights over the whole text, each segment read alone and with a memory.
 
-    A, allowed [memory, query, key]; the first of the memories is none.
+    A, scores, distance, allowed [memory, query, key]; the first of the memories is none; distance: what of the scores is for
+    the distance alone; the switch `behind` shows the two parts of the scores.
     """
-    def drawn(key: str, title: Words, values: np.ndarray, barred: np.ndarray, note: Words) -> Matrix:
-        return Matrix(key, title, values, "attention", words, words, barred=barred, top=1.0, note=note,
-                      says="{row} gives {value} of its weight to {col}.")  # fmt: skip
-
     n = len(words)
     segment_of = allowed[0].argmax(-1)  # the first key of a query's own segment
     before = np.arange(n)[None] < segment_of[:, None]
     later = segment_of > 0
-    share = [(f"after the first segment, {weights[later][before[later]].sum() / max(1, later.sum()):.0%} of the weight lies in the "
-              "memory") for weights in A]  # fmt: skip
+    shares = [weights[later][before[later]].sum() / max(1, later.sum()) for weights in A]
+    top = float(np.nanmax(np.abs([scores - distance, distance])))
+
+    def drawn(key: str, title: Words, values: np.ndarray, **look: object) -> Matrix:
+        barred = ~allowed if values.ndim == 3 else ~allowed[0]
+        return Matrix(key, title, values, rows=words, cols=words, barred=barred, **look)
+
+    part = dict(role="scores", signed=True, top=top, switched=True)
     return matrices.message(
         "attention-over-memory", f"Attention weights of {head} over the whole text, without a memory and with one; query rows, "
         "key columns",
-        [[drawn("alone", "each segment alone", A[0], ~allowed[0], f"{head}, hatched: out of sight"),
-          drawn("with", [f"with a memory of {m}" if m != "none" else "with no memory yet: pull the slider" for m in memories.values],
-                A, ~allowed, share)]],
-        frames=memories, height=470, epoch=epoch,
+        [[drawn("alone", "each segment alone", A[0], role="attention", top=1.0, symbol="A", note="grey: out of sight",
+                says="{row} gives {value} of its weight to {col}, reading its segment alone."),
+          drawn("with", [f"with a memory of {m}" if m != "none" else "with no memory yet" for m in memories.values], A,
+                role="attention", top=1.0, symbol="A", says=f"{matrices.SOFTMAX}S",
+                note=[f"{share:.0%} of the later segments' weight lies in the memory" for share in shares])],
+         [drawn("content", "for what it is: (q + u)·k / √d_k", scores - distance, symbol="content",
+                says="What {col} is adds {value} to the score of {row}.", **part),
+          drawn("distance", "for where it is: (q + v)·W_R R / √d_k", distance, symbol="distance",
+                says="How far back {col} lies adds {value} to the score of {row}.", **part)],
+         [drawn("S", "their sum, the scores", scores, symbol="S", says="{row} scores {col} with {value}.", **part)]],
+        frames=memories, switch=behind, height=470, epoch=epoch,
     )  # fmt: skip
 
 

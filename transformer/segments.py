@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transformer import masks
+from transformer.biases import Distances
 from transformer.build import build
 from transformer.cache import Cache
 from transformer.models import Model
@@ -21,7 +22,7 @@ from transformer.models import Model
 class Reading:
     """A text read by segments: its logits [token, vocab], and the recorded tensors, put together for the whole text.
 
-    A and scores are [layer, head, query, key] over all tokens, 0 and −∞ where a key was in neither segment nor memory.
+    A and scores are [layer, head, query, key] over all tokens, 0 and −∞ where a key was not in sight.
     """
 
     logits: Tensor
@@ -68,7 +69,8 @@ def with_memory(model: Model, memory: int) -> Model:
 def read(model: Model, ids: Iterable[int], segment: int, memory: int, record: Iterable[str] = ()) -> Reading:
     """Read ``ids`` in segments, ``memory`` earlier tokens at hand; 0: each segment as if it were all there is.
 
-    record: "A", "scores", "resid_post": of every layer, put together as ``Reading`` says, "resid_post" as [layer, token, d].
+    record: "A", "scores", "Q", "resid_post": of every layer, put together as ``Reading`` says, Q as [layer, head, token,
+    d_head], resid_post as [layer, token, d].
     Raises ValueError when the model has no such memory, or there is nothing to read.
     """
     if model.config.attention != "recurrent":
@@ -87,18 +89,29 @@ def read(model: Model, ids: Iterable[int], segment: int, memory: int, record: It
         for part in record:
             where = "" if part == "resid_post" else "attention."
             found[part].append(torch.stack([run.trace[f"layers.{i}.{where}{part}"][0] for i in range(layers)]))
-    trace = {part: torch.cat(parts, -2) if part == "resid_post" else _placed(parts, n, 0.0 if part == "A" else -torch.inf)
-             for part, parts in found.items()}  # fmt: skip
+    trace = {part: _placed(parts, n) if part in ("A", "scores") else torch.cat(parts, -2) for part, parts in found.items()}
+    if "scores" in trace:
+        trace["scores"] = trace["scores"].masked_fill(~mask(n, segment, memory), -torch.inf)
     return Reading(torch.cat(logits), trace)
 
 
-def _placed(parts: list[Tensor], n: int, elsewhere: float) -> Tensor:
+@torch.no_grad()
+def by_distance(model: Model, layer: int, Q: Tensor) -> Tensor:
+    """(q_i + v) · W_R R_{i−j} / √d_k: what XL positions add to the scores for where a key stands; the rest of a score,
+    (q_i + u) · k_j / √d_k, is for what it is.   Q [head, token, d_head] -> [head, query, key], all pairs
+    """
+    at = torch.arange(Q.shape[1])[None]
+    attention = model.stack.blocks[layer].attention
+    return attention.relative.scores(Q[None], Distances(masks.distance(at, at), Q.shape[1]), attention.scale)[0]
+
+
+def _placed(parts: list[Tensor], n: int) -> Tensor:
     """Each segment's [layer, head, query, key] with its last key where its last query stands, side by side."""
     rows, start = [], 0
     for part in parts:
         queries, keys = part.shape[-2:]
         first = start + queries - keys
-        rows.append(F.pad(part, (first, n - first - keys), value=elsewhere))
+        rows.append(F.pad(part, (first, n - first - keys)))
         start += queries
     return torch.cat(rows, -2)
 

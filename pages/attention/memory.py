@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, matrices
 from charts import memory as charts
-from charts.curves import Choice
+from charts.curves import Choice, Switch
 from pages.attention import memory_numbers as numbers
 from pages.attention import memory_words as say
 from pages.attention.memory_numbers import MEMORIES, MOST
@@ -31,6 +31,7 @@ class Stand(NamedTuple):
 
     view: str
     memory: str = MEMORY
+    scores: bool = False
     cursor: int = 0
 
 
@@ -55,6 +56,8 @@ def stand() -> Stand:
     if view == WORTH:
         return here._replace(cursor=url.url_state("place", 1, int, range(1, training.LENGTH + 1).__contains__))
     here = here._replace(memory=url.url_state("memory", MEMORY, str, MEMORIES.__contains__))
+    if view == MAP:
+        return here._replace(scores=url.url_state("scores", "false", str.lower, ("true", "false").__contains__) == "true")
     return here._replace(cursor=url.url_state("at", n - 1, int, range(n).__contains__)) if view == SAME else here
 
 
@@ -67,6 +70,8 @@ def keep() -> None:
         url.set_url_state("place", int(at), 1)
     if view == SAME and isinstance(at, int | float):
         url.set_url_state("at", int(at), n - 1)
+    if view == MAP:
+        url.set_url_state("scores", "true" if said.get("switch") else "false", "false")
     if view != WORTH and said.get("frame") in MEMORIES:
         url.set_url_state("memory", said["frame"], MEMORY)
     held.reported(place, stand())
@@ -118,12 +123,15 @@ def show_map(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             head = choose("Head", list(range(config.n_heads)), TELLING[1], "head")
         st.caption(f"Our model, trained with segments and a memory of {training.LENGTH}. Other lengths are read with the same weights: relative "
                    "positions allow it.")  # fmt: skip
-    A = numbers.read(tokens.ids, segment).A[:, layer, head]  # [memory, query, key]
+    found = numbers.read(tokens.ids, segment)
+    A, scores, distance = (x[:, layer, head] for x in (found.A, found.scores, found.distance))  # [memory, query, key]
     may = numbers.allowed(n, segment)
     here = stand()
     shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.map_message(
-        A, may, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory), head=f"layer {layer}, head {head}", epoch=epoch))
+        A, scores, distance, may, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory),
+        Switch("Show the scores: what a key is, and where it is", shown.scores, taller=700), head=f"layer {layer}, head {head}",
+        epoch=epoch))  # fmt: skip
     frame = MEMORIES.index(here.memory)
     M, row = min(numbers.tokens_held(here.memory, n), n), A[frame, -1]
     outside = row[: (n - 1) // segment * segment].sum()

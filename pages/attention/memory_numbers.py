@@ -13,7 +13,7 @@ from transformer.models import Model
 from transformer.pretrained import ASSETS
 from transformer.tokenizers import Tokenizer
 
-MOST = 96  # tokens that are read
+MOST = 80  # tokens that are read
 NONE, ALL = "none", "all"
 MEMORIES = [NONE, "4", "8", "16", "32", ALL]
 
@@ -30,6 +30,8 @@ class Read(NamedTuple):
     """The text read with every memory; the last one is as if at once. Each [memory, ...]."""
 
     A: np.ndarray  # [memory, layer, head, query, key]
+    scores: np.ndarray  # the same, not a number where nothing is in sight
+    distance: np.ndarray  # of the scores, what the distance adds
     apart: np.ndarray  # [memory, layer + 1, token]: from all at once, after each layer and in the logits
     surprise: np.ndarray  # [memory, token], NaN at the last
     whole: np.ndarray  # [token]
@@ -70,17 +72,20 @@ def tokens_held(memory: str, n: int) -> int:
     return {NONE: 0, ALL: n}.get(memory) if memory in (NONE, ALL) else int(memory)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(max_entries=8, show_spinner=False)
 def read(ids: tuple[int, ...], segment: int) -> Read:
     model, _ = ours()
-    n, record = len(ids), ("A", "resid_post")
+    n, record = len(ids), ("A", "scores", "Q", "resid_post")
     whole = segments.read(model, ids, n, 0, record)
     found = [segments.read(model, ids, segment, tokens_held(memory, n), record) for memory in MEMORIES]
     nothing = torch.full((1,), torch.nan)
     apart = [torch.cat((segments.differences(one.trace["resid_post"], whole.trace["resid_post"]),
                         segments.differences(one.logits, whole.logits)[None])) for one in found]  # fmt: skip
     surprise = [torch.cat((segments.surprise(one.logits, ids), nothing)) for one in [*found, whole]]
-    return Read(torch.stack([one.trace["A"] for one in found]).numpy(), torch.stack(apart).numpy(),
+    distance = [torch.stack([segments.by_distance(model, i, Q) for i, Q in enumerate(one.trace["Q"])]) for one in found]
+    A, scores = (torch.stack([one.trace[part] for one in found]).numpy() for part in ("A", "scores"))
+    unseen = np.isinf(scores)
+    return Read(A, np.where(unseen, np.nan, scores), np.where(unseen, np.nan, torch.stack(distance).numpy()), torch.stack(apart).numpy(),
                 torch.stack(surprise[:-1]).numpy(), surprise[-1].numpy())  # fmt: skip
 
 

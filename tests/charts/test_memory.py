@@ -3,7 +3,7 @@
 import numpy as np
 
 from charts import memory as charts
-from charts.curves import Choice
+from charts.curves import Choice, Switch
 from tests.charts.test_component import unpack
 
 MEMORIES = Choice("Memory", ["none", "2"], "2")
@@ -19,14 +19,18 @@ def test_levels_are_counted_from_the_top():
     assert header["grid"][1][0]["note"] == ["d has heard of 2 tokens", "d has heard of 4 tokens"]
 
 
-def test_maps_hide_what_is_out_of_sight():
+def test_maps_hide_what_is_out_of_sight_and_say_what_scores_are_made_of():
     allowed = np.array([np.kron(np.eye(2), np.tri(2)), np.tri(4)]).astype(bool)
     A = allowed / allowed.sum(-1, keepdims=True)
-    header, arrays = unpack(charts.map_message(A, allowed, WORDS, MEMORIES, head="head 0"))
+    scores, distance = np.where(allowed, 3.0, np.nan), np.where(allowed, 1.0, np.nan)
+    header, arrays = unpack(charts.map_message(A, scores, distance, allowed, WORDS, MEMORIES, Switch("more", False), head="head 0"))
     np.testing.assert_allclose(arrays["with"], A)
     np.testing.assert_array_equal(arrays["alone barred"], ~allowed[0])
+    np.testing.assert_array_equal(arrays["content"], np.where(allowed, 2.0, np.nan))
     share = (A[1][2, :2].sum() + A[1][3, :2].sum()) / 2
-    assert header["grid"][0][1]["note"][1] == f"after the first segment, {share:.0%} of the weight lies in the memory"
+    with_ = header["grid"][0][1]
+    assert with_["note"][1].startswith(f"{share:.0%} of the later") and with_["says"] == {"kind": "softmax", "of": "S"}
+    assert {m["top"] for m in header["grid"][1]} == {2.0}
 
 
 def test_differences_and_surprise_go_out_for_every_memory():

@@ -73,7 +73,10 @@ def test_the_map_is_the_models(open_page, ours):
     np.testing.assert_allclose(arrays["with"][-1], at_once.numpy(), atol=1e-5)  # all of the past in memory
     share = 100 * sum(A[16:][i, : (i // 16 + 1) * 16].sum().item() for i in range(n - 16)) / (n - 16)
     note = [m["note"] for row in header["grid"] for m in row if m["key"] == "with"][0]
-    assert f"{share:.0f}% of the weight lies in the memory" in note[3]
+    assert note[3].startswith(f"{share:.0f}% of the later segments' weight")
+    S = arrays["S"][3]
+    np.testing.assert_allclose(arrays["content"][3] + arrays["distance"][3], S, atol=1e-4)
+    np.testing.assert_allclose(torch.tensor(S).nan_to_num(nan=-torch.inf).softmax(-1).numpy(), A.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("segment", [4, 16])

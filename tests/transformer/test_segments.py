@@ -42,6 +42,22 @@ def test_weights_stand_where_the_mask_lets_them(segment, memory):
     torch.testing.assert_close(A.sum(-1), torch.ones(2, 4, 24, dtype=A.dtype))
 
 
+@pytest.mark.parametrize("memory", [3, 6])
+def test_scores_are_content_and_distance(memory):
+    recurrent = model(None, "xl", 2)
+    trace = segments.read(recurrent, TOKENS, 6, memory, ("scores", "Q")).trace
+    whole = recurrent.run(TOKENS, record=("*.Q", "*.K", "*.scores")).trace
+    seen = segments.mask(24, 6, memory)
+    for layer in range(2):
+        attention = recurrent.stack.blocks[layer].attention
+        by_distance = segments.by_distance(recurrent, layer, trace["Q"][layer])
+        content = trace["scores"][layer] - by_distance
+        assert torch.isfinite(content[:, seen]).all() and (content[:, ~seen] == -torch.inf).all()
+        Q, K, S = (whole[f"layers.{layer}.attention.{x}"][0] for x in ("Q", "K", "scores"))
+        expected = (Q + attention.relative.u[:, None]) @ K.mT / 4**0.5  # (q + u) · k
+        torch.testing.assert_close(S - segments.by_distance(recurrent, layer, Q), expected, atol=1e-9, rtol=1e-9)
+
+
 @pytest.mark.parametrize(("segment", "memory"), [(6, 6), (6, 3), (4, 0), (3, 5)])
 def test_reach_is_what_changing_a_token_changes(segment, memory):
     """Token by token: the outputs that move are those that the picture says."""
