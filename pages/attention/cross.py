@@ -96,7 +96,7 @@ def draw(uses_place: DeltaGenerator, code_place: DeltaGenerator) -> None:
         choose_hidden()
         if name != translators.DATES:
             busy = translators.shelf().status(name).busy
-            st.fragment(translators.state, run_every=0.5 if busy else None)(name)
+            st.fragment(translators.state, run_every=0.5 if busy else None)(name, busy)
         st.caption(cross_words.CREDIT if name != translators.DATES else cross_words.trained(translators.made()))
     now, every = current(), looks(said)
     here = stand(now)

@@ -49,7 +49,7 @@ def draw(lesson: Lesson, said: Translation, subject: tuple) -> None:
                 Matrix("cross", "Cross", across, "attention", target, source, row_axis="query: writes", top=1.0, symbol="A",
                        says="the query that writes {row} reads {value} of {col}"),
             ]],
-            frames=curves.Choice("Head of the last layers", [*map(str, range(said.config.n_heads)), "mean"], "mean"),
+            frames=curves.Choice("Head of the last layers", [*map(str, range(said.config.n_heads)), "mean"], "0"),
             height=330,
         ),
     )  # fmt: skip

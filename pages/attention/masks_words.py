@@ -113,9 +113,10 @@ INTERVIEW = [
      "shows a line at key = query + 1."),
     ("A row of the mask is all False. What comes out, in the forward and in the backward pass?",
      "softmax of all −∞ is NaN, and one NaN spreads: through the values into the stream, through the loss into every "
-     "weight, even when the row itself is padding and not asked for. Give zeros instead (mask the weights once more, or "
-     "add a finite minimum and zero the row), and check the gradient, too: `where(mask, softmax, 0)` alone still sends NaN "
-     "back. It happens with left padding, with windows over padding, and with packed texts."),
+     "weight, even when the row itself is padding and not asked for. Give zeros instead: fill the weights of hidden keys "
+     "with 0 once more. Check the gradient, too: where −∞ was *added* to the scores, the softmax's backward still sends "
+     "NaN into them; where hidden scores were *replaced* (`masked_fill`), nothing flows back to them and it is stopped. It "
+     "happens with left padding, with windows over padding, and with packed texts."),
     ("How do causal and padding masks combine in a batch, and which tokens of a prefix see which?",
      "By *and*: a key must be a word and not in the future. With right padding under a causal mask no real query ever meets "
      "a pad, so only the loss must skip pads; with left padding (usual when generating) pads stand before the words, and "

@@ -5,8 +5,8 @@ VIEWS = PATTERN, HEAD, COST, TRAINED = "Pattern and reach", "On a real head", "W
 LOOK_FOR = {
     PATTERN: "Dilation with r = 3 reads every third key. Press play: each layer reaches further, and none ever reaches the "
              "other two thirds of the text.",
-    HEAD: "One real head, exact and under each pattern. It rests on the first tokens of the text: patterns with a global "
-          "token keep that, the others cut it off.",
+    HEAD: "One real head, exact and under each pattern. Heads like to rest on the text's first tokens: patterns with a "
+          "global token keep that, the others cut it off.",
     COST: "With every step to the right the text doubles: full attention takes four times as long, a window twice. Below: "
           "full attention needs the **least** memory, since its fused kernel never writes the n × n table.",
     TRAINED: "Decoders that differ in nothing but the pattern, trained by us on the same plays. Small and briefly trained, they "

@@ -38,11 +38,11 @@ def steps(causal: bool, came_in: bool) -> list[Step]:
     return [step for step in STEPS if (causal or step.title != "Mask") and (came_in or step.title != "Words")]
 
 
-FORMULA = (
-    r"\begin{gathered}\query{Q} = \residual{X} W_Q \qquad \key{K} = \residual{X} W_K \qquad \value{V} = \residual{X} W_V"
-    r"\\[.5em]\scores{S} = \frac{\query{Q}\key{K}^\top}{\sqrt{d_k}} \qquad \attention{A} = "
-    r"\operatorname{softmax}_{\text{rows}}(\scores{S} + M) \qquad \value{z} = \attention{A}\value{V}"
-    r"\\[.5em]\operatorname{MultiHead}(\residual{X}) = [\value{z_0}\;\cdots\;\value{z_{h-1}}]\,W_O\end{gathered}"
+FORMULA = (  # a line each, so that a phone has room
+    r"\begin{gathered}\query{Q} = \residual{X} W_Q,\quad \key{K} = \residual{X} W_K,\quad \value{V} = \residual{X} W_V"
+    r"\\[.5em]\scores{S} = \query{Q}\key{K}^\top / \sqrt{d_k}"
+    r"\\[.5em]\attention{A} = \operatorname{softmax}_{\text{rows}}(\scores{S} + M),\quad \value{z} = \attention{A}\value{V}"
+    r"\\[.5em]\text{out} = [\value{z_0}\,\cdots\,\value{z_{h-1}}]\,W_O\end{gathered}"
 )
 
 SNIPPETS = {

@@ -84,22 +84,23 @@ def cell_in(text: str) -> tuple[str, int, int] | None:
     return key, int(row), int(col)
 
 
-def stand(size: int, names: list[str], telling: int) -> Stand:
-    at = url.url_state("tile", telling + 1, int, lambda i: 1 <= i <= len(names)) - 1
-    cell = url.url_state("cell", None, cell_in)
+def stand(size: int, names: list[str], telling: tuple[int, int]) -> Stand:
+    tile, row = telling
+    at = url.url_state("tile", tile + 1, int, lambda i: 1 <= i <= len(names)) - 1
+    cell = url.url_state("cell", ("l", row, 0), cell_in, shown=f"l.{row}.0")
     n, sizes = len(reading.ids), {"S": 0, "m": 1, "r": 1, "l": 1} | dict.fromkeys("QKVz", reading.config.d_head)
     if cell is not None and not (cell[0] in sizes and 0 <= cell[1] < n and 0 <= cell[2] < (sizes[cell[0]] or n)):
         cell = None  # of another text
     return Stand(reading.text, size, at, cell)
 
 
-def keep_tiles(size: int, names: list[str], telling: int) -> None:
+def keep_tiles(size: int, names: list[str], telling: tuple[int, int]) -> None:
     if (said := held.said("tiles", "stand")) is None:
         return
     if said.get("frame") in names:
-        url.set_url_state("tile", names.index(said["frame"]) + 1, telling + 1)
+        url.set_url_state("tile", names.index(said["frame"]) + 1, telling[0] + 1)
     at = said.get("at")
-    url.set_url_state("cell", "none" if at is None else ".".join(map(str, at)), "none")
+    url.set_url_state("cell", "none" if at is None else ".".join(map(str, at)), f"l.{telling[1]}.0")
     held.reported("tiles", stand(size, names, telling))
 
 

@@ -108,13 +108,11 @@ def _soon(name: str, patience: float = 30.0) -> tuple | None:
     return shelf().get(name)
 
 
-def state(name: str) -> None:
-    """Where Marian is on its way here, with its button; for a fragment that runs again while it is busy."""
+def state(name: str, watched: bool) -> None:
+    """Where Marian is on its way here, with its button. `watched`: this is a fragment that runs again and again."""
     status = shelf().status(name)
-    if st.session_state.get("_marian_busy") and not status.busy:
-        st.session_state["_marian_busy"] = False
-        st.rerun(scope="app")  # it is here, or it failed: either way the page shows something else now
-    st.session_state["_marian_busy"] = status.busy
+    if status.busy != watched:
+        st.rerun(scope="app")  # it set out, and has to be watched; or it is here or failed, and the page shows something else
     if status.state == "fetching":
         st.progress(status.share, text=f"Fetching Marian: {status.share:.0%}")
         st.button("Cancel", key="marian_cancel", on_click=shelf().cancel, args=(name,), type="tertiary")

@@ -11,7 +11,7 @@ import torch
 
 import transformer
 from charts import masks as charts
-from pages.attention.masks_words import CHANGE, LOSS, MAPS
+from pages.attention.masks_words import CHANGE, LOSS, MAPS, VIEWS
 from tests.charts.test_component import unpack
 from transformer import mask_examples, recording
 from transformer.mask_examples import KINDS, masked
@@ -138,6 +138,13 @@ def test_a_changed_word_moves_no_earlier_output_of_the_causal_model_bit_for_bit(
     assert moved == pytest.approx(np.tril(arrays["broken"], -1).max(), rel=1e-4)
     app.text_input(key="word").set_value("").run()
     assert len(app.warning) == 1 and not app.exception
+
+
+@pytest.mark.parametrize("text", ["a", "🙂 né 日本"])
+def test_any_text_is_read_in_every_view(open_page, text):
+    for view in VIEWS:
+        app = open_page(PAGE, model="tiny", text=text, view=view)
+        assert not app.exception and not app.warning, view
 
 
 def test_the_catch_and_the_answer_are_on_the_page(open_page):

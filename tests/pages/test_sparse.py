@@ -12,7 +12,7 @@ import torch
 import transformer
 from pages.attention import patterns
 from pages.attention.patterns import FIXED, LSH, NAMES
-from pages.attention.sparse_words import COST, HEAD, TRAINED
+from pages.attention.sparse_words import COST, HEAD, TRAINED, VIEWS
 from tests.charts.test_component import unpack
 from transformer import Config, masks, recording
 from transformer.attention import masked_softmax
@@ -184,6 +184,13 @@ def test_a_shipped_checkpoint_gives_its_recorded_loss(plays):
         (run,) = [run for run in table["rows"][row]["runs"] if run["seed"] == 0]
         model, _ = transformer.load(training.FOLDER / row)
         assert evaluate(model, test) == pytest.approx(run["held_out_loss"], abs=2e-3)
+
+
+@pytest.mark.parametrize("text", ["a", "🙂 né 日本"])
+def test_any_text_is_read_in_every_view(open_page, text):
+    for view in VIEWS:
+        app = open_page(PAGE, model="tiny", text=text, view=view)
+        assert not app.exception and not app.warning, view
 
 
 def test_unknown_rows_are_refused():

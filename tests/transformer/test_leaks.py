@@ -40,6 +40,18 @@ def test_a_row_that_sees_nobody_gives_zeros():
     assert (A[0, 0, :2] == 0).all() and not A.isnan().any()
 
 
+def test_an_empty_rows_gradient_where_minus_infinity_was_added_and_replaced():
+    """What the lesson says of it: NaN flows back through S + log M, and not through masked_fill."""
+    S = torch.randn(1, 1, 7, 7, requires_grad=True)
+    mask = CAUSAL.clone()
+    mask[:, :2] = False
+    (S + mask.float().log()).softmax(-1).masked_fill(~mask, 0.0).square().sum().backward()
+    assert S.grad[0, 0, :2].isnan().any()
+    S.grad = None
+    masked_softmax(S, mask).square().sum().backward()
+    assert not S.grad.isnan().any() and S.grad.abs().max() > 0
+
+
 def test_only_a_broken_mask_feels_a_later_token():
     ids, token = [3, 1, 4, 1, 5, 9, 2, 6], 7
     for kind in ("decoder", "encoder"):

@@ -93,7 +93,7 @@ def held_out(unseen: Tensor, length: int = LENGTH, count: int = MEASURED) -> Ten
 def surprise(model: Model, ids: list[int]) -> Tensor:
     """−log p(x_{t+1} | x_{≤t}) of every token but the first, in nats.   -> [token − 1]"""
     logits = model(torch.tensor([ids]))[0, :-1]
-    return F.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
+    return F.cross_entropy(logits, torch.tensor(ids[1:], dtype=torch.long), reduction="none")
 
 
 def train(row: str, seed: int, steps: int, lr: float) -> tuple[Model, dict]:
