@@ -84,9 +84,11 @@ def message(
     )  # fmt: skip
 
 
-def most_telling(tiles: Sequence[Tile]) -> int:
-    """The tile that corrects the most: a larger maximum came after much had been summed."""
-    return int(np.argmax([np.max(tile.l_before * (1 - tile.rescale)) for tile in tiles]))
+def most_telling(tiles: Sequence[Tile]) -> tuple[int, int]:
+    """The tile that corrects the most, and its query: a larger maximum came after much had been summed."""
+    mended = [tile.l_before * (1 - tile.rescale) for tile in tiles]
+    tile = int(np.argmax([one.max() for one in mended]))
+    return tile, tiles[tile].queries.start + int(mended[tile].argmax())
 
 
 def memory_message(
@@ -116,7 +118,7 @@ def _sentence(tile: Tile, words: Sequence[str]) -> str:
     risen = int(((tile.m > tile.m_before) & np.isfinite(tile.m_before)).sum())
     count = tile.S.shape[0]
     first = not np.isfinite(tile.m_before).any()
-    then = ("It is the first of these queries." if first else
+    then = ("Their first tile: nothing is summed yet, so the factor is 0." if first else
             f"For {risen} of {count} queries the maximum rises, and what they had summed shrinks by the factor."
             if risen else "No maximum rises, so every factor is 1: the tile is simply added.")  # fmt: skip
     return (f"Queries {rows.start}–{rows.stop - 1} ({_shown(words[rows.start])} … {_shown(words[rows.stop - 1])}) meet keys "

@@ -57,12 +57,13 @@ def test_what_is_kept_stays():
 
 def test_the_sentences_say_what_happens():
     header, _ = sent()
-    assert "Queries 0–1 (a … b) meet keys 0–1 (a … b). It is the first of these queries." == header["sentence"][0]
+    first = "Queries 0–1 (a … b) meet keys 0–1 (a … b). Their first tile: nothing is summed yet, so the factor is 0."
+    assert header["sentence"][0] == first
     assert "For 1 of 2 queries the maximum rises" in header["sentence"][2]
     notes = header["grid"][1][-1]["note"]
     assert notes[1].startswith("2 of 4 rows are done") and notes[2].startswith("4 of 4")
     assert "at most 0" in notes[2]
-    assert header["playsFrames"] and tiles.most_telling(FOUND) == 2
+    assert header["playsFrames"] and tiles.most_telling(FOUND) == (2, 2)
 
 
 def test_memory_goes_out_as_it_is():

@@ -210,11 +210,18 @@ export default (component) => gf.mount(component, (root, first) => {
     tell();
   });
 
+  function firstCell() {   // the first cell that is there
+    for (const m of open()) for (let row = 0; row < m.rows.length; row++) for (let col = 0; col < m.cols.length; col++) {
+      if (!Number.isNaN(app.value(m, row, col))) return { m, row, col };
+    }
+    return null;
+  }
+
   const open = () => app.grid().flat().filter((m) => state(m.key) !== "later");
   function move(down, right) {
     hover = null;
     const from = app.focus();
-    if (!from) pinned = open().length ? { m: open()[0], row: 0, col: 0 } : null;
+    if (!from) pinned = firstCell();
     else {
       const inside = (i, n) => Math.max(0, Math.min(n - 1, i));
       pinned = { m: from.m, row: inside(from.row + down, from.m.rows.length), col: inside(from.col + right, from.m.cols.length) };

@@ -46,7 +46,8 @@ const plan = (() => {
       const last = out[out.length - 1], left = last && last[last.length - 1];
       const same = left && left.m.rowAxis === box.m.rowAxis && String(left.m.rows) === String(box.m.rows);
       const need = box.least - (same ? box.gutter : 0) + GAP;
-      if (last && used + need <= width + GAP && !(narrow && last.length >= 3)) {
+      const alike = !narrow || !left || (left.m.cols.length === 1) === (box.m.cols.length === 1);
+      if (last && alike && used + need <= width + GAP && !(narrow && last.length >= 3)) {
         box.labels = !same;
         last.push(box);
         used += need;
@@ -71,7 +72,7 @@ const plan = (() => {
       box.tilt = box.cw < level && box.long > 3;
       if (box.tilt) box.colSize = box.size;
       if (last && box.tilt) box.cw = Math.min(box.cw, (box.cw * n - Math.max(0, slant(box) - box.cw / 2)) / n);
-      box.everyCol = Math.max(1, Math.ceil((box.tilt ? box.colSize + 1 : level + 4) / box.cw));
+      box.everyCol = Math.max(1, Math.ceil((box.tilt ? box.colSize + 1 : level) / box.cw));
       box.labelHeight = box.tilt ? Math.ceil(box.long * box.size * LETTER * Math.sin(TILT)) + 10 : 20;
       box.w = box.cw * n;
       const span = Math.max(box.w, SLOT) + (box.labels ? box.gutter : 0) + (last ? 0 : GAP - 12);
