@@ -34,7 +34,7 @@ const art = (() => {
     spec.targetWords.forEach(({ text, end }, i) => { if (end <= app.step() + 1) word(to(i), text, c.query, lit === i ? 700 : 500); });
   }
 
-  function map(s, app, { map: box }) {
+  function map(s, app, { map: box, narrow }) {
     const { c, spec } = app, cell = app.focus(), rows = app.step() + 1, { x, y, cw, ch, size } = box;
     s.text(0, box.titleY, app.title(), { fill: c.attention, size: 17, family: plot.SANS, weight: 600 });
     s.text(0, box.axisY, "written ↓", { fill: c.query, size: 13, family: plot.SANS });
@@ -74,7 +74,7 @@ const art = (() => {
     s.outline(x, foot, wide, 8, { stroke: c.line, lineWidth: 1 });
     s.text(x, foot + 22, "0", { fill: c.muted, size: 12 });
     s.text(x + wide, foot + 22, "1", { fill: c.muted, size: 12, anchor: "end" });
-    s.text(x + wide + 14, foot + 9, "each row sums to 1; outlined: its strongest", { fill: c.muted, size: 13, family: plot.SANS });
+    s.text(x + wide + 14, foot + 9, narrow ? "outlined: the row's strongest" : "each row sums to 1; outlined: its strongest", { fill: c.muted, size: 13, family: plot.SANS });
   }
 
   return { draw };
