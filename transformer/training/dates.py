@@ -21,6 +21,7 @@ from torch import Tensor
 
 from transformer import names
 from transformer.build import build
+from transformer.cache import Cache
 from transformer.config import Config
 from transformer.models import Model
 from transformer.pretrained import native
@@ -185,9 +186,12 @@ def measure(model: Model, tokenizer: Characters, pairs: list[Pair]) -> dict:
     date, hyphens left out.
     """
     source, real, target, origin = tensors(pairs, tokenizer)
-    written = target[:, :1]
+    ids = written = target[:, :1]
+    cache, read = Cache.empty(model.config.n_layers), {"source": source, "source_real": real}
     for _ in range(10):
-        written = torch.cat((written, model(written, source, source_real=real)[:, -1:].argmax(-1)), 1)
+        logits, cache = model.extend(ids, cache, **read)
+        ids, read = logits.argmax(-1), {}
+        written = torch.cat((written, ids), 1)
     name = f"layers.{model.config.n_layers - 1}.cross.A"
     A = model.run(target[:, :-1], source, source_real=real, record=name).trace[name]  # [batch, head, 10, key]
     heads = torch.cat((A, A.mean(1, keepdim=True)), 1).argmax(-1)  # [batch, head + 1, 10]
