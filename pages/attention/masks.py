@@ -192,12 +192,13 @@ def show_loss(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         )  # fmt: skip
     at = int(np.abs(found.steps - here.cursor).argmin())
     L = {(mask, which): getattr(run, which)[:, at].mean() for mask, run in found.runs.items() for which in ("whole", "cut")}
-    numbers = "".join((
-        rf"\text{{step }}{found.steps[at]:.0f}:\quad e^{{-{L['broken', 'whole']:.3f}}} = "
-        rf"{cheat.likelihood(L['broken', 'whole']):.3f} \text{{ while it looks ahead}} \qquad ",
-        rf"e^{{-{L['broken', 'cut']:.3f}}} = {cheat.likelihood(L['broken', 'cut']):.4f} \text{{ when it cannot}}"
-        rf"\qquad \text{{causal: }} e^{{-{L['causal', 'whole']:.3f}}} = {cheat.likelihood(L['causal', 'whole']):.3f}",
-    ))  # fmt: skip
+    looking, writing, honest = (L[key] for key in (("broken", "whole"), ("broken", "cut"), ("causal", "whole")))
+    numbers = (
+        rf"\begin{{gathered}}\text{{step }}{found.steps[at]:.0f}: e^{{-{looking:.3f}}} = {cheat.likelihood(looking):.3f}"
+        r"\text{ looking ahead}\\[.4em] "
+        rf"e^{{-{writing:.3f}}} = {cheat.likelihood(writing):.4f} \text{{ when it cannot}}\\[.4em]"
+        rf"\text{{causal: }} e^{{-{honest:.3f}}} = {cheat.likelihood(honest):.3f}\end{{gathered}}"
+    )
     table = {"step": found.steps} | {
         f"{mask} {which}, seed {seed}": row
         for mask, run in found.runs.items() for which in ("whole", "cut") for seed, row in enumerate(getattr(run, which))
@@ -234,7 +235,7 @@ def show_maps(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     of = ahead["broken"].flatten()[i], ahead["causal"].flatten()[i]
     return Shown(table, [("A", (f"head {per}", f"query {n}", f"key {n}"), "attention")],
                  {"text": text, "most": cheating.MOST},
-                 rf"\text{{{here.frame}: broken }} {of[0]:.3f} \qquad \text{{causal }} {of[1]:.3f}")  # fmt: skip
+                 rf"\text{{{here.frame}:}}\ \text{{broken }} {of[0]:.3f},\ \text{{causal }} {of[1]:.3f}")  # fmt: skip
 
 
 def show_change(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:

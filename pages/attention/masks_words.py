@@ -16,14 +16,13 @@ LOOK_FOR = {
 FORMULAS = {  # a line each, so that a phone has room
     MASKS: (
         r"\attention{A} = \operatorname{softmax}(\scores{S} + \log \residual{M})",
-        r"\log 1 = 0, \qquad \log 0 = -\infty",
-        r"\text{causal: } k \le q \qquad \text{window: } 0 \le q - k < m",
-        r"\text{prefix: } k \le q \text{ or } k < m \qquad \text{padding: } k \text{ is a word}",
+        r"\log 1 = 0, \quad \log 0 = -\infty",
+        r"\text{causal: } k \le q \quad \text{window: } 0 \le q - k < m",
+        r"\text{prefix: } k \le q \text{ or } k < m",
     ),
     LOSS: (
-        r"\mathcal L = -\tfrac1n\textstyle\sum_t \log \output{p}\,(x_{t+1} \mid x_1 \dots x_t)",
-        r"\mathcal L_{\text{broken}} = -\tfrac1n\textstyle\sum_t \log \output{p}\,(x_{t+1} \mid x_1 \dots x_t, "
-        r"\underbrace{x_{t+1}}_{\text{the answer}}, \dots x_n)",
+        r"\mathcal L = -\overline{\log \output{p}\,(x_{t+1} \mid x_1 \dots x_t)}",
+        r"\mathcal L' = -\overline{\log \output{p}\,(x_{t+1} \mid x_1 \dots x_t, x_{t+1} \dots)}",
     ),
     MAPS: (r"\text{ahead} = \frac{1}{n-1}\sum_{q} \attention{A}[q,\, q+1]",),
     CHANGE: (

@@ -159,8 +159,8 @@ def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     return Shown(
         table, shapes, sparse_words.SNIPPETS[PATTERN].format(options=options, n=n),
         {"pattern": here.pattern, "r": r, "w": w, "n": n, "kind": kind, "layers": here.depth},
-        rf"\text{{{here.pattern}: }} {int(of.allowed.sum())} / {len(tokens)}^2 = {of.allowed.mean():.3f} \text{{ of all pairs}}"
-        rf"\qquad \text{{reach of the last token: }} {arrows}",
+        rf"\begin{{gathered}}\text{{{here.pattern}: }} {int(of.allowed.sum())} / {len(tokens)}^2 = {of.allowed.mean():.3f}"
+        rf"\text{{ of all pairs}}\\[.4em] \text{{reach: }} {arrows} \text{{ tokens}}\end{{gathered}}",
     )  # fmt: skip
 
 
@@ -289,7 +289,10 @@ def show_trained(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         table, [("A", (f"layer {L}", f"head {training.BASE['n_heads']}", f"query {n}", f"key {n}"), "attention")],
         sparse_words.SNIPPETS[TRAINED].format(text=repr(text), most=patterns.LONGEST),
         {"text": text, "models": list(surprise)},
-        r"\text{on your text, nats a token: }" + r",\ ".join(rf"\text{{{row} }} {value:.2f}" for row, value in mean.items()),
+        r"\begin{gathered}\text{nats a token, your text:}\\" + r"\\".join(
+            r",\ ".join(rf"\text{{{row} }} {value:.2f}" for row, value in list(mean.items())[i : i + 2])
+            for i in range(0, len(mean), 2)
+        ) + r"\end{gathered}",
     )  # fmt: skip
 
 

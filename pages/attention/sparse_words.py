@@ -9,29 +9,32 @@ LOOK_FOR = {
           "global token keep that, the others cut it off.",
     COST: "With every step to the right the text doubles: full attention takes four times as long, a window twice. Below: "
           "full attention needs the **least** memory, since its fused kernel never writes the n × n table.",
-    TRAINED: "Decoders that differ in nothing but the pattern, trained by us on the same plays. Small and briefly trained, they "
-             "gain from looking near; dilated never sees its neighbour, and pays.",
+    TRAINED: "Decoders that differ in nothing but the pattern, trained by us on the same plays. Most do as well as full "
+             "attention, give or take a seed; dilated never sees its neighbour, and pays.",
 }
 
 FORMULAS = {  # a line each, so that a phone has room
     PATTERN: (
-        r"\text{window: } |q-k| < w \qquad \text{dilated: } r \mid q-k,\ |q-k| < w\,r",
-        r"\text{strided: } |q-k| < w \text{ or } w \mid q-k \qquad \text{global: } k < g \text{ or } q < g",
-        r"\text{BigBird: window, global, some } k \text{ drawn} \qquad \text{LSH: } h(\query{q}) = h(\key{k})",
-        r"\residual{R_l}[q,k] = \residual{R_{l-1}}[q,k] \,\vee\, \exists j:\ \attention{M}[q,j] \wedge \residual{R_{l-1}}[j,k]",
+        r"\text{window: } |q-k| < w",
+        r"\text{dilated: } r \mid q-k,\ |q-k| < w\,r",
+        r"\text{strided: } |q-k| < w \text{ or } w \mid q-k",
+        r"\text{global: } k < g \text{ or } q < g \quad \text{LSH: } h(\query{q}) = h(\key{k})",
+        r"\residual{R_l} = \residual{R_{l-1}} \vee \attention{M}\,\residual{R_{l-1}}, \quad \residual{R_0} = I",
     ),
     HEAD: (
-        r"\attention{A'} = \operatorname{softmax}(\scores{S} + \log M) = \frac{M \odot \attention{A}}{\sum_k M \odot \attention{A}}",
+        r"\attention{A'} = \operatorname{softmax}(\scores{S} + \log M)",
         r"\text{error} = \lVert \attention{A'}\value{V} - \attention{A}\value{V}\rVert \,/\, \lVert\attention{A}\value{V}\rVert",
-        r"\lVert \attention{A'}_q - \attention{A}_q \rVert_1 = 2\,(1 - \text{kept}_q)",
+        r"\lVert \attention{A'_q} - \attention{A_q} \rVert_1 = 2\,(1 - \text{kept}_q)",
     ),
     COST: (
-        r"\text{full: } n^2 \qquad \text{window, dilated: } n\,w",
-        r"\text{Longformer: } n\,(w+g) \qquad \text{BigBird: } n\,(w+g+r)",
+        r"\text{full: } n^2 \quad \text{window, dilated: } n\,w",
+        r"\text{BigBird: } n\,(w + \text{global} + \text{drawn})",
         r"\text{strided: } n\,w + n^2/w = 2\,n\sqrt n \text{ at } w = \sqrt n",
-        r"\text{LSH: } n\log n + \text{hashes} \cdot n \cdot 2\,\text{chunk}",
+        r"\text{LSH: } n\log n + 2\,n \cdot \text{chunk} \cdot \text{hashes}",
     ),
-    TRAINED: (r"\output{-\log p}\,(x_{t+1} \mid \text{what the pattern lets through of } x_1 \dots x_t)",),
+    TRAINED: (
+        r"\output{-\log p}\,(x_{t+1} \mid \text{what is left of } x_1 \dots x_t)",
+    ),
 }
 
 WHAT = (
