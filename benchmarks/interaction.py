@@ -200,7 +200,7 @@ CASES = (
     Case("G1", "whose cost", "component", ".st-key-gf-picture select", keys=("ArrowDown", "ArrowUp")),
     Case("G1", "shares or per token", "component", ".st-key-gf-picture [aria-label='Show FLOPs per token']",
          keys=("Enter", "Enter"), other=".st-key-gf-picture [aria-label='Show shares of all FLOPs']"),
-    Case("G1", "own width (asks the server)", "component", ".st-key-d input", keys=("ArrowUp", "ArrowDown"),
+    Case("G1", "own d_ff (asks the server)", "component", ".st-key-d_ff input", keys=("ArrowUp", "ArrowDown"),
          query="?arch=My+own+numbers"),
     Case("G1", "with logits", "component", ".st-key-gf-picture button:last-child", keys=("Enter", "Enter")),
 )

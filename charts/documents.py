@@ -101,13 +101,15 @@ def cost_message(
             Line(segments, "key", label="sentences: (n/s)²", dot=True),
             Line(total, "attention", label="both", width=3.5, dot=True),
             Line(at_least, "ink", points=True)], log=True, note=notes, short="Pairs that one head scores"),
-        Panel("Both levels as a share of n²", (0, 1), [Line(total / n**2, "attention", width=3, dot=True)], share=0.6,
-              percent=True, short="Share of n²"),
+        Panel("Both levels as a share of n², logarithmic, too", (5e-4, 1.2), [Line(total / n**2, "attention", width=3, dot=True)],
+              share=0.6, log=True, percent=True, short="Share of n²"),
     ]  # fmt: skip
-    rows = [Row("words: n·s", "query", [words]), Row("sentences: (n/s)²", "key", [segments]),
-            Row("both", "attention", [total], width=3.5), Row("one text: n²", "muted", [flat], dash=(6, 4))]  # fmt: skip
+    k = 1e-3  # the table counts in thousands
+    rows = [Row("words: n·s", "query", [k * words]), Row("sentences: (n/s)²", "key", [k * segments]),
+            Row("both", "attention", [k * total], width=3.5), Row("one text: n²", "muted", [k * flat], dash=(6, 4))]  # fmt: skip
     return curves.message(
         "hierarchical-cost", "Scored pairs of hierarchical attention against the words in a segment; arrow keys move s", s,
-        "s, words in a segment", "s", panels, cursor=cursor, columns=["pairs"], rows=rows, sentence="s = {x}: {0} + {1} = {2} pairs, {3%} of n²",
-        values=[words, segments, total, total / n**2], height=500, gutter=132, frames=lengths, epoch=epoch,
+        "s, words in a segment", "s", panels, cursor=cursor, columns=["thousand pairs"], rows=rows, height=500,
+        sentence="s = {x}: {0} + {1} = {2} thousand pairs, {3%} of n²",
+        values=[k * words, k * segments, k * total, total / n**2], gutter=132, frames=lengths, epoch=epoch,
     )  # fmt: skip

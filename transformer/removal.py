@@ -42,10 +42,10 @@ class Removals:
 
     def share(self) -> Tensor:
         """How much of the document each part is by its weights: β, or β α for a word.   [part]"""
-        return torch.stack([
-            self.sentences[0, at.sentence] * (1 if at.word is None else self.words[0, at.sentence, at.word])
-            for at in self.parts
-        ])  # fmt: skip
+        sentence = torch.tensor([at.sentence for at in self.parts], dtype=torch.long)
+        word = torch.tensor([-1 if at.word is None else at.word for at in self.parts], dtype=torch.long)
+        beta = self.sentences[0, sentence]
+        return torch.where(word < 0, beta, beta * self.words[0, sentence, word.clamp_min(0)])
 
 
 def parts_of(document: Document) -> tuple[Part, ...]:

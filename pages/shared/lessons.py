@@ -39,6 +39,8 @@ LESSONS: tuple[Entry, ...] = (
           ":material/compress:"),
     Entry("B8", "Memory across segments", "pages/attention/memory.py", "Attention", "segment-memory",
           ":material/history:"),
+    Entry("B9", "Words, sentences, document", "pages/attention/hierarchy.py", "Attention", "hierarchical-attention",
+          ":material/account_tree:"),
     Entry("B10", "Cross-attention", "pages/attention/cross.py", "Attention", "cross-attention", ":material/compare_arrows:"),
     Entry("B11", "The KV cache", "pages/attention/kv_cache.py", "Attention", "kv-cache", ":material/save:"),
     Entry("B12", "Attention by tiles", "pages/attention/tiles.py", "Attention", "attention-by-tiles", ":material/view_module:"),

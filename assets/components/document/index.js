@@ -73,7 +73,7 @@ export default (component) => gf.mount(component, (root, first) => {
     const i = parts.push(part) - 1, { element } = part;
     element.tabIndex = -1;
     element.addEventListener("click", () => { focus = i; show(part.variant === without ? 0 : part.variant); });
-    element.addEventListener("focus", () => { if (hover < 0) say(part); });
+    element.addEventListener("focus", () => { focus = i; if (hover < 0) say(part); });
     element.addEventListener("pointerenter", (event) => { if (event.pointerType !== "touch") look(i); });
     element.addEventListener("pointerleave", () => look(-1));
   }
@@ -181,8 +181,8 @@ export default (component) => gf.mount(component, (root, first) => {
 
   // Two scatters, sentences and words: the weight of each part against what its removal changes.
   function boxes(w, h) {
-    const each = (h - 2 * 34 - 46) / 2;
-    return [0, 1].map((i) => ({ x: 54, y: 34 + i * (each + 62), w: w - 68, h: each - 14 }));
+    const each = (h - 34 - 62 - 40) / 2;
+    return [0, 1].map((i) => ({ x: 54, y: 34 + i * (each + 62), w: w - 68, h: each }));
   }
 
   function points(words) { return parts.filter((part) => (part.word >= 0) === words && part.variant); }
@@ -194,7 +194,7 @@ export default (component) => gf.mount(component, (root, first) => {
       const x = plot.scale(0, top * 1.05, box.x, box.x + box.w), y = plot.scale(-most * 1.1, most * 1.1, box.y + box.h, box.y);
       surface.text(2, box.y - 12, `${i ? "Words" : "Sentences"}${rho === null ? "" : `: ρ = ${gf.number(rho, 2)}`}`,
         { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
-      for (const value of plot.ticks(-most, most, 3)) {
+      for (const value of plot.ticks(-most, most, 4)) {
         surface.line([[box.x, y(value)], [box.x + box.w, y(value)]], { stroke: Math.abs(value) < 1e-9 ? c.muted : c.line });
         surface.text(box.x - 6, y(value) + 4, plot.tick(value, true), { fill: c.muted, anchor: "end", size: 12 });
       }
