@@ -51,6 +51,7 @@ def way(name: str, found: dict[str, np.ndarray], d_k: int, scaled: bool, masked:
     )  # fmt: skip
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
 def small_ways(ids: tuple[int, ...]) -> list[tuple[Way, dict[str, np.ndarray]]]:
     """Each way to score with all tensors of it, a frame for each head of each layer."""
     found = []
@@ -186,10 +187,10 @@ def numbers(shown: Shown) -> str:
     A, S, z = shown.way.A[frame], shown.way.S[frame], shown.way.z[frame]
     i, j = len(A) - 1, int(A[-1].argmax())
     q, k = shown.parts["Q"][i], shown.parts["K"][j]
-    terms = " + ".join(rf"\query{{{a:.2f}}}\cdot\key{{{b:.2f}}}" for a, b in list(zip(q, k, strict=True))[:4])
+    terms = " + ".join(rf"\query{{{signed(a)}}}\cdot\key{{{signed(b)}}}" for a, b in list(zip(q, k, strict=True))[:4])
     more, rest = (r" + \dots" if long else "" for long in (len(q) > 4, i > 2))
     below = rf"\sqrt{{{len(q)}}}" if shown.way.factor != 1 else "1"
-    values = " + ".join(rf"\attention{{{A[i, m]:.2f}}}\cdot\value{{{shown.parts['V'][m, 0]:.2f}}}"
+    values = " + ".join(rf"\attention{{{A[i, m]:.2f}}}\cdot\value{{{signed(shown.parts['V'][m, 0])}}}"
                         for m in range(min(i + 1, 3)))  # fmt: skip
     return (
         rf"\begin{{gathered}}\scores{{S_{{{i},{j}}}}} = \frac{{{terms}{more}}}{{{below}}} = \scores{{{S[i, j]:.3f}}}"
@@ -197,6 +198,11 @@ def numbers(shown: Shown) -> str:
         rf"{A[i].sum():.3f}\\[.4em]\value{{z_{{{i},0}}}} = {values}{rest} = "
         rf"\value{{{z[i, 0]:.3f}}}\end{{gathered}}"
     )
+
+
+def signed(value: float) -> str:
+    """A factor of a product, a negative one in brackets."""
+    return f"{value:.2f}" if value >= 0 else f"({value:.2f})"
 
 
 def shapes_table() -> str:
@@ -208,8 +214,8 @@ def shapes_table() -> str:
     same = "" if h_kv == h else f" {h} query heads share {h_kv} key and value heads, which makes $W_K$ and $W_V$ narrower."
     return "\n".join([
         f"| matrix | shape | here | numbers |\n|---|---|---|---:|\n{chr(10).join(lines)}",
-        f"\nOne head takes a slice: $W_Q, W_K$ `[d, d_k]` = `[{d}, {d_k}]`, $W_V$ `[d, d_v]`. As $d_v = d/h$ = {d_k}, "
-        f"$W_O$ is square.{same}",
+        "\n$d$ is the width, $h$ counts the heads, $h_{kv}$ those of keys and values. One head takes a slice: $W_Q, W_K$ "
+        f"`[d, d_k]` = `[{d}, {d_k}]`, $W_V$ `[d, d_v]`. As $d_v = d/h$ = {d_k}, $W_O$ is square.{same}",
     ])  # fmt: skip
 
 

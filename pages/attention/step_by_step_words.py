@@ -78,10 +78,11 @@ print(A)                                   # [query, key]
 }
 
 PROSE = {
-    "what": "Attention is matrix products and one softmax. The first three make a query, a key and a value of each row of "
-            "$X$. Then each query is compared with every key, $S = QK^\\top/\\sqrt{d_k}$: a table of $n \\times n$ "
+    "what": "Attention is matrix products and one softmax. The first three products make a query, a key and a value of each "
+            "row of $X$. Then each query is compared with every key, $S = QK^\\top/\\sqrt{d_k}$: a table of $n \\times n$ "
             "numbers, the only place where words meet. The mask $M$ adds 0 where a query may read and $-\\infty$ where "
-            "not. The softmax turns each row into shares of 1, and these shares mix the values. $W_O$ lets the heads' results interact and brings them back to width $d$.",
+            "not. The softmax turns each row into shares of 1, and these shares mix the values. $W_O$ lets the heads' "
+            "results interact and brings them back to width $d$.",
     "why": "Everything else in a Transformer treats each token alone; here, and only here, information moves between "
            "tokens. What moves and from where is decided by the text itself: $A$ is computed, not learned. The learned "
            "part is four matrices per layer, whose size does not depend on $n$. Nor does the formula know any order: "
@@ -98,7 +99,8 @@ INTERVIEW = [
      "$X\\,[B,n,d]$; $W_Q, W_K\\,[d, h d_k]$, $W_V\\,[d, h d_v]$; after the split $Q, K\\,[B,h,n,d_k]$, $V\\,[B,h,n,d_v]$; "
      "$S, A\\,[B,h,n,n]$; $z\\,[B,h,n,d_v]$; side by side $[B,n,h d_v]$; $W_O\\,[h d_v, d]$; out $[B,n,d]$. With "
      "$d_k = d_v = d/h$ the four projections cost $8nd^2$ FLOPs a text (a multiplication and an addition are two) and "
-     "the two products with $n \\times n$ tables $4n^2d$: the tables overtake the projections at $n = 2d$. The number of heads changes neither."),
+     "the two products with $n \\times n$ tables $4n^2d$: the tables overtake the projections at $n = 2d$. The "
+     "number of heads changes neither."),
     ("Why two matrices W_Q and W_K, when only their product appears in the scores?",
      "Indeed $S_{ij} = x_i W_Q W_K^\\top x_j^\\top/\\sqrt{d_k}$: one bilinear form of rank at most $d_k$. Kept apart it is "
      "$2 d d_k$ numbers a head and $2nd d_k$ multiplications; multiplied out it would be $d^2$ numbers and every pair "
