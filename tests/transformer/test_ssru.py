@@ -1,14 +1,19 @@
 """SSRU: the recurrence is its equation, a cache changes nothing, nothing leaks, and it costs what is said."""
 
+import dataclasses
+
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import transformer
 from transformer import Cache, Config, cost, counter, names
 from transformer.config import source_side
 from transformer.positions import sinusoidal
+from transformer.pretrained import native
 from transformer.ssru import shares
+from transformer.tokenizers import Characters
 
 CLOSE = dict(atol=1e-10, rtol=1e-10)
 DECODER = Config(
@@ -146,3 +151,29 @@ def test_the_other_layout_of_sinusoids_is_that_of_the_papers_code():
         Config(position="rope", sinusoid_layout="half")
     with pytest.raises(ValueError, match="logit_bias"):
         Config(kind="encoder", logit_bias=True)
+
+
+@pytest.mark.parametrize("config", [DECODER, BOTH], ids=["decoder", "both"])
+def test_forward_backward_and_a_cached_step_stay_on_the_model_device(config):
+    with FakeTensorMode(), torch.device("meta"):
+        model, ids = transformer.build(config), torch.zeros(2, 3, dtype=torch.long)
+        source = {"source": torch.zeros(2, 5, dtype=torch.long)} if config is BOTH else {}
+        run = model.run(ids, record="*", gradients=True, **source)
+        assert all(tensor.device.type == "meta" for tensor in run.trace.values())
+        run.output.sum().backward()
+        cache = model.run(ids, cache=Cache.empty(config.n_layers), **source).cache
+        assert model.run(ids[:, :1], cache=cache).output.device.type == "meta"
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_encoder_decoder_is_saved_and_opened(tmp_path, shared):
+    """With one table for both sides it is written once, and is one again when opened."""
+    config = dataclasses.replace(BOTH, share_embeddings=shared)
+    model = transformer.build(config, seed=3).eval()
+    native.save(model, Characters("abcdefghijklmnopqrs▸", start="▸"), tmp_path, {"seed": 3})
+    again, tokenizer = transformer.load(tmp_path)
+    assert torch.equal(again.run([1, 2], [3, 4]).output, model.run([1, 2], [3, 4]).output)
+    assert (again.encoder.embedding.W_E.weight is again.embedding.W_E.weight) == shared
+    assert tokenizer.start_id == 19 and tokenizer.encode("cab") == [2, 0, 1] and tokenizer.decode([19, 0]) == "▸a"
+    with pytest.raises(ValueError, match="knows 19 characters"):
+        tokenizer.encode("▸")

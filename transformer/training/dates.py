@@ -198,7 +198,7 @@ def measure(model: Model, tokenizer: Characters, pairs: list[Pair]) -> dict:
     hit = origin.gather(-1, heads.transpose(1, 2)).transpose(1, 2)  # [batch, head + 1, 10]
     shares = [hit[:, h][origin.any(-1)].float().mean().item() for h in range(hit.shape[1])]
     return {
-        "exact": (written == target).all(1).float().mean().item(),
+        "exact": round((written == target).all(1).float().mean().item(), 4),
         "aligned_heads": [round(share, 4) for share in shares[:-1]],
         "aligned_mean": round(shares[-1], 4),
     }
