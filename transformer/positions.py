@@ -65,12 +65,13 @@ def mixed_scores(
     Written out it is x·y, x·PE(n), PE(n + r)·y and PE·PE terms, each with W_Qᵀ W_K between, and only where that matrix
     commutes with every shift does the last depend on r alone.
 
-    W_Q, W_K [d_head, model]; x the query token's vector, y the key token's [model] (zeros: positions alone); starts n
-    [start], distance r [distance] -> [start, distance].
+    W_Q, W_K [d_head, model], or [head, d_head, model] for several heads at once; x the query token's vector, y the key
+    token's [model] (zeros: positions alone); starts n [start], distance r [distance] -> [start, distance] or [head,
+    start, distance].
     """
-    d_head, d_model = W_Q.shape
-    k = (y + sinusoidal(starts, d_model, base)) @ W_K.T  # [start, d_head]
-    q = (x + sinusoidal(starts[:, None] + distance, d_model, base)) @ W_Q.T  # [start, distance, d_head]
+    d_head, d_model = W_Q.shape[-2:]
+    k = (y + sinusoidal(starts, d_model, base)) @ W_K.mT  # [(head,) start, d_head]
+    q = (x + sinusoidal(starts[:, None] + distance, d_model, base)) @ W_Q.mT.unsqueeze(-3)  # [(head,) start, distance, d_head]
     return (q @ k[..., None])[..., 0] / math.sqrt(d_head)
 
 

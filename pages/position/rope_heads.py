@@ -84,35 +84,56 @@ def drawn_spread(model: str, seed: int, _config: Config) -> Spread:
     return Spread.of(found.numpy())
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def fans(subject: tuple, layer: int, query: int, key: int, _reading: Reading, _model: Decoder | None) -> list[Fan]:
+def fans(subject: tuple, layer: int, query: int, key: int, reading: Reading, model: Decoder | None) -> list[Fan]:
     """Sinusoids as they are, through W_Q and W_K (where the model itself is here), with the words' vectors added, and
     RoPE: the scores from several starts, each [head or 1, base, start, distance]."""
-    config, starts, distance = _reading.config, torch.tensor(STARTS), torch.arange(BESIDE_TO + 1)
-    bases = speeds(config).values()
-    Q, K = unrotated(_reading, layer)
+    found = [raw_fan(reading.model, reading.config)]
+    if model is not None:
+        found += [mixed_fan(subject, layer, pair, reading, model) for pair in (None, (query, key))]
+    return [*found, turned_fan(subject, layer, query, key, reading)]
 
-    def fan(rows: list[list[torch.Tensor]], title: str, short: str, words: bool | None = None) -> Fan:
-        S = torch.stack([torch.stack(row) for row in rows])  # [head or 1, base, start, distance]
-        share = [[positions.share_of_distance(one) for one in row] for row in rows]
-        return Fan(S.numpy(), np.array(share), title, short, words)
 
-    raw = [positions.similarity(starts, distance, config.d_model, at.config.rope_base) for at in bases]
-    found = [fan([raw], "Sinusoids as they are: PE(n + r) · PE(n)", "PE · PE")]
-    if _model is not None:
-        attention = _model.stack.blocks[layer % len(_model.stack.blocks)].attention
-        x, y = torch.tensor(_reading[f"layers.{layer}.norm_1"][0, [query, key]])
-        for words in (False, True):
-            mixed = []
-            for head in range(config.n_heads):
-                W_Q, W_K = positions.of_head(attention.W_Q.weight, attention.W_K.weight, config, head)
-                mixed.append([positions.mixed_scores(W_Q, W_K, x * words, y * words, starts, distance, at.config.rope_base)
-                              for at in bases])  # fmt: skip
-            what, short = ("words + sinusoids", "+ words") if words else ("sinusoids", "through W")
-            found.append(fan(mixed, f"The same {what} through this head's W_Q and W_K", short, words))
-    turned = [[rope.scores_in_place(Q[head, query], K[shared(config, head), key], at.config, starts, distance)
-               for at in bases] for head in range(config.n_heads)]  # fmt: skip
-    return [*found, fan(turned, "RoPE: this head, turned after W_Q and W_K", "RoPE")]
+@st.cache_data(max_entries=4, show_spinner=False)
+def raw_fan(model: str, _config: Config) -> Fan:
+    bases = [at.config.rope_base for at in speeds(_config).values()]
+    S = [positions.similarity(*_fan_axes(), _config.d_model, base) for base in bases]
+    return _fan(torch.stack(S)[None], "Sinusoids as they are: PE(n + r) · PE(n)", "PE · PE")
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def mixed_fan(subject: tuple, layer: int, words: tuple[int, int] | None, _reading: Reading, _model: Decoder) -> Fan:
+    """Sinusoids through every head's W_Q and W_K, alone or added to two words of the text."""
+    config, attention = _reading.config, _model.stack.blocks[layer % len(_model.stack.blocks)].attention
+    each = [positions.of_head(attention.W_Q.weight, attention.W_K.weight, config, h) for h in range(config.n_heads)]
+    W_Q, W_K = (torch.stack(W) for W in zip(*each, strict=True))  # [head, d_head, model]
+    x, y = torch.zeros(2, config.d_model)
+    if words is not None:
+        x, y = torch.tensor(_reading[f"layers.{layer}.norm_1"][0, list(words)])
+    S = [positions.mixed_scores(W_Q, W_K, x, y, *_fan_axes(), at.config.rope_base) for at in speeds(config).values()]
+    what, short = ("sinusoids", "through W") if words is None else ("words + sinusoids", "+ words")
+    title = f"The same {what} through this head's W_Q and W_K"
+    return _fan(torch.stack(S, 1), title, short, words is not None)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def turned_fan(subject: tuple, layer: int, query: int, key: int, _reading: Reading) -> Fan:
+    """Every head's query and key of two words, turned at their places."""
+    config, (Q, K) = _reading.config, unrotated(_reading, layer)
+    S = [
+        torch.stack([rope.scores_in_place(Q[head, query], K[shared(config, head), key], at.config, *_fan_axes())
+                     for at in speeds(config).values()]) for head in range(config.n_heads)
+    ]  # fmt: skip
+    return _fan(torch.stack(S), "RoPE: this head, turned after W_Q and W_K", "RoPE")
+
+
+def _fan_axes() -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.tensor(STARTS), torch.arange(BESIDE_TO + 1)
+
+
+def _fan(S: torch.Tensor, title: str, short: str, words: bool | None = None) -> Fan:
+    """S [head or 1, base, start, distance]."""
+    share = [[positions.share_of_distance(at_base) for at_base in of_head] for of_head in S]
+    return Fan(S.numpy(), np.array(share), title, short, words)
 
 
 def scaled_speeds(config: Config, names: list[str]) -> dict[str, np.ndarray]:

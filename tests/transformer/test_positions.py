@@ -63,6 +63,16 @@ def test_mixed_scores_are_the_products_written_out():
             assert S[i, j].item() == pytest.approx(((W_Q @ (x + PE[n + r])) @ (W_K @ (y + PE[n]))).item() / 2, rel=1e-4)
 
 
+def test_mixed_scores_of_several_heads_are_those_of_each():
+    generator = torch.Generator().manual_seed(2)
+    W_Q, W_K = torch.randn(2, 3, 4, 8, generator=generator)  # [head, d_head, model]
+    x, y = torch.randn(2, 8, generator=generator)
+    starts, distance = torch.tensor([5, 9]), torch.tensor([0, 3, 4])
+    S = positions.mixed_scores(W_Q, W_K, x, y, starts, distance, 100.0)
+    each = [positions.mixed_scores(W_Q[h], W_K[h], x, y, starts, distance, 100.0) for h in range(3)]
+    torch.testing.assert_close(S, torch.stack(each))
+
+
 def test_of_head_gives_the_rows_that_make_a_heads_scores():
     config = transformer.Config(d_model=24, n_heads=6, n_kv_heads=2, n_layers=1, qkv_bias=False)
     model = transformer.build(config, seed=0).eval()
