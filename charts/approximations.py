@@ -17,6 +17,7 @@ HOW = {
     PERFORMER: "Ã: φ random features", ELU: "Ã: φ = elu + 1", FITTED: "Ã = P F, E and F fitted to this text",
     DRAWN: "Ã = P F, E = F drawn at random", BEST: "Ã: the closest matrix of rank k",
 }  # fmt: skip
+PARTS = ("", " exact", " off", " S", " exact S", " P", " F")  # what a method's matrices are called behind its name
 SIZE = "Size: features m, or rank k"
 LENGTH = "Length of q and k"
 Middle = tuple[np.ndarray, np.ndarray, np.ndarray]  # middle, low, high over the seeds
@@ -25,7 +26,8 @@ Middle = tuple[np.ndarray, np.ndarray, np.ndarray]  # middle, low, high over the
 def weights_message(
     masked: np.ndarray, unmasked: np.ndarray, scores: np.ndarray, made: Mapping[str, np.ndarray],
     of: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]], errors: Mapping[str, np.ndarray],
-    words: Sequence[str], sizes: Choice, chosen: Picks, behind: Switch, *, causal: bool, epoch: int = 0,
+    words: Sequence[str], sizes: Choice, chosen: Picks, behind: Switch, *, causal: bool,
+    at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """Exact weights, approximated ones, and their difference, for each method and size.
 
@@ -75,7 +77,7 @@ def weights_message(
     grid[0].sort(key=lambda m: (0, 1, 2)[m.key.endswith(" off") + (not m.key.endswith(" exact"))])
     return matrices.message(
         "approximated-weights", "Exact attention weights, approximated ones, and their difference; query rows, key "
-        "columns", grid, frames=sizes, picks=chosen, switch=behind, height=430, epoch=epoch,
+        "columns", grid, frames=sizes, picks=chosen, switch=behind, at=at, height=430, epoch=epoch,
     )  # fmt: skip
 
 
@@ -186,7 +188,7 @@ def means_message(
 
 def states_message(
     phi_Q: np.ndarray, phi_K: np.ndarray, V: np.ndarray, S: np.ndarray, z: np.ndarray, out: np.ndarray,
-    pairs: np.ndarray, words: Choice, *, epoch: int = 0,
+    pairs: np.ndarray, words: Choice, *, at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """Linear attention as a recurrence, a frame for each token.
 
@@ -221,7 +223,7 @@ def states_message(
                 f"{m:,} × {d_v} + {m} = {m * (d_v + 1):,} numbers." for i, word in enumerate(words.values)]  # fmt: skip
     return matrices.message(
         "state-by-token", "Linear attention's state after each token, and what the token reads from it", grid, frames=words,
-        plays_frames=True, sentence=sentence, height=640, epoch=epoch,
+        plays_frames=True, sentence=sentence, at=at, height=640, epoch=epoch,
     )  # fmt: skip
 
 

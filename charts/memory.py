@@ -14,7 +14,8 @@ MEMORY = "Memory, in tokens"
 
 
 def reach_message(
-    layers_needed: np.ndarray, words: Sequence[str], memories: Choice, *, token: str, layers: int, segment: int, epoch: int = 0
+    layers_needed: np.ndarray, words: Sequence[str], memories: Choice, *, token: str, layers: int, segment: int,
+    at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """Which vectors of which layer have something to say in one token's last vector, without and with a memory.
 
@@ -36,13 +37,13 @@ def reach_message(
         [[cone("alone", f"without a memory, segments of {segment}", reached[0], f"{token} has heard of {seen[0]} tokens")],
          [cone("with", [f"with a memory of {m}" if m != "none" else "with no memory yet: pull the slider" for m in memories.values],
                reached, [f"{token} has heard of {count} tokens" for count in seen])]],
-        frames=memories, height=430, epoch=epoch,
+        frames=memories, at=at, height=430, epoch=epoch,
     )  # fmt: skip
 
 
 def map_message(
     A: np.ndarray, scores: np.ndarray, distance: np.ndarray, allowed: np.ndarray, words: Sequence[str], memories: Choice,
-    behind: Switch, *, head: str, epoch: int = 0,
+    behind: Switch, *, head: str, at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """One head's weights over the whole text, each segment read alone and with a memory.
 
@@ -74,7 +75,7 @@ def map_message(
           drawn("distance", "for where it is: (q + v)·W_R R / √d_k", distance, symbol="distance",
                 says="How far back {col} lies adds {value} to the score of {row}.", **part)],
          [drawn("S", "their sum, the scores", scores, symbol="S", says="{row} scores {col} with {value}.", **part)]],
-        frames=memories, switch=behind, height=470, epoch=epoch,
+        frames=memories, switch=behind, at=at, height=470, epoch=epoch,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from charts import curves, matrices
 from charts.curves import Choice, Picks, Switch
 from pages.attention import approximations_numbers as numbers
 from pages.attention import approximations_words as say
+from pages.attention import cells
 from pages.attention.approximations_numbers import DRAWS, FEW, LENGTHS, LOG_SIZES, MOST_WORDS, POINTS, SEEDS, SIZES, STATE_WORDS
 from pages.attention.approximations_words import COST, FEATURES, MEAN, RANK, STATE, VIEWS, WEIGHTS
 from pages.shared import held, url
@@ -38,6 +39,7 @@ class Stand(NamedTuple):
     features: int = 16
     cursor: float = 0
     token: str | None = None
+    cell: cells.Cell | None = None
 
 
 class Shown(NamedTuple):
@@ -91,10 +93,10 @@ def stand() -> Stand:
         return here._replace(
             method=url.url_state("method", METHOD, str, charts.METHODS.__contains__),
             size=url.url_state("size", SIZE, int, SIZES.__contains__),
-            scores=url.url_state("scores", "false", str.lower, ("true", "false").__contains__) == "true",
+            scores=url.url_state("scores", "false", str.lower, ("true", "false").__contains__) == "true", cell=cells.in_link(),
         )  # fmt: skip
     if view == STATE:
-        return here._replace(token=url.url_state("token", names[len(names) - 1], str, names.__contains__))
+        return here._replace(token=url.url_state("token", names[-1], str, names.__contains__), cell=cells.in_link())
     name, start, allowed = CURSORS[view]
     allowed = allowed or list(range(1, n + 1))
     here = here._replace(cursor=url.url_state(name, min(start, allowed[-1]), int, allowed.__contains__))
@@ -127,6 +129,8 @@ def keep() -> None:
         url.set_url_state("m", frames[1], 16)
     if view == COST and frames[0] in COST_FEATURES:
         url.set_url_state("m", frames[0], 256)
+    if place == "matrices":
+        cells.keep(said.get("at"))
     held.reported(place, stand())
 
 
@@ -149,12 +153,13 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers
     of = dict(zip(charts.METHODS, (found.performer_scores, found.linear_scores, found.fitted_factors, found.drawn_factors)))
     errors = {name: numbers.error_of(values, found.unmasked if name in charts.RANKED else found.masked)
               for name, values in made.items()}  # fmt: skip
+    cells.know({f"{method}{part}": (n, n) for method in charts.METHODS for part in charts.PARTS})
     here = stand()
     shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.weights_message(
         found.masked, found.unmasked, found.scores, made, of, errors, names, Choice(charts.SIZE, SIZES, shown.size),
         Picks("Instead of the softmax", list(charts.METHODS), shown.method, role="attention"),
-        Switch("Show what it is made of", shown.scores, taller=330), causal=config.kind == "decoder", epoch=epoch,
+        Switch("Show what it is made of", shown.scores, taller=330), causal=config.kind == "decoder", at=shown.cell, epoch=epoch,
     ))  # fmt: skip
     frame, values, exact = SIZES.index(here.size), made[here.method], found.unmasked if here.method in charts.RANKED else found.masked
     values = values[frame] if values.ndim == 3 else values
@@ -257,10 +262,12 @@ def show_state(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.H
         st.caption("φ(x) = elu(x) + 1 on this head's real q, k and v. The head was trained for the softmax, so what the "
                    "state reads is not what the model computes: that the two forms agree is what is shown."
                    + (" The words are read from left to right, as a decoder would." if config.kind == "encoder" else ""))  # fmt: skip
+    cells.know({"added": (d, d), "S": (d, d), "z": (d, 1), "φ(q)": (1, d), "read": (1, d), "out": (2, d)})
     here = stand()
     shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.states_message(
-        found.phi_Q, found.phi_K, found.V, found.S, found.z, found.out, found.pairs, Choice("Token", names, shown.token), epoch=epoch))
+        found.phi_Q, found.phi_K, found.V, found.S, found.z, found.out, found.pairs, Choice("Token", names, shown.token), at=shown.cell,
+        epoch=epoch))  # fmt: skip
     t = names.index(here.token)
     gap = np.abs(found.out - found.pairs).max()
     return Shown(
@@ -332,6 +339,7 @@ lesson.look(say.LOOK_FOR[view])
 config = reading.config
 n = min(len(reading.ids), STATE_WORDS if view == STATE else MOST_WORDS)
 names = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(reading.pieces[:n])]
+cells.belong_to(view, reading.model, reading.text)
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)

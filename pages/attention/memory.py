@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from charts import curves, matrices
 from charts import memory as charts
 from charts.curves import Choice, Switch
+from pages.attention import cells
 from pages.attention import memory_numbers as numbers
 from pages.attention import memory_words as say
 from pages.attention.memory_numbers import MEMORIES, MOST
@@ -33,6 +34,7 @@ class Stand(NamedTuple):
     memory: str = MEMORY
     scores: bool = False
     cursor: int = 0
+    cell: cells.Cell | None = None
 
 
 class Shown(NamedTuple):
@@ -57,8 +59,10 @@ def stand() -> Stand:
         return here._replace(cursor=url.url_state("place", 1, int, range(1, training.LENGTH + 1).__contains__))
     here = here._replace(memory=url.url_state("memory", MEMORY, str, MEMORIES.__contains__))
     if view == MAP:
-        return here._replace(scores=url.url_state("scores", "false", str.lower, ("true", "false").__contains__) == "true")
-    return here._replace(cursor=url.url_state("at", n - 1, int, range(n).__contains__)) if view == SAME else here
+        here = here._replace(scores=url.url_state("scores", "false", str.lower, ("true", "false").__contains__) == "true")
+    if view == SAME:
+        return here._replace(cursor=url.url_state("at", n - 1, int, range(n).__contains__))
+    return here._replace(cell=cells.in_link())
 
 
 def keep() -> None:
@@ -74,6 +78,8 @@ def keep() -> None:
         url.set_url_state("scores", "true" if said.get("switch") else "false", "false")
     if view != WORTH and said.get("frame") in MEMORIES:
         url.set_url_state("memory", said["frame"], MEMORY)
+    if place == "matrices":
+        cells.keep(said.get("at"))
     held.reported(place, stand())
 
 
@@ -96,11 +102,12 @@ def show_reach(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.caption("Coloured: a vector that can have a say in the chosen token's last vector, be it through others. From the products "
                    "of the masks; a test changes every token in turn and finds just these outputs moved.")  # fmt: skip
     needed = numbers.reach(n, segment, layers)[:, token]  # [memory, key]
+    cells.know({"alone": (layers + 1, n), "with": (layers + 1, n)})
     here = stand()
     shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.reach_message(
         needed, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory), token=f"“{tokens.words[token]}”", layers=layers,
-        segment=segment, epoch=epoch))  # fmt: skip
+        segment=segment, at=shown.cell, epoch=epoch))  # fmt: skip
     frame = MEMORIES.index(here.memory)
     M = numbers.tokens_held(here.memory, n)
     steps = [segments.farthest(token, segment, M, layer) for layer in range(layers + 1)]
@@ -126,12 +133,13 @@ def show_map(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     found = numbers.read(tokens.ids, segment)
     A, scores, distance = (x[:, layer, head] for x in (found.A, found.scores, found.distance))  # [memory, query, key]
     may = numbers.allowed(n, segment)
+    cells.know(dict.fromkeys(("alone", "with", "content", "distance", "S"), (n, n)))
     here = stand()
     shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.map_message(
         A, scores, distance, may, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory),
         Switch("Show the scores: what a key is, and where it is", shown.scores, taller=700), head=f"layer {layer}, head {head}",
-        epoch=epoch))  # fmt: skip
+        at=shown.cell, epoch=epoch))  # fmt: skip
     frame = MEMORIES.index(here.memory)
     M, row = min(numbers.tokens_held(here.memory, n), n), A[frame, -1]
     outside = row[: (n - 1) // segment * segment].sum()
@@ -234,6 +242,7 @@ view = st.segmented_control("Picture", VIEWS, default=REACH, required=True, key=
                             label_visibility="collapsed", width="stretch")  # fmt: skip
 place = "matrices" if view in (REACH, MAP) else "curves"  # what draws it, by its key
 lesson.look(say.LOOK_FOR[view])
+cells.belong_to(view, text)
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)

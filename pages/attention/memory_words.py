@@ -26,20 +26,21 @@ XL = (
     r"\scores{S}_{ij} = \frac{(\query{q_i} + u)\cdot\key{k_j} + (\query{q_i} + v)\cdot W_R\,R_{i-j}}{\sqrt{d_k}}"
 )
 LAYER = (
-    r"\query{q} = W_Q\,\residual{h}_\tau^{\,l-1},\quad \key{k},\value{v} = W_K, W_V\,\bigl[\,\operatorname{stop}("
-    r"\residual{h}_{\tau-1}^{\,l-1})\,;\,\residual{h}_\tau^{\,l-1}\bigr]"
+    r"\query{q} = W_Q\,\residual{h}_\tau^{\,l-1}",
+    r"\key{k},\value{v} = W_K, W_V\,\bigl[\operatorname{stop}(\residual{h}_{\tau-1}^{\,l-1})\,;\,\residual{h}_\tau^{\,l-1}\bigr]",
 )
 FORMULAS = {  # a line each, so that a phone has room
     REACH: (
-        LAYER,
-        r"\text{first token heard of: } p \mapsto \left\lfloor p / L \right\rfloor L - M \text{, once a layer}",
-        r"M = L:\quad L + N\cdot M \text{ tokens up to a segment's last}",
+        *LAYER,
+        r"p \mapsto \left\lfloor p / L \right\rfloor L - M \ \ (N\text{ times)}",
+        r"M = L:\ \ N\cdot M + L \text{ tokens}",
     ),
     MAP: (XL, r"\attention{A} = \operatorname{softmax}(\scores{S} + \text{mask})"),
     SAME: (
-        LAYER,
+        *LAYER,
         r"\Delta_i = \max_v\left|\output{\ell}_i^{\text{ by segments}} - \output{\ell}_i^{\text{ at once}}\right|_v"
-        r",\qquad \Delta = 0 \ \text{ if }\ M \ge \text{the whole past}",
+        ,
+        r"\Delta = 0 \ \text{ if }\ M \ge \text{the whole past}",
     ),
     WORTH: (r"\mathcal L(p) = -\frac{1}{|\tau|}\sum_\tau \ln p\left(x_{\tau,p+1} \mid \text{memory},\ x_{\tau,1} \dots x_{\tau,p}\right)",),
 }
