@@ -53,8 +53,8 @@ def weights_message(
             says=says(score), switched=scores,
         )  # fmt: skip
 
-    order = list(TITLES)
-    grid = [[drawn(score, scores) for score in row] for scores in (False, True) for row in (order[:3], order[3:])]
+    order, beside = list(TITLES), 2 if len(words) <= 10 else 3  # few columns are drawn wide, with numbers in them
+    grid = [[drawn(score, scores) for score in order[i : i + beside]] for scores in (False, True) for i in range(0, 6, beside)]
     return matrices.message(
         "score-functions", "The same queries and keys of one head, weighed by six score functions.", grid, frames=heads,
         switch=switch, at=at, height=560, epoch=epoch,

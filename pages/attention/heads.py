@@ -129,7 +129,7 @@ def show_wiring(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int,
                   help="Share of each row of A that lies on other keys than in the trained model, mean of all heads.")  # fmt: skip
         gap = float(np.abs(found.A[config.n_heads] - found.A[own]).max())
         st.caption(f"{reading.title} was trained with {own} key/value heads for {config.n_heads} query heads. Written out as multi-head attention "
-                   f"with copied heads, its maps differ by {gap:.0e}. Averaged ones are not trained further." + (
+                   f"with copied heads, its maps differ by {gap:.0e}{', bit for bit the same' if gap == 0 else ''}. Averaged ones are not trained further." + (
                        "" if causal else " An encoder keeps no cache; the bytes are a decoder's of its shape."))  # fmt: skip
     with picture:
         charts.mount_wiring(

@@ -13,9 +13,9 @@ LOOK_FOR = {
 
 FORMULAS = {
     WIRING: (
-        r"\query{Q_i} = x W_Q^{(i)},\qquad \text{head } i \text{ reads } g(i) = \lfloor i \, / \, (h/\key{h_{kv}}) \rfloor",
+        r"\query{Q_i} = x W_Q^{(i)}\text{ reads } g(i) = \lfloor i \, / \, (h/\key{h_{kv}}) \rfloor",
         r"z_i = \operatorname{softmax}\!\left(\query{Q_i}\,\key{K_{g(i)}}^\top/\sqrt{d_k}\right)\value{V_{g(i)}}",
-        r"\text{conversion: } \key{K_g} = \operatorname{mean}_{j \in g}\, \key{K_j},\quad \value{V_g} = \operatorname{mean}_{j \in g}\, \value{V_j}",
+        r"\text{converted: } \key{K_g} = \operatorname{mean}_{j \in g}\, \key{K_j}\text{, so } \value{V_g}",
     ),
     BYTES: (
         r"\text{cache} = 2 \cdot n \cdot \key{h_{kv}} \cdot d_k \cdot L \cdot \text{bytes a number}",

@@ -19,7 +19,7 @@ from pages.shared.lesson import Lesson
 from transformer import Config, score_costs, scores, six_scores
 from transformer.attention import masked_softmax
 
-TEXT = "To be, or not to be, that"
+TEXT = "To be, or not to be, that is the"
 EXAMPLES = {"a play": TEXT, "a repeated name": "Romeo, my Romeo, where is", "a list": "one and two and three and", "a speech": "Good my lord, I am your servant"}
 MOST, SAID = 14, 3  # tokens in the picture; terms of a sum that are written out
 MEASURED = Path(__file__).parents[2] / "assets" / "recorded" / "score-functions.json"
@@ -270,7 +270,7 @@ stage, below, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)
 with below:
-    lesson.prose(**words.prose(made["held_out_loss"]["alone"], made["steps_alone"]))
+    lesson.prose(**words.prose(made))
     times = recorded()["seconds"]
     lesson.predict(**words.predict(LENGTHS[-1], times["additive"][-1] / times["scaled_dot"][-1]))
 with more:

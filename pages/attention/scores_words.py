@@ -48,22 +48,25 @@ CATCH = ("“Dot product won because it is better” is not what was found: addi
          "clock and in memory. And a FLOP count of matrix products does not see why: it says that they cost the same.")
 
 
-def prose(loss: dict[str, list[float]], steps: int) -> dict:
-    """What happens, why it matters, with the recorded losses of models that were trained with one score each."""
-    mean = {score: sum(values) / len(values) for score, values in loss.items()}
-    spread = max(max(values) - min(values) for values in loss.values())
-    best, worst = min(mean, key=mean.get), max(mean, key=mean.get)
-    listed = ", ".join(f"{score.replace('_', ' ')} {mean[score]:.2f}" for score in sorted(mean, key=mean.get))
+def prose(made: dict) -> dict:
+    """What happens, why it matters, with what the training script measured."""
+    alone, together = made["held_out_loss"]["alone"], made["held_out_loss"]["together"]
+    mean = {score: sum(values) / len(values) for score, values in alone.items()}
+    spread = max(max(values) - min(values) for values in alone.values())
+    order = sorted(mean, key=mean.get)
+    listed = ", ".join(f"{score.replace('_', ' ')} {mean[score]:.2f}" for score in order)
+    joint = [sum(values) / len(values) for values in together.values()]
     return {
         "what": "A score says how well a \\key{key} answers a \\query{query}; the softmax makes weights of the scores, whatever they came from. Four of the "
                 "six are dot products of prepared vectors: as they are, divided by $\\sqrt{d_k}$, through a learned $W$, or at length 1 with a learned "
                 "$\\beta$. **Additive** lets every pair through a hidden layer of its own. **Location** reads off the query alone where "
                 "to look, so it knows places and no contents.\n\n"
                 "The picture is a small model of ours that was trained with all six: every step drew one of them, so that $W_Q$ and $W_K$ serve all, and "
-                "each learned its own weights.",
-        "why": f"Does the choice matter for quality? Trained alone for {steps:,} steps each, with three seeds, on plays, the held-out losses are {listed} nats a "
-               f"token (mean; seeds of one function differ by up to {spread:.2f}): from {best.replace('_', ' ')} to {worst.replace('_', ' ')} the differences are "
-               f"{'no larger than' if mean[worst] - mean[best] <= spread else 'small beside'} what training longer gives. At this size most of what is learned is "
+                f"each learned its own weights. On held-out plays it reaches {min(joint):.2f} to {max(joint):.2f} nats a token with every one of them "
+                f"(three seeds), and {made['held_out_loss_uniform']:.2f} when all earlier tokens are read alike.",
+        "why": f"Does the choice matter for quality? Models that were trained with one function alone, {made['steps_alone']:,} steps and three seeds each, come to "
+               f"{listed} nats a token on average; seeds of one function differ by up to {spread:.2f}. With twice the steps the joint model is better "
+               "with its worst function than these with their best: at this size, training longer gives more than the choice. Most of what is learned here is "
                "*where* to look, a place or two back, so even location does well; what it cannot do is find a word by its content. What does "
                "matter is cost. One matrix multiplication for all pairs is what processors do best, its intermediate result is the scores and nothing "
                "more, and it can be tiled (FlashAttention).",

@@ -25,8 +25,8 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function layout(w) {
     const narrow = w < 640, size = narrow ? Math.min(w - 16, 380) : Math.min(w * 0.54, 500);
-    const x = narrow ? (w - size) / 2 : 8, y = 12, words = narrow ? { x: 4, y: size + 50, w } : { x: size + 56, y: 26, w: w - size - 60 };
-    return { narrow, size, x, y, words, cell: size / side(), height: narrow ? words.y + 250 : size + 48 };
+    const x = narrow ? (w - size) / 2 : 8, y = 12, words = narrow ? { x: 4, y: size + 82, w } : { x: size + 56, y: 26, w: w - size - 60 };
+    return { narrow, size, x, y, words, cell: size / side(), height: narrow ? words.y + 240 : size + 48 };
   }
   const place = (l, [a, b]) => [l.x + l.size / 2 + a / d.step * l.cell, l.y + l.size / 2 - b / d.step * l.cell];
 
@@ -66,11 +66,11 @@ export default (component) => gf.mount(component, (root, first) => {
     angle(p, l);
     arrow(p, l, k, c.key, "k");
     arrow(p, l, q, c.query, "q");
-    const wide = Math.min(l.size, 260), ly = l.y + l.size + 12;
+    const wide = l.narrow ? 150 : 260, ly = l.y + l.size + 12;
     for (let i = 0; i < 60; i++) p.rect(l.x + i * wide / 60, ly, wide / 60 + 0.5, 9, { fill: map(i / 59) });
     [[0, `−${gf.number(most)}`, "start"], [0.5, "0", "middle"], [1, gf.number(most), "end"]].forEach(([t, text, anchor]) =>
       p.text(l.x + t * wide, ly + 23, text, { fill: c.muted, size: 12, anchor }));
-    p.text(l.x + wide + 14, ly + 10, "S for a key at that point", { fill: c.muted, family: plot.SANS, size: 14 });
+    p.text(l.x + wide + 14, ly + 10, l.narrow ? "S for a key there" : "S for a key at that point", { fill: c.muted, family: plot.SANS, size: 14 });
     words(p, l.words, name);
   }
 
