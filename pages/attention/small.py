@@ -55,7 +55,6 @@ def ids_of(text: str) -> list[int]:
     return model()[1].encode(text[: 64 * MOST])[:MOST]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
 def steps_of(ids: tuple[int, ...], scaled: bool, masked: bool) -> dict[str, torch.Tensor]:
     """Every step of both layers; a field of `stepwise.Steps`, or X, or a weight -> [layer, …]."""
     decoder, _ = model()

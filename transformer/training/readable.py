@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from transformer.config import Config
 from transformer.models import Model
 from transformer.pretrained import native
 from transformer.pretrained.archives import archive_named
-from transformer.tokenizers import BytePairEncoding
+from transformer.tokenizers import BytePairEncoding, Tokenizer
 from transformer.training.loop import Batch, evaluate, fit
 from transformer.training.plays import plays
 
@@ -39,6 +40,13 @@ def windows(ids: Tensor) -> Batch:
     """Draws [BATCH, max_len + 1] ids: passages from anywhere."""
     offset = torch.arange(CONFIG.max_len + 1)
     return lambda generator: ids[torch.randint(len(ids) - len(offset), (BATCH, 1), generator=generator) + offset]
+
+
+def unseen_windows(texts: Mapping[str, str], tokenizer: Tokenizer) -> Tensor:
+    """Windows of the plays that it never reads, evenly spread: [window, max_len + 1]."""
+    ids = torch.tensor(tokenizer.encode("\n".join(texts[title] for title in HELD_OUT)))
+    found = ids.unfold(0, CONFIG.max_len + 1, CONFIG.max_len)
+    return found[:: max(1, len(ids) // CONFIG.max_len // UNSEEN)]
 
 
 def train(ids: Tensor, steps: int, seed: int, lr: float) -> Model:
@@ -62,8 +70,7 @@ def main() -> None:
     known = "\n".join(text for title, text in texts.items() if title not in HELD_OUT)
     tokenizer = BytePairEncoding.train(known, CONFIG.vocab_size)
     ids = torch.tensor(tokenizer.encode(known))
-    unseen = torch.tensor(tokenizer.encode("\n".join(texts[title] for title in HELD_OUT)))
-    unseen = unseen.unfold(0, CONFIG.max_len + 1, CONFIG.max_len)[:: max(1, len(unseen) // CONFIG.max_len // UNSEEN)]
+    unseen = unseen_windows(texts, tokenizer)
 
     started = time.monotonic()
     models = {seed: train(ids, arguments.steps, seed, arguments.lr) for seed in arguments.seeds}
