@@ -42,7 +42,7 @@ def patterns_message(
             ),
             Matrix(
                 f"{name} reach",
-                [f"After {depth} layer{'s' if depth > 1 else ''}: the last token holds something of {of} of {n}"
+                [f"After {depth} layer{'s' if depth > 1 else ''}: the last token reaches {of} of {n}"
                  for depth, of in zip(layers.values, within, strict=True)],
                 frames, "residual", tokens, tokens, top=max(1, int(pattern.reach.max())) + 0.5, pick=name, symbol="layers",
                 row_axis="token", col_axis="is made of",

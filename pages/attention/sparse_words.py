@@ -7,8 +7,8 @@ LOOK_FOR = {
              "other two thirds of the text.",
     HEAD: "One real head, exact and under each pattern. Heads like to rest on the text's first tokens: patterns with a "
           "global token keep that, the others cut it off.",
-    COST: "With every step to the right the text doubles: full attention takes four times as long, a window twice. Below: "
-          "full attention needs the **least** memory, since its fused kernel never writes the n × n table.",
+    COST: "Each step right doubles the text: full attention takes four times as long, a window twice. In memory full is the "
+          "**least**: its fused kernel writes no n × n table.",
     TRAINED: "Decoders that differ in nothing but the pattern, trained by us on the same plays. Most do as well as full "
              "attention, give or take a seed; dilated never sees its neighbour, and pays.",
 }
