@@ -16,7 +16,8 @@ export default (component) => gf.mount(component, (root, first) => {
   const picks = plot.buttons((name) => { tint = name; paint(); tell(); });
   root.append(picks.element);
   const main = make("div", "main", root), left = make("div", "left", main), right = make("div", "right", main);
-  const shares = make("div", "shares", left), text = make("div", "text", left), sum = make("p", "sum", left);
+  const shares = make("div", "shares", left), legend = make("p", "legend", left), text = make("div", "text", left);
+  const sum = make("p", "sum", left);
   sum.setAttribute("role", "status");
   text.setAttribute("role", "group");
   const tip = gf.tooltip(text);
@@ -159,6 +160,11 @@ export default (component) => gf.mount(component, (root, first) => {
         element.classList.toggle("out", out);
       }
     }
+    const name = spec.classes[label()];
+    legend.textContent = [
+      "Darker: more of its sentence’s weight, which is 1 in all.", "Darker: more of the document’s weight, α·β.",
+      `Rust: “${name}” loses when the word goes. Blue: it gains.`,
+    ][spec.tint.values.indexOf(tint)] + (spec.sentences.flat().some((word) => !word.known) ? " Dotted: no word of its vocabulary." : "");
     fillShares();
     scatter.redraw();
     whole.disabled = !without;
