@@ -108,7 +108,7 @@ def draw(uses_place: DeltaGenerator, code_place: DeltaGenerator) -> None:
             data=charts.message(
                 "cross-attention",
                 f"What the decoder reads while it writes: {now.text} becomes {now.written}. Arrow keys choose a cell of the "
-                "map, space plays.",
+                "map, space plays, page up and page down step.",
                 now.written, now.source, now.target, now.before, now.probabilities,
                 heads=curves.Choice("Cross-attention of", texts, shown.head), layers=[look.layer for look in every],
                 of=[which_head(look, now) for look in every],

@@ -45,7 +45,11 @@ def test_it_is_written_token_by_token_and_crossings_are_counted(open_page):
     assert page.get_by_role("button", name="Step ›").first.is_disabled()
     page.locator(f"{STAGE} canvas").focus()
     page.keyboard.press("Home")
-    link_says(page, step="0", head=None)
+    page.keyboard.press("PageDown")
+    assert words(page, "count") == "2 of 10"
+    link_says(page, step="1", head=None)
+    page.keyboard.press("End")
+    assert picture(page) == whole
     assert page.seen.console == [] and page.seen.outside == []
 
 

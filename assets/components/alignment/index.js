@@ -2,7 +2,7 @@
 
    Play, Back, Step and Reset go through the tokens in the order of writing; a slider chooses layer and head. Hover a cell
    of the map, or move to it with the arrows, for its arithmetic: the scaled product of its query and key, and the share of
-   the row's softmax. Space plays and pauses, Home and Escape reset. Links that cross are counted and ringed.
+   the row's softmax. Space plays and pauses, Page Down and Page Up step, Home and Escape reset, End writes all. Links that cross are counted and ringed.
    Data: charts/alignment.py says what the header holds. Reports: stand, with head, step and the pinned cell where the
    learner left them, and the epoch of the message they answer to. */
 export default (component) => gf.mount(component, (root, first) => {
@@ -178,7 +178,8 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   gf.keys(view.canvas, { ArrowLeft: () => move(0, -1), ArrowRight: () => move(0, 1), ArrowUp: () => move(-1, 0),
-    ArrowDown: () => move(1, 0), Home: restart, Escape: restart, " ": () => (playing ? stop : start)() });
+    ArrowDown: () => move(1, 0), PageUp: () => { stop(); go(step - 1); }, PageDown: () => { stop(); go(step + 1); },
+    End: () => { stop(); go(last()); }, Home: restart, Escape: restart, " ": () => (playing ? stop : start)() });
 
   function saveSvg() {
     const { width } = view.size(), found = lay.of(app, width), svg = gf.svg(width, found.height, app.c.background);
