@@ -12,7 +12,7 @@ from charts.curves import Band, Choice, Line, Panel, Picks, Row, Switch
 from charts.matrices import Matrix, Step
 
 LATE = "Zero after the softmax instead"
-SIZE = "m: padding, prefix, window"
+SIZE = "m tokens: padding, prefix, window"
 BROKEN, CAUSAL = "broken", "causal"
 PARTS = ("M", "S", "S all", "A", "A late", "Σ", "Σ late")  # the matrices of each kind
 
@@ -66,7 +66,8 @@ def kinds_message(
              tuple(shown["S"])),
         Step("Mask", "What may not be read becomes −∞. The mask knows places, not words.",
              tuple(shown["S"] + shown["M"])),
-        Step("Softmax", "Each row shares out 1. Hidden keys must get none of it: e to the −∞ is 0.", tuple(shown["S"] + shown["M"] + shown["A"])),
+        Step("Softmax", "Each row shares out 1, and e to the −∞ is 0. With the switch on it shares among all keys, and what "
+                        "hidden ones got is thrown away.", tuple(shown["S"] + shown["M"] + shown["A"])),
     ]  # fmt: skip
     return matrices.message(
         "masks", f"A mask, the scores of {head} under it, and the weights; arrow keys move from cell to cell", [grid],

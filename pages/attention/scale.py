@@ -82,6 +82,7 @@ def drawn(keys: int, seed: int) -> Found:
     return Found(
         found.raw[:, :SHOWN_ROWS].numpy(), shown[0], shown[2], shown[1], found.variance.numpy(), found.error.numpy(),
         saturation.Look(*(torch.stack(pair).numpy() for pair in zip(*looks, strict=True))), found.slope.numpy(),
+        saturation.look(saturation.multiplied(found.raw, 1 / torch.tensor(WIDTHS)).A).largest.numpy(),
     )  # fmt: skip
 
 
@@ -113,10 +114,11 @@ def show_drawn(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                   f"slope to the query, median, {how}": np.median(found.slope[v], -1),
                   f"slope to the query, mean, {how}": found.slope[v].mean(-1)}  # fmt: skip
     numbers = (
-        rf"\operatorname{{Var}}(\query{{q}}\cdot\key{{k}}) = {found.variance[at]:.1f} \pm {found.error[at]:.1f}"
-        rf"\approx {here.size}\qquad H = {found.look.entropy[0, at] / BITS:.2f}\text{{ bits; divided: }}"
-        rf"{found.look.entropy[1, at] / BITS:.2f}\qquad \lVert\partial \attention{{a}}/\partial \scores{{s}}\rVert = "
-        rf"{found.look.median[0, at]:.3g}\text{{; divided: }}{found.look.median[1, at]:.3g}"
+        rf"\begin{{gathered}}\operatorname{{Var}}(\query{{q}}\cdot\key{{k}}) = {found.variance[at]:.1f} \pm "
+        rf"{found.error[at]:.1f}\approx {here.size}\\[.3em]\text{{entropy }}{found.look.entropy[0, at] / BITS:.2f}"
+        rf"\text{{ bits; divided: }}{found.look.entropy[1, at] / BITS:.2f}\\[.3em]"
+        rf"\lVert\partial \attention{{a}}/\partial \scores{{s}}\rVert_F = "
+        rf"{found.look.median[0, at]:.3g}\text{{; divided: }}{found.look.median[1, at]:.3g}\end{{gathered}}"
     )
     return Shown(table, numbers, {"keys": keys, "seed": seed, "width": here.size})
 
@@ -155,9 +157,9 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             head = choose("Head", list(range(config.n_heads)), telling[1], "head")
         spreads = spreads_of(subject)
         st.caption(f"“×1” is the head as it was trained, “×{config.d_head**0.5:.2g}” takes the division by "
-                   f"√{config.d_head} away again. Its scores spread by {spreads[layers.index(layer), head]:.2f} within a row; "
-                   f"over all {spreads.size} heads on this text the spread runs from {spreads.min():.2f} to "
-                   f"{spreads.max():.2f}, with a median of {np.median(spreads):.2f}. Independent unit coordinates would "
+                   f"√{config.d_head} away again. The spread of its scores within a row, their standard deviation, is "
+                   f"{spreads[layers.index(layer), head]:.2f}; over all {spreads.size} heads on this text it runs from "
+                   f"{spreads.min():.2f} to {spreads.max():.2f}, with a median of {np.median(spreads):.2f}. Independent unit coordinates would "
                    "give 1.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("saturation", here)
@@ -182,9 +184,11 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     at = TIMES.index(here.size)
     row = all_rows.A[at, names.index(here.row)]
     numbers = (
-        rf"\text{{times }}{here.size}\text{{: }}H = {of_head.entropy[at] / BITS:.2f}\text{{ bits, mean of the rows}}\qquad "
-        rf"\max_j \attention{{a_j}} = {row.max():.3f}\text{{ in the chosen row}}\qquad "
-        rf"\lVert\partial \attention{{a}}/\partial \scores{{s}}\rVert = {of_head.median[at]:.3g}"
+        rf"\begin{{gathered}}\text{{times }}{here.size}\text{{: entropy }}{of_head.entropy[at] / BITS:.2f}"
+        rf"\text{{ bits, mean of the rows}}\\[.3em]"
+        rf"\max_j \attention{{a_j}} = {row.max():.3f}\text{{ in the chosen row}}\\[.3em]"
+        rf"\lVert\partial \attention{{a}}/\partial \scores{{s}}\rVert_F = {of_head.median[at]:.3g}"
+        rf"\text{{, median row}}\end{{gathered}}"
     )
     table = {"factor": FACTORS, "entropy, bits": of_head.entropy / BITS, "largest weight": of_head.largest,
              "slope, median": of_head.median}  # fmt: skip
@@ -220,8 +224,14 @@ def draw(code_place: DeltaGenerator) -> None:
 lesson = Lesson("B2")
 opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
 lesson.header(scale_words.LOOK_FOR.get(opened, scale_words.LOOK_FOR[DRAWN]))
-text = lesson.text(PRONOUN, EXAMPLES)
-reading = lesson.read(text, ("layers.*.attention.scores",))
+view = st.segmented_control("Picture", VIEWS, default=DRAWN, required=True, key="view", bind="query-params",
+                            label_visibility="collapsed", width="stretch")  # fmt: skip
+above = st.container() if view == HEAD else None
+stage, words, code_place, more = (st.container() for _ in range(4))
+with above or words:  # drawn vectors know no text: only the catch reads it then
+    reading = lesson.read(lesson.text(PRONOUN, EXAMPLES), ("layers.*.attention.scores",))
+if view == DRAWN:
+    lesson.show_model("Drawn vectors", "tiny")
 config, n = reading.config, len(reading.ids)
 layers = [i for i in range(config.n_layers) if f"layers.{i}.attention.scores" in reading.arrays]
 subject = (reading.model, reading.label, reading.text)  # what is cached belongs to it
@@ -233,9 +243,6 @@ first = min(1, n - 1)  # a query that sees one key has nothing to choose
 judged = slice(first, n)
 asked = names[max(first, n - MOST_QUERIES) :]
 telling = TELLING.get((reading.model, reading.text), (min(2, config.n_layers - 1), min(2, config.n_heads - 1), n - 1))
-view = st.segmented_control("Picture", VIEWS, default=DRAWN, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
-stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)
 with words:

@@ -18,12 +18,12 @@ LOOK_FOR = {
     "points at a single word, and its slope goes to nothing.",
 }
 
-FORMULA = (
+FORMULA = (  # a line each, so that a phone has room
     r"\begin{gathered}\attention{a} = \operatorname{softmax}(\scores{s}),\quad "
-    r"\scores{s_j} = \frac{\query{q}\cdot\key{k_j}}{\sqrt{d_k}},\quad "
-    r"\operatorname{Var}(\query{q}\cdot\key{k}) = \sum_{i=1}^{d_k} \operatorname{Var}(\query{q_i}\key{k_i}) = d_k\\[.6em]"
-    r"\frac{\partial \attention{a}}{\partial \scores{s}} = \operatorname{diag}(\attention{a}) - \attention{a}\attention{a}^\top,"
-    r"\quad \lVert\cdot\rVert_F^2 = \sum \attention{a_j}^2 - 2\sum \attention{a_j}^3 + \Bigl(\sum \attention{a_j}^2\Bigr)^2"
+    r"\scores{s_j} = \query{q}\cdot\key{k_j} / \sqrt{d_k}\\[.5em]"
+    r"\operatorname{Var}(\query{q}\cdot\key{k}) = {\textstyle\sum_{i=1}^{d_k}} \operatorname{Var}(\query{q_i}\key{k_i}) = d_k"
+    r"\\[.5em]\partial \attention{a} / \partial \scores{s} = "
+    r"\operatorname{diag}(\attention{a}) - \attention{a}\attention{a}^\top\\[.5em]\textstyle\lVert\cdot\rVert_F^2 = \sum \attention{a}^2 - 2\sum \attention{a}^3 + \left(\sum \attention{a}^2\right)^2"
     r"\end{gathered}"
 )
 
@@ -74,6 +74,7 @@ class Found(NamedTuple):
     error: np.ndarray
     look: saturation.Look  # of arrays [2, width]
     slope: np.ndarray  # [2, width, row]
+    flat: np.ndarray  # [width]: the largest weight of a row, the mean of all, divided by d_k itself
 
 
 def prose(found: Found, spreads: np.ndarray, title: str, d_head: int) -> dict[str, str]:
@@ -88,13 +89,14 @@ def prose(found: Found, spreads: np.ndarray, title: str, d_head: int) -> dict[st
                 f"{look.largest[0, at]:.0%} of an average row to one of 16 keys. Divided by $\\sqrt{{d_k}}$ the variance is 1 at "
                 f"every width, and the largest weight is {look.largest[1, at]:.0%}.",
         "why": "Training needs the slope $\\partial \\attention{a}/\\partial \\scores{s}$. Its entries are "
-               "$\\attention{a_i}(\\delta_{ij} - \\attention{a_j})$: all of them go to 0 when one weight goes to 1. Undivided, at "
+               "$\\attention{a_i}(\\delta_{ij} - \\attention{a_j})$: all of them go to 0 when one weight goes to 1, and so does "
+               "their size $\\lVert\\cdot\\rVert_F$, the root of the sum of their squares. Undivided, at "
                f"$d_k = 1024$, {look.stuck[0, end]:.0%} of the rows have a slope below 0.01: whatever the right key would have "
                "been, they hardly learn of it. Divided, none do. The scale decides where training **begins**; the division "
                "could as well be written into $W_Q$.",
         "catch": "This is an argument about **initialisation**: it needs independent coordinates. Trained heads make q and k "
-                 f"depend on each other: over the {spreads.size} heads of {title} on this text the scores of a row spread by "
-                 f"{spreads.min():.2f} to {spreads.max():.2f} (median {np.median(spreads):.2f}) after the division by "
+                 f"depend on each other: over the {spreads.size} heads of {title} on this text a row's scores have a "
+                 f"standard deviation of {spreads.min():.2f} to {spreads.max():.2f} (median {np.median(spreads):.2f}) after the division by "
                  f"√{d_head}, where independent unit coordinates would give 1. A sharp head is then sharp because it "
                  "learnt to be. And "
                  "“the gradient vanishes” is true of the **typical** row, not of the mean: undivided, at $d_k = 1024$, the "
@@ -105,23 +107,24 @@ def prose(found: Found, spreads: np.ndarray, title: str, d_head: int) -> dict[st
     }  # fmt: skip
 
 
-OPTIONS = ("12 %, twice an even share", "24 %, about a quarter", "53 %, just over half", "84 %, nearly everything")
+OPTIONS = ("8 %, nearly an even share", "13 %, half as much", "26 %, the same", "51 %, twice as much")
 
 
 def predict(found: Found) -> dict[str, object]:
     """One question, answered by the drawn vectors of seed 0."""
     at = WIDTHS.index(64)
     largest, divided = found.look.largest[:, at]
+    flat = found.flat[at]
     shares = [float(option.split(" ")[0]) / 100 for option in OPTIONS]
-    answer = OPTIONS[int(np.argmin([abs(share - largest) for share in shares]))]
+    answer = OPTIONS[int(np.argmin([abs(share - flat) for share in shares]))]
     return {
-        "question": "16 random keys, $d_k = 64$, scores **not** divided by 8. How much of an average row does its largest weight "
-                    "take? (An even share would be 6 %.)",
+        "question": f"16 random keys, $d_k = 64$. The largest weight takes {largest:.0%} of an average row undivided, and "
+                    f"{divided:.0%} with $\\sqrt{{64}}$ under the scores. What with 64 itself?",
         "options": list(OPTIONS),
         "answer": answer,
-        "reveal": f"Measured: {largest:.1%}, against {divided:.1%} with the division. The scores differ by about "
-                  "$\\sqrt{2 \\cdot 64} \\approx 11$ from key to key, and $e^{11}$ is sixty thousand: the softmax is nearly an "
-                  "argmax before anything has been learnt.",
+        "reveal": f"Measured: {flat:.1%}, where an even share is {1 / found.raw.shape[-1]:.1%}. The scores' standard deviation "
+                  "is then $1/\\sqrt{64}$, less with every wider head: at the start all keys get the same, whatever the "
+                  "query asks.",
     }  # fmt: skip
 
 
@@ -147,9 +150,9 @@ def interview(found: Found) -> list[tuple[str, str]]:
          f"{np.median(found.slope[0, end]):.1g} against {np.median(found.slope[1, end]):.2g}. Most rows get nothing and the few "
          "near a tie get "
          "large gradients: noise instead of signal. And trained heads are far from variance 1, in both directions; the scale "
-         "promises nothing after step 0. Where scores grow without bound in training, QK-norm or a soft cap holds them; for "
-         "longer texts than trained on, scores are sometimes multiplied by $\\log n$, because an even spread over more keys "
-         "dilutes every weight."),
+         "promises nothing after step 0. Where scores grow without bound in training, QK-norm (q and k brought to a fixed "
+         "length) or a soft cap ($c\\tanh(s/c)$) holds them; for longer texts than trained on, scores are sometimes multiplied "
+         "by $\\log n$, because an even spread over more keys dilutes every weight."),
     ]  # fmt: skip
 
 
