@@ -34,7 +34,7 @@ export default (component) => gf.mount(component, (root, first) => {
   function layout(w) {
     const narrow = w < 640, area = narrow ? w : w * 0.66, per = narrow && h() > 6 ? Math.ceil(h() / 2) : h();
     const box = Math.min(92, (area - 4) / per - 6), pitch = (area - 4) / per;
-    const lines = Math.ceil(h() / per), q = 46, wires = q + lines * (box + 26), K = wires + 92;
+    const lines = Math.ceil(h() / per), q = 46, wires = q + lines * (box + 40) - 14, K = wires + 92;
     const wide = Math.min((area - 4) / Math.max(...d.choices.values.filter((v) => narrow ? v <= 6 : true)), 170), tall = Math.min(84, box * 1.05);
     const bars = K + tall + 66, big = { side: narrow ? Math.min(w - 90, 300) : Math.min(w * 0.34 - 86, 330) };
     big.x = narrow ? 78 : area + 84;
@@ -44,7 +44,7 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   const middle = (l, q) => (q % l.per + 0.5) * l.pitch;
-  const top = (l, q) => l.q + Math.floor(q / l.per) * (l.box + 26);
+  const top = (l, q) => l.q + Math.floor(q / l.per) * (l.box + 40);
   const across = (l, g) => { const m = h() / kv(), mids = Array.from({ length: m }, (_, i) => (g * m + i)); return l.per === h() ? mids.reduce((a, q) => a + middle(l, q), 0) / m : (g + 0.5) * l.area / kv(); };
   const width = (l) => Math.min(l.wide, l.area / kv() - 6);
 
