@@ -2,8 +2,8 @@
 
 Hover a cell and the picture says how its number came about: which row of which matrix met which other, written out.
 Values are [row, col], or [frame, row, col] where a slider in the picture chooses the frame without a round trip. With
-steps the matrices appear in the order of computation. The arrays go out as they are, so the test that compares them with
-the trace compares what is drawn. A NaN is a cell that is not there (yet).
+steps the matrices appear in the order of computation. The arrays go out as they are, so the test that compares them
+with the trace compares what is drawn. A NaN is a cell that is not there (yet).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Matrix:
 
     signed: diverging colours about 0, else 0 vanishes into the background; top: where the colours end, None for the
     largest of all frames; barred: cells that may not attend, hatched; says: a Product, "softmax:<key of the scores>", a
-    sentence with {row}, {col}, {value}, or an array of sentences, one a cell; pick, switched: only there while that name is picked, or while the switch is
-    on (True) or off (False); share: its part of the width beside its number of columns.
+    sentence with {row}, {col}, {value}, or an array of sentences, one a cell; pick, switched: only there while that name
+    is picked, or while the switch is on (True) or off (False); share: its part of the width beside its number of columns.
     """
 
     key: str

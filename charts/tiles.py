@@ -32,8 +32,8 @@ def message(
     words: Sequence[str], tiles: Sequence[Tile], read: Mapping[str, np.ndarray], exact: np.ndarray, factor: float,
     factor_text: str, barred: np.ndarray | None, at: Choice, cell: tuple[str, int, int] | None, *, epoch: int,
 ) -> bytes:  # fmt: skip
-    """A frame for each tile. read: Q, K, V [token, d]; exact [query, d_v]: the plain formula's output; barred [query, key]
-    or None."""
+    """A frame for each tile. read: Q, K, V [token, d]; exact [query, d_v]: the plain formula's output; barred
+    [query, key] or None."""
     n, count = len(words), len(tiles)
     S = np.full((count, n, n), np.nan)
     m, l, rescale = np.full((3, count, n, 1), np.nan)
@@ -78,8 +78,8 @@ def message(
          wide("z", "z = O / l so far", z, "value", "query", gaps)],
     ]  # fmt: skip
     return matrices.message(
-        "attention-by-tiles", "One tile of attention scores after the other. Space plays, the arrow keys move the cell, "
-                              "Page Down goes to the next matrix.",
+        "attention-by-tiles", "One tile of attention scores after the other. Space plays, the arrow keys move the "
+                              "cell, Page Down goes to the next matrix.",
         grid, frames=at, at=cell, sentence=sentences, plays_frames=True, height=560, epoch=epoch,
     )  # fmt: skip
 
@@ -121,8 +121,12 @@ def _sentence(tile: Tile, words: Sequence[str]) -> str:
     then = ("Their first tile: nothing is summed yet, so the factor is 0." if first else
             f"For {risen} of {count} queries the maximum rises, and what they had summed shrinks by the factor."
             if risen else "No maximum rises, so every factor is 1: the tile is simply added.")  # fmt: skip
-    return (f"Queries {rows.start}–{rows.stop - 1} ({_shown(words[rows.start])} … {_shown(words[rows.stop - 1])}) meet keys "
-            f"{keys.start}–{keys.stop - 1} ({_shown(words[keys.start])} … {_shown(words[keys.stop - 1])}). {then}")  # fmt: skip
+    return f"Queries {_span(rows, words)} meet keys {_span(keys, words)}. {then}"
+
+
+def _span(part: slice, words: Sequence[str]) -> str:
+    first, last = (words[i].strip() or "␣" for i in (part.start, part.stop - 1))
+    return f"{part.start}–{part.stop - 1} ({first} … {last})"
 
 
 def _arithmetic(tile: Tile, i: int) -> tuple[str, str, str]:
@@ -134,10 +138,6 @@ def _arithmetic(tile: Tile, i: int) -> tuple[str, str, str]:
     terms = " + ".join(_number(p) for p in tile.P[i] if p > 0) or "0"
     return m, factor, (f"l = factor · l_old + Σ e^(S − m) = {_number(tile.rescale[i])} · {_number(tile.l_before[i])} + "
                        f"({terms}) = {_number(tile.l[i])}")  # fmt: skip
-
-
-def _shown(word: str) -> str:
-    return word.strip() or "␣"
 
 
 def _number(value: float) -> str:

@@ -54,8 +54,8 @@ def weights(model: Model, layer: int) -> Weights:
 def attend(x: Tensor, of: Weights, n_heads: int, allowed: Tensor | None = None, factor: float | None = None) -> Steps:
     """MultiHead(x) = [z₁ … z_h] W_O, z_i = softmax(Q_i K_iᵀ / √d_k + mask) V_i (Vaswani et al. 2017, arXiv:1706.03762).
 
-    x [token, model]; ``allowed`` bool [query, key], None: every query reads every key; ``factor``: on q·k, 1/√d_k unless
-    given.
+    x [token, model]; ``allowed`` bool [query, key], None: every query reads every key; ``factor``: on q·k, 1/√d_k
+    unless given.
     """
     Q, K, V = (split(x @ W, n_heads) for W in (of.W_Q, of.W_K, of.W_V))
     S, A, z = read(Q, K, V, allowed, factor)
@@ -66,8 +66,8 @@ def attend(x: Tensor, of: Weights, n_heads: int, allowed: Tensor | None = None, 
 def read(Q: Tensor, K: Tensor, V: Tensor, allowed: Tensor | None = None, factor: float | None = None) -> Read:
     """S = Q Kᵀ / √d_k;  A = softmax(S + log mask), row by row;  z = A V.
 
-    Q [..., query, d_k], K [..., key, d_k], V [..., key, d_v]; ``allowed`` bool [query, key] or None; ``factor``: in place
-    of 1/√d_k. A row that may read nothing gives zeros.
+    Q [..., query, d_k], K [..., key, d_k], V [..., key, d_v]; ``allowed`` bool [query, key] or None; ``factor``: in
+    place of 1/√d_k. A row that may read nothing gives zeros.
     """
     S = dot(Q, K, Q.shape[-1] ** -0.5 if factor is None else factor)
     A = masked_softmax(S, allowed)

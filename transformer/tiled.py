@@ -1,11 +1,11 @@
 """Attention by tiles: the same answer as the plain formula, and never the whole n × n table.
 
-    m ← max(m, max_j S_j)        l ← e^(m_old − m) · l + Σ_j e^(S_j − m)        O ← e^(m_old − m) · O + Σ_j e^(S_j − m) v_j
+    m ← max(m, max_j S_j)      l ← e^(m_old − m) · l + Σ_j e^(S_j − m)      O ← e^(m_old − m) · O + Σ_j e^(S_j − m) v_j
 
 and in the end z = O / l. A softmax can be summed up in pieces because a later, larger maximum only asks for one common
-factor on what is there already (Milakov & Gimelshein 2018, arXiv:1805.02867). FlashAttention keeps each piece in the fast
-memory of a GPU (Dao et al. 2022, arXiv:2205.14135); dividing by l once, at the end, is from its second version (Dao 2023,
-arXiv:2307.08691).
+factor on what is there already (Milakov & Gimelshein 2018, arXiv:1805.02867). FlashAttention keeps each piece in the
+fast memory of a GPU (Dao et al. 2022, arXiv:2205.14135); dividing by l once, at the end, is from its second version
+(Dao 2023, arXiv:2307.08691).
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Tile(NamedTuple):
-    """One tile of scores, and what is kept of all tiles of these queries so far. Leading axes [...] are batch and head."""
+    """One tile of scores, and what is kept of all tiles of these queries so far; [...] are batch and head."""
 
     queries: slice
     keys: slice
@@ -31,7 +31,7 @@ class Tile(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Values kept beside Q, K, V and the output, and values that go between the large memory and the chip, for one head."""
+    """Values kept beside Q, K, V and the output, and values moved between the large memory and the chip; one head."""
 
     kept: int
     moved: int
@@ -42,8 +42,8 @@ def tiles(
 ) -> Iterator[Tile]:
     """Yield after every tile of ``rows`` queries and ``columns`` keys; a tile that the mask empties is passed over.
 
-    Q [..., query, d_k], K [..., key, d_k], V [..., key, d_v]; ``allowed`` bool [query, key] or None; ``factor`` on q·k, in
-    place of 1/√d_k. Raises ValueError for tiles without rows or columns.
+    Q [..., query, d_k], K [..., key, d_k], V [..., key, d_v]; ``allowed`` bool [query, key] or None; ``factor`` on q·k,
+    in place of 1/√d_k. Raises ValueError for tiles without rows or columns.
     """
     if rows < 1 or columns < 1:
         raise ValueError(f"a tile has at least one row and one column, not {rows} × {columns}.")
@@ -77,8 +77,8 @@ def attention(
 ) -> tuple[Tensor, Tensor]:
     """(z [..., query, d_v], L [..., query]): z = softmax(Q Kᵀ · factor + mask) V, and L = m + log l = log Σ e^S.
 
-    L is all that the backward pass needs to make any tile of weights again, e^(S − L), instead of keeping them. A row that
-    may read nothing gives zeros, and L = −∞.
+    L is all that the backward pass needs to make any tile of weights again, e^(S − L), instead of keeping them. A row
+    that may read nothing gives zeros, and L = −∞.
     """
     z = Q.new_zeros(*Q.shape[:-1], V.shape[-1])
     L = Q.new_full(Q.shape[:-1], -torch.inf)
@@ -102,7 +102,7 @@ def plain_memory(n: int, d: int) -> Memory:
 
 
 def tiled_memory(n: int, d: int, rows: int, columns: int) -> Memory:
-    """One head by tiles: L for the backward pass, one tile of S, and m, l and O of one row of tiles; O(n) for a fixed tile.
+    """One head by tiles: L for the backward pass, one tile of S, m, l and O of one row of tiles; O(n) for a fixed tile.
 
     Moved: Q read once, z and L written once, K and V read once for every ⌈n / rows⌉ rows of tiles.
     """

@@ -45,7 +45,8 @@ def about() -> str:
         "Two layers of two heads, 8 numbers a token, trained by us on Shakespeare's plays "
         f"(`{made['command']}`, {made['minutes_a_seed']:g} minutes on one thread). On two unseen plays it loses "
         f"{made['held_out_loss']:.2f} nats a token; frequencies of tokens alone lose "
-        f"{made['held_out_loss_of_frequencies_alone']:.2f}. Too small to write well, large enough that its heads have learned "
+        f"{made['held_out_loss_of_frequencies_alone']:.2f}. Too small to write well, large enough that its heads have "
+        f"learned "
         "what to look for."
     )
 

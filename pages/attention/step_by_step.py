@@ -193,9 +193,9 @@ def numbers(shown: Shown) -> str:
     values = " + ".join(rf"\attention{{{A[i, m]:.2f}}}\cdot\value{{{signed(shown.parts['V'][m, 0])}}}"
                         for m in range(min(i + 1, 3)))  # fmt: skip
     return (
-        rf"\begin{{gathered}}\scores{{S_{{{i},{j}}}}} = \frac{{{terms}{more}}}{{{below}}} = \scores{{{S[i, j]:.3f}}}"
-        rf"\\[.4em] \attention{{A_{{{i},{j}}}}} = \attention{{{A[i, j]:.3f}}}, \quad \sum_j \attention{{A_{{{i},j}}}} = "
-        rf"{A[i].sum():.3f}\\[.4em]\value{{z_{{{i},0}}}} = {values}{rest} = "
+        rf"\begin{{gathered}}\scores{{S_{{{i},{j}}}}} = \frac{{{terms}{more}}}{{{below}}} = "
+        rf"\scores{{{S[i, j]:.3f}}}\\[.4em] \attention{{A_{{{i},{j}}}}} = \attention{{{A[i, j]:.3f}}}, \quad \sum_j "
+        rf"\attention{{A_{{{i},j}}}} = {A[i].sum():.3f}\\[.4em]\value{{z_{{{i},0}}}} = {values}{rest} = "
         rf"\value{{{z[i, 0]:.3f}}}\end{{gathered}}"
     )
 
@@ -210,11 +210,13 @@ def shapes_table() -> str:
     h_kv = reading.config.n_kv_heads
     rows = [("W_Q", "[d, h·d_k]", (d, h * d_k)), ("W_K", "[d, h_kv·d_k]", (d, h_kv * d_k)),
             ("W_V", "[d, h_kv·d_v]", (d, h_kv * d_k)), ("W_O", "[h·d_v, d]", (h * d_k, d))]  # fmt: skip
-    lines = [f"| ${name}$ | `{shape}` | `[{size[0]}, {size[1]}]` | {size[0] * size[1]:,} |" for name, shape, size in rows]
-    same = "" if h_kv == h else f" {h} query heads share {h_kv} key and value heads, which makes $W_K$ and $W_V$ narrower."
+    lines = [f"| ${name}$ | `{shape}` | `[{size[0]}, {size[1]}]` | {size[0] * size[1]:,} "
+             f"|" for name, shape, size in rows]
+    same = "" if h_kv == h else f" {h} query heads share {h_kv} key and value heads: $W_K$ and $W_V$ are narrower."
     return "\n".join([
         f"| matrix | shape | here | numbers |\n|---|---|---|---:|\n{chr(10).join(lines)}",
-        "\n$d$ is the width, $h$ counts the heads, $h_{kv}$ those of keys and values. One head takes a slice: $W_Q, W_K$ "
+        "\n$d$ is the width, $h$ counts the heads, $h_{kv}$ those of keys and values. One head takes a slice: $W_Q, "
+        "W_K$ "
         f"`[d, d_k]` = `[{d}, {d_k}]`, $W_V$ `[d, d_v]`. As $d_v = d/h$ = {d_k}, $W_O$ is square.{same}",
     ])  # fmt: skip
 
@@ -231,9 +233,11 @@ def draw(code_place: DeltaGenerator) -> None:
     lesson.formula(
         words.FORMULA,
         shapes=[("X", (f"token {n}", f"model {config.d_model}"), "residual"),
-                ("Q", (f"head {h}", f"query {n}", d_k), "query"), ("K", (f"head {config.n_kv_heads}", f"key {n}", d_k), "key"),
+                ("Q", (f"head {h}", f"query {n}", d_k), "query"),
+                ("K", (f"head {config.n_kv_heads}", f"key {n}", d_k), "key"),
                 ("V", (f"head {config.n_kv_heads}", f"key {n}", d_k), "value"),
-                ("S", (f"head {h}", f"query {n}", f"key {n}"), "scores"), ("A", (f"head {h}", f"query {n}", f"key {n}"), "attention"),
+                ("S", (f"head {h}", f"query {n}", f"key {n}"), "scores"),
+                ("A", (f"head {h}", f"query {n}", f"key {n}"), "attention"),
                 ("z", (f"head {h}", f"query {n}", d_k), "value")],
         numbers=lambda: numbers(shown),
     )  # fmt: skip
@@ -261,8 +265,8 @@ def predict() -> None:
     options = ("It grows", "It stays", "It shrinks")
     answer = options[0 if plain > scaled else 2 if plain < scaled else 1]
     lesson.predict(
-        f"In “{inert(QUEEN)}” “queen” gives “king” its largest weight in {TELLING}, {scaled:.2f}. What happens to it if the "
-        f"scores are not divided by $\\sqrt{{d_k}} = \\sqrt{{{d_k:.0f}}}$?",
+        f"In “{inert(QUEEN)}” “queen” gives “king” its largest weight in {TELLING}, {scaled:.2f}. What happens to it "
+        f"if the scores are not divided by $\\sqrt{{d_k}} = \\sqrt{{{d_k:.0f}}}$?",
         options, answer,
         f"It becomes {plain:.2f}: without the division every difference between scores is $\\sqrt{{{d_k:.0f}}} = "
         f"{d_k**0.5:.0f}$ times as large, so the softmax is sharper, here as in any row that is not flat. With "
@@ -286,7 +290,8 @@ else:
     wanted = (*BASE, *WHOLE, f"layers.*.{came_in}")
     reading = lesson.read(text, wanted if kept is None or "layers.0.attention.out" in kept else BASE)
     if len(reading.ids) > MOST:
-        st.warning(f"This text is {len(reading.ids)} tokens long; the picture takes {MOST}. Shorten it.", icon=":material/info:")
+        st.warning(f"This text is {len(reading.ids)} tokens long; the picture takes {MOST}. Shorten "
+                   f"it.", icon=":material/info:")
         if "_last_steps" not in st.session_state:
             st.stop()
     else:

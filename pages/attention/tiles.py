@@ -152,8 +152,9 @@ def draw(code_place: DeltaGenerator) -> None:
         curves.mount(key="memory", on_stand_change=keep_length,
                      data=charts.memory_message(LENGTHS, sizes_["kept"], sizes_["moved"], cursor, epoch=pressed))
         heads = PRESETS[SHOWN].n_heads
-        st.caption(f"One layer of SmolLM2-135M: {heads} heads of {PRESETS[SHOWN].d_head}, {BYTES} bytes a value, tiles of "
-                   f"{ON_CHIP[0]} queries × {ON_CHIP[1]} keys, counted, not timed: on this processor nothing is gained, since "
+        st.caption(f"One layer of SmolLM2-135M: {heads} heads of {PRESETS[SHOWN].d_head}, {BYTES} bytes a value, tiles "
+                   f"of {ON_CHIP[0]} queries × {ON_CHIP[1]} keys, counted, not timed: on this processor nothing is "
+                   f"gained, since "
                    "its memory is not split into a large slow and a small fast one in the same way.")  # fmt: skip
     tile = found[here.tile]
     lesson.formula(
@@ -169,7 +170,8 @@ def draw(code_place: DeltaGenerator) -> None:
         lesson.code([tiled.tiles, tiled.attention, tiled.tiled_memory], words.SNIPPET.format(**setting, past=past))
     rows = [(i, t) for i, t in enumerate(found, 1) for _ in range(len(t.m))]
     lesson.downloads(
-        table={"tile": [i for i, _ in rows], "query": [q for t in found for q in range(t.queries.start, t.queries.stop)],
+        table={"tile": [i for i, _ in rows],
+               "query": [q for t in found for q in range(t.queries.start, t.queries.stop)],
                "first key": [t.keys.start for _, t in rows]}
         | {name: np.concatenate([getattr(t, name) for t in found]) for name in ("m_before", "rescale", "m", "l")},
         config=setting,
@@ -195,12 +197,14 @@ def predict() -> None:
     options = [str(i) for i in range(max(len(own), 2))]
     maxima = ", then ".join(f"{tile.m[-1]:.2f}" for tile in own)
     lesson.predict(
-        f"By tiles of {SIZE}, in layer {telling_layer}, head {telling_head}, the last word meets its keys in {len(own)} "
-        f"tile{'s' if len(own) != 1 else ''}. After the first of them, how many times does its running maximum still rise, so "
+        f"By tiles of {SIZE}, in layer {telling_layer}, head {telling_head}, the last word meets its keys in "
+        f"{len(own)} tile{'s' if len(own) != 1 else ''}. After the first of them, how many times does its running "
+        f"maximum still rise, so "
         "that what it has summed must shrink?",
         options, str(rises),
         f"Its maximum is {maxima}. Only where it rises is the factor $e^{{m-m'}}$ below 1; elsewhere a tile is simply "
-        "added. Heads that rest on the first token have their largest score in the first tile, and hardly ever rescale.",
+        "added. Heads that rest on the first token have their largest score in the first tile, and hardly ever "
+        "rescale.",
     )  # fmt: skip
 
 
@@ -209,7 +213,8 @@ lesson.header(words.LOOK_FOR)
 text = lesson.text(REPEAT, EXAMPLES)
 reading = lesson.read(text, record=("layers.*.attention.[QKV]",))
 if len(reading.ids) > MOST:
-    st.warning(f"This text is {len(reading.ids)} tokens long; the picture takes {MOST}. Shorten it.", icon=":material/info:")
+    st.warning(f"This text is {len(reading.ids)} tokens long; the picture takes {MOST}. Shorten "
+               f"it.", icon=":material/info:")
     if "_last_tiles" not in st.session_state:
         st.stop()
 else:

@@ -22,7 +22,8 @@ export default (component) => gf.mount(component, (root, first) => {
   check.setAttribute("role", "switch");
   check.addEventListener("change", () => { on = check.checked; read(); tell(); });
   toggle.append(check, called);
-  const play = gf.button("▶ Play", () => (playing ? stop() : start())), back = gf.button("‹ Back", () => { stop(); go(now() - 1); });
+  const play = gf.button("▶ Play", () => (playing ? stop() : start()));
+  const back = gf.button("‹ Back", () => { stop(); go(now() - 1); });
   const next = gf.button("Step ›", () => { stop(); go(now() + 1); }), reset = gf.button("Reset", () => restart());
   play.classList.add("play");
   player.append(play, back, next, reset, count);
@@ -63,9 +64,11 @@ export default (component) => gf.mount(component, (root, first) => {
     share: (m, value) => Math.max(0, Math.min(1, m.signed ? (value / m.top + 1) / 2 : value / m.top)),
     fill: (m, value) => app.map(m)(app.share(m, value)),
     tone: (role) => app.c[role === "scores" ? "attention" : role],
-    readable, state, focus: () => [hover, pinned].find((cell) => cell && there(cell.m) && state(cell.m.key) !== "later") ?? null,
+    readable, state, focus: () => [hover, pinned].find(inView) ?? null,
     revealed: (key) => (reveal.keys.includes(key) ? reveal.share : 1),
   };
+
+  const inView = (cell) => cell && there(cell.m) && state(cell.m.key) !== "later";
 
   function keepMap(m) {
     const map = m.signed ? gf.diverging(root) : gf.sequential(root, m.role);
@@ -75,7 +78,8 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function format(m) {   // one way of writing for all cells and frames of a matrix
     if (!writing.has(m.key)) {
-      const seen = Array.from(spec.arrays[m.key]).filter(Number.isFinite), most = seen.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
+      const seen = Array.from(spec.arrays[m.key]).filter(Number.isFinite);
+      const most = seen.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
       const digits = seen.every(Number.isInteger) ? 0 : most >= 100 ? 0 : most >= 10 ? 1 : 2;
       writing.set(m.key, { digits, chars: seen.reduce((a, v) => Math.max(a, numeral(v, digits).length), 1) });
     }
@@ -100,7 +104,10 @@ export default (component) => gf.mount(component, (root, first) => {
   function draw(ctx, w, h) {
     if (!spec) return;
     const found = plan.of(app, w);
-    if (Math.abs(h - found.height) > 0.5) { view.canvas.style.height = `${found.height}px`; return; }   // and it is drawn again
+    if (Math.abs(h - found.height) > 0.5) {   // and it is drawn again
+      view.canvas.style.height = `${found.height}px`;
+      return;
+    }
     brush.draw(surface.onCanvas(ctx), app, found);
   }
 
@@ -161,8 +168,9 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function tell() {
     clearTimeout(waiting);
-    waiting = setTimeout(() => send.setStateValue("stand", { epoch: spec.epoch, pick, step, switch: on,
-      frame: spec.frames ? spec.frames.values[frame] : null, at: pinned ? [pinned.m.key, pinned.row, pinned.col] : null }), 250);
+    const at = pinned ? [pinned.m.key, pinned.row, pinned.col] : null;
+    waiting = setTimeout(() => send.setStateValue("stand", { epoch: spec.epoch, pick, step, switch: on, at,
+      frame: spec.frames ? spec.frames.values[frame] : null }), 250);
   }
 
   function read() {

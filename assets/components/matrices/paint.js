@@ -53,7 +53,8 @@ const brush = (() => {
       const text = plan.clip(name), y = box.y + (i + 0.5) * box.ch, strong = marked.row.includes(i);
       if (strong) {
         const w = surface.width(text, size) + 8;
-        s.rect(box.x - 5 - w, y - size * 0.75, w, size * 1.5, { fill: gf.mix(c.background, axis(app, m.rowAxis), 0.16), radius: 4 });
+        const fill = gf.mix(c.background, axis(app, m.rowAxis), 0.16);
+        s.rect(box.x - 5 - w, y - size * 0.75, w, size * 1.5, { fill, radius: 4 });
       }
       s.text(box.x - 9, y + size * 0.35, text, { fill: strong ? axis(app, m.rowAxis) : c.ink, size, anchor: "end" });
     });
@@ -98,8 +99,8 @@ const brush = (() => {
 
   const source = document.createElement("canvas");
   function image(app, m, rows) {
-    const cols = m.cols.length, pixels = new ImageData(cols, m.rows.length), bar = gf.rgb(gf.mix(app.c.background, app.c.muted, 0.22));
-    const { lut } = app.map(m);
+    const cols = m.cols.length, pixels = new ImageData(cols, m.rows.length);
+    const bar = gf.rgb(gf.mix(app.c.background, app.c.muted, 0.22)), { lut } = app.map(m);
     for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) {
       const to = 4 * (i * cols + j), value = app.value(m, i, j);
       if (app.barred(m, i, j)) pixels.data.set([...bar, 255], to);
@@ -122,7 +123,7 @@ const brush = (() => {
         s.rect(box.x + i * w / steps, box.legendY, w / steps + 0.5, 8, { fill: map(i / (steps - 1)) });
       }
       s.outline(box.x, box.legendY, w, 8, { stroke: c.line, lineWidth: 1 });
-      const ends = m.signed ? [[0, `−${gf.number(m.top, 2)}`], [0.5, "0"], [1, gf.number(m.top, 2)]] : [[0, "0"], [1, gf.number(m.top, 2)]];
+      const top = gf.number(m.top, 2), ends = m.signed ? [[0, `−${top}`], [0.5, "0"], [1, top]] : [[0, "0"], [1, top]];
       for (const [share, text] of ends) {
         s.text(box.x + share * w, box.legendY + 22, text,
           { fill: c.muted, size: 12, anchor: share === 0 ? "start" : share === 1 ? "end" : "middle" });

@@ -52,7 +52,8 @@ const sums = (() => {
 
   function softmax(app, m, row, col, name, value) {
     const S = app.known(m.says.of), scores = S.cols.map((_, j) => app.value(S, row, j));
-    const open = scores.map((s, j) => [s, j]).filter(([s, j]) => Number.isFinite(s) && !app.barred(S, row, j) && !app.barred(m, row, j));
+    const open = scores.map((s, j) => [s, j])
+      .filter(([s, j]) => Number.isFinite(s) && !app.barred(S, row, j) && !app.barred(m, row, j));
     const most = Math.max(...open.map(([s]) => s)), shift = most > 30 ? most : 0;   // e^S itself where it can be written
     const power = (s) => `e^${shift ? `(${gf.number(s)} − ${gf.number(shift)})` : factor(s)}`;
     const each = open.map(([s]) => Math.exp(s - shift)), sum = each.reduce((a, b) => a + b, 0);
