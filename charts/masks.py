@@ -60,14 +60,15 @@ def kinds_message(
         add("A", "Σ", "Sum", kind.A.sum(-1, keepdims=True), says="the weights of {row} add up to {value}",
             switched=False, **total)  # fmt: skip
         add("A", "Σ late", "Sum", kind.late.sum(-1, keepdims=True), switched=True,
-            says="what {row} has left adds up to {value}: the rest went to keys that it may not read", **total)  # fmt: skip
+            says="what {row} has left adds up to {value}: the rest went to keys that it may not read",
+            **total)  # fmt: skip
     steps = [
         Step("Score", "Every query meets every key, allowed or not.",
              tuple(shown["S"])),
         Step("Mask", "What may not be read becomes −∞. The mask knows places, not words.",
              tuple(shown["S"] + shown["M"])),
-        Step("Softmax", "Each row shares out 1, and e to the −∞ is 0. With the switch on it shares among all keys, and what "
-                        "hidden ones got is thrown away.", tuple(shown["S"] + shown["M"] + shown["A"])),
+        Step("Softmax", "Each row shares out 1, and e to the −∞ is 0. With the switch on it shares among all keys, and "
+                        "what hidden ones got is thrown away.", tuple(shown["S"] + shown["M"] + shown["A"])),
     ]  # fmt: skip
     return matrices.message(
         "masks", f"A mask, the scores of {head} under it, and the weights; arrow keys move from cell to cell", [grid],
@@ -101,12 +102,13 @@ def losses_message(
         return Panel(title, (0, 1.05 * top), [*series, guess], short=short, note=note)
 
     rows = [
-        Row(name, roles[name], [run.whole.mean(0), np.exp(-run.whole.mean(0)), run.cut.mean(0), np.exp(-run.cut.mean(0))])
+        Row(name, roles[name], [part for of in (run.whole, run.cut) for part in (of.mean(0), np.exp(-of.mean(0)))])
         for name, run in runs.items()
     ]
     seeds = len(next(iter(runs.values())).whole)
     return curves.message(
-        "cheat", "Held-out loss of a causal model and of one whose mask is broken, while they learn; arrow keys move the "
+        "cheat",
+        "Held-out loss of a causal model and of one whose mask is broken, while they learn; arrow keys move the "
         "step", steps, "training steps", "step",
         [panel("whole", "Loss in training: the whole window is in front of the model", "Loss in training",
                f"nats; band: {seeds} seeds"),
@@ -138,11 +140,13 @@ def maps_message(
         layers, per = ahead[name].shape
         bottom.append(Matrix(
             f"{name} ahead", f"{name.capitalize()}: weight on the very next token", ahead[name], "attention",
-            [f"layer {i}" for i in range(layers)], [f"head {i}" for i in range(per)], row_axis="layer", col_axis="head", top=1.0,
+            [f"layer {i}" for i in range(layers)], [f"head {i}" for i in range(per)], row_axis="layer", col_axis="head",
+            top=1.0,
             symbol="ahead", says="{row}, {col}: over all queries {value} of the weight lies on key = query + 1",
         ))  # fmt: skip
     return matrices.message(
-        "cheat-maps", "Attention of a causal model and of one with a broken mask, on your text; arrow keys move from cell "
+        "cheat-maps",
+        "Attention of a causal model and of one with a broken mask, on your text; arrow keys move from cell "
         "to cell", [top, bottom], frames=heads, at=at, height=500, epoch=epoch,
     )  # fmt: skip
 
@@ -162,7 +166,8 @@ def changes_message(
         for name, of in felt.items()
     ]  # fmt: skip
     return matrices.message(
-        "changes", "How far the output at each position moves when one token is changed, for a causal model and a broken "
+        "changes",
+        "How far the output at each position moves when one token is changed, for a causal model and a broken "
         "one; arrow keys move from cell to cell", [grid], at=at, height=480, epoch=epoch,
     )  # fmt: skip
 

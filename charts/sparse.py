@@ -1,4 +1,4 @@
-"""Sparse patterns: who may meet whom, what is within reach after some layers, what it costs, and what it leaves of a head."""
+"""Sparse patterns: who may meet whom, what is within reach after some layers, what it costs and leaves of a head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from charts.matrices import Matrix
 
 @dataclass(frozen=True)
 class Pattern:
-    """allowed bool [query, key] of one layer; reach [query, key]: the fewest layers, −1 for never; names of its tokens."""
+    """allowed bool [query, key] of one layer; reach [query, key]: the fewest layers, −1 for never; its tokens."""
 
     allowed: np.ndarray
     reach: np.ndarray
@@ -44,13 +44,15 @@ def patterns_message(
                 f"{name} reach",
                 [f"After {depth} layer{'s' if depth > 1 else ''}: the last token reaches {of} of {n}"
                  for depth, of in zip(layers.values, within, strict=True)],
-                frames, "residual", tokens, tokens, top=max(1, int(pattern.reach.max())) + 0.5, pick=name, symbol="layers",
+                frames, "residual", tokens, tokens, top=max(1, int(pattern.reach.max())) + 0.5, pick=name,
+                symbol="layers",
                 row_axis="token", col_axis="is made of",
                 says="it takes at least {value} layers until {row} holds something of {col}; 0: it is {col} itself",
             ),
         ]  # fmt: skip
     return matrices.message(
-        "patterns", "A sparse pattern as a matrix, and what is within its reach after some layers; arrow keys move from "
+        "patterns",
+        "A sparse pattern as a matrix, and what is within its reach after some layers; arrow keys move from "
         "cell to cell", [grid], frames=layers, picks=chosen, plays_frames=True, at=at, height=440, epoch=epoch,
     )  # fmt: skip
 
@@ -94,7 +96,8 @@ def heads_message(
                says="{row}, head {col}: {value} of the exact weight lies where the pattern allows it"),
     ]  # fmt: skip
     return matrices.message(
-        "patterns-on-a-head", "A real head's exact weights beside a sparse pattern's, and the error over all heads of the "
+        "patterns-on-a-head",
+        "A real head's exact weights beside a sparse pattern's, and the error over all heads of the "
         "layer; arrow keys move from cell to cell", [first, second], frames=heads, picks=chosen, at=at, height=640,
         epoch=epoch,
     )  # fmt: skip
@@ -114,8 +117,8 @@ def cost_message(
 ) -> bytes:  # fmt: skip
     """Time and memory against n, both logarithmic: a slope of 2 is n², of 1 is n.
 
-    written_out [n]: the megabytes of one n × n table of scores for all heads, which the fused kernel never writes; here:
-    measured by the learner's own press, NaN where nothing was measured.
+    written_out [n]: the megabytes of one n × n table of scores for all heads, which the fused kernel never writes;
+    here: measured by the learner's own press, NaN where nothing was measured.
     """
 
     def panel(part: str, title: str, short: str) -> Panel:
@@ -142,8 +145,10 @@ def cost_message(
         for name, cost in costs.items()
     ]  # fmt: skip
     return curves.message(
-        "cost-of-patterns", "Time and memory of each pattern against the length of the text; arrow keys move the length",
-        log_n, f"log₂ n: {log_n[0]:.0f} is {2 ** log_n[0]:,.0f} tokens, {log_n[-1]:.0f} is {2 ** log_n[-1]:,.0f}", "log₂ n",
+        "cost-of-patterns",
+        "Time and memory of each pattern against the length of the text; arrow keys move the length",
+        log_n, f"log₂ n: {log_n[0]:.0f} is {2 ** log_n[0]:,.0f} tokens, {log_n[-1]:.0f} is {2 ** log_n[-1]:,.0f}",
+        "log₂ n",
         [panel("milliseconds", "Time of one layer's attention, ms", "Time, ms"),
          panel("megabytes", "Memory allocated at most, MB", "Memory, MB")],
         cursor=cursor, rows=rows, columns=("ms", "MB", "time of full%", "memory of full%"),
@@ -157,8 +162,7 @@ def trained_message(
 ) -> bytes:  # fmt: skip
     """How surprised each trained decoder is by each token of the text, and one of its heads.
 
-    surprise: row -> nats [token − 1], of the tokens behind the first; maps: row -> A [layer · head, query, key] of those that
-    have a table.
+    surprise: row -> nats [token − 1], of the tokens behind the first; maps: row -> A [layer · head, query, key].
     """
     rows = list(surprise)
     values = np.stack(list(surprise.values()))

@@ -23,9 +23,9 @@ def parts(kind: str, n: int) -> tuple[range, range]:
 def example(kind: str, n: int, m: int) -> Tensor:
     """bool [query, key] of ``parts(kind, n)``; m tokens are padding, the prefix, or the window's width.
 
-    causal, padding (the last m are no words), padding in front (the first m), prefix and sliding window hide the future;
-    cross hides padding alone, the last m − 1 of the source; none hides nothing. Raises ValueError for another kind and
-    for m below 1.
+    causal, padding (the last m are no words), padding in front (the first m), prefix and sliding window hide the
+    future; cross hides padding alone, the last m − 1 of the source; none hides nothing. Raises ValueError for
+    another kind and for m below 1.
     """
     if kind not in KINDS:
         raise ValueError(f"there is no mask {kind!r}; there are {', '.join(KINDS)}.")

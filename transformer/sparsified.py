@@ -51,7 +51,7 @@ def same_bucket(Q: Tensor, K: Tensor, buckets: int, hashes: int = 1) -> Tensor:
     """Reformer's rule before any sorting: h(q) = h(k) in one of the rounds, or a token and itself; no future.
 
     Q, K [head, token, d_head], ``buckets`` an even number of directions ±R -> bool [head, query, key]. Reformer ties
-    its queries to its keys (K = Q / ‖Q‖), so that what scores high has the same direction; here both are the head's own.
+    its queries to its keys (K = Q / ‖Q‖), so that what scores high points the same way; here both are the head's own.
     Kitaev et al. 2020, arXiv:2001.04451, §2. Raises ValueError for buckets that are no power of two of at least 2.
     """
     if buckets < 2 or buckets & (buckets - 1):

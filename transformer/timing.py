@@ -1,4 +1,4 @@
-"""Time and memory of one layer's attention, measured here: the projections are left out, as all patterns have them alike."""
+"""Time and memory of one layer's attention, measured here, without its projections, which all patterns have alike."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def attention_of(config: Config) -> Attention:
     Raises ValueError where head and model do not have one width in all.
     """
     if config.n_heads * config.d_head != config.d_model or config.n_kv_heads != config.n_heads:
-        raise ValueError("without projections the heads must share out d_model evenly; leave d_head and n_kv_heads out.")
+        raise ValueError("without projections the heads must share out d_model; leave d_head and n_kv_heads out.")
     module = ATTENTIONS.get(config.attention, Attention)(config).eval()
     for tensor in (*module.parameters(), *module.buffers()):  # buffers: Performer's features
         nn.init.normal_(tensor)

@@ -1,4 +1,4 @@
-"""The cell that is pinned in a picture of matrices, in the link: "?cell=A,3,2" names the matrix, the row, the column."""
+"""The cell that is pinned in a picture of matrices, in the link: "?cell=A,3,2" is matrix, row, column."""
 
 from collections.abc import Mapping
 

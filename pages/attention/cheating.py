@@ -1,4 +1,4 @@
-"""The causal model and the broken one of assets/cheat: their recorded training, and what they do with the learner's text."""
+"""The causal model and the broken one of assets/cheat: their recorded training, and what they make of a text."""
 
 import json
 from typing import NamedTuple
@@ -47,14 +47,10 @@ def pair() -> dict[str, tuple]:
 
 
 def tokens_of(text: str) -> tuple[list[int], list[str]]:
-    """The first ``MOST`` tokens as these models read them, and how each is shown: with its number, so that none repeats."""
-    _, tokenizer = pair()[cheat_mask()]
+    """The first ``MOST`` tokens as these models read them, and how each is shown: numbered, so that none repeats."""
+    _, tokenizer = pair()["causal"]
     ids = tokenizer.encode(text)[:MOST]
     return ids, [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(tokenizer.pieces(ids))]
-
-
-def cheat_mask() -> str:
-    return next(iter(cheat.MASKS))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

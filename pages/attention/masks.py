@@ -64,7 +64,8 @@ def heads() -> list[str]:
 def stand() -> Stand:
     if view == MASKS:
         return Stand(
-            view, url.url_state("mask", "causal", str, KINDS.__contains__), url.url_state("m", SIZE, int, SIZES.__contains__),
+            view, url.url_state("mask", "causal", str, KINDS.__contains__),
+            url.url_state("m", SIZE, int, SIZES.__contains__),
             url.url_state("late", "false", str.lower, ("true", "false").__contains__) == "true",
             STEPS.index(url.url_state("step", STEPS[-1], str, STEPS.__contains__)), cell=cells.in_link(),
         )  # fmt: skip
@@ -72,7 +73,8 @@ def stand() -> Stand:
         steps = cheating.recorded().steps
         return Stand(view, cursor=url.url_state("at", steps[-1], float, lambda at: steps[0] <= at <= steps[-1]))
     if view == MAPS:
-        return Stand(view, frame=url.url_state("head_of_ours", brightest(), str, heads().__contains__), cell=cells.in_link())
+        ours = url.url_state("head_of_ours", brightest(), str, heads().__contains__)
+        return Stand(view, frame=ours, cell=cells.in_link())
     return Stand(view, cell=cells.in_link())
 
 
@@ -191,17 +193,19 @@ def show_loss(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                                        epoch=epoch),
         )  # fmt: skip
     at = int(np.abs(found.steps - here.cursor).argmin())
-    L = {(mask, which): getattr(run, which)[:, at].mean() for mask, run in found.runs.items() for which in ("whole", "cut")}
+    parts = ("whole", "cut")
+    L = {(mask, which): getattr(run, which)[:, at].mean() for mask, run in found.runs.items() for which in parts}
     looking, writing, honest = (L[key] for key in (("broken", "whole"), ("broken", "cut"), ("causal", "whole")))
     numbers = (
-        rf"\begin{{gathered}}\text{{step }}{found.steps[at]:.0f}: e^{{-{looking:.3f}}} = {cheat.likelihood(looking):.3f}"
+        rf"\begin{{gathered}}\text{{step }}{found.steps[at]:.0f}: e^{{-{looking:.3f}}} = "
+        rf"{cheat.likelihood(looking):.3f}"
         r"\text{ looking ahead}\\[.4em] "
         rf"e^{{-{writing:.3f}}} = {cheat.likelihood(writing):.4f} \text{{ when it cannot}}\\[.4em]"
         rf"\text{{causal: }} e^{{-{honest:.3f}}} = {cheat.likelihood(honest):.3f}\end{{gathered}}"
     )
     table = {"step": found.steps} | {
         f"{mask} {which}, seed {seed}": row
-        for mask, run in found.runs.items() for which in ("whole", "cut") for seed, row in enumerate(getattr(run, which))
+        for mask, run in found.runs.items() for which in parts for seed, row in enumerate(getattr(run, which))
     }  # fmt: skip
     config = cheat.CAUSAL
     shapes = [("X", ("batch 12", f"token {cheat.LENGTH}"), "residual"),
@@ -217,7 +221,8 @@ def show_maps(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.metric("Causal, brightest head", f"{honest:.0%}")
         st.caption("The mean weight on key = query + 1. "
                    f"Your text as these two read it, the first {cheating.MOST} tokens; the same byte-level BPE of "
-                   f"{cheat.CAUSAL.vocab_size} entries for both. The broken model's last token has nothing to its right.")  # fmt: skip
+                   f"{cheat.CAUSAL.vocab_size} entries for both. The broken model's last token has nothing to its "
+                   f"right.")  # fmt: skip
     n, layers, per = len(tokens), cheat.CAUSAL.n_layers, cheat.CAUSAL.n_heads
     cells.know({"causal": (n, n), "broken": (n, n), "causal ahead": (layers, per), "broken ahead": (layers, per)})
     here = stand()
@@ -253,7 +258,8 @@ def show_change(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         felt = cheating.changes_of(text, token)
         st.metric("Causal: earlier outputs", f"{np.tril(felt['causal'], -1).max():g}")
         st.metric("Broken: earlier outputs", f"{np.tril(felt['broken'], -1).max():.3g}")
-        st.caption("The most that a logit before the changed token moved, whichever token it was. Logits of our two small models, on your text. SmolLM2 and all other decoders of the library keep the "
+        st.caption("The most that a logit before the changed token moved, whichever token it was. Logits of our two "
+                   "small models, on your text. SmolLM2 and all other decoders of the library keep the "
                    "same law; a test holds them to it.")  # fmt: skip
     n = len(tokens)
     cells.know(dict.fromkeys(felt, (n, n)))
@@ -322,14 +328,16 @@ with words_place:
         masks_words.CATCH,
     )  # fmt: skip
     at = TELLING.get((reading.model, reading.text), (0, 0))
-    at = at if f"layers.{at[0]}.attention.scores" in reading.arrays else (int(next(iter(reading.arrays)).split(".")[1]), 0)
+    if f"layers.{at[0]}.attention.scores" not in reading.arrays:
+        at = (int(next(iter(reading.arrays)).split(".")[1]), 0)
     lost = 1 - leaks.zeroed_after(S := scores_of(*at), mask_examples.example("causal", len(S), 1)).sum(-1).mean().item()
     OPTIONS = ("nothing", "under a quarter of it", "a quarter to a half", "more than a half")
     right = OPTIONS[0 if lost == 0 else 1 if lost < 0.25 else 2 if lost <= 0.5 else 3]
     lesson.predict(
         f"{masks_words.QUESTION} (Layer {at[0]}, head {at[1]}.)", OPTIONS, right,
         f"On average {lost:.1%} of a row's weight: the model never learned to score the future low, since nothing ever "
-        "punished it there. What an untrained score takes is anyone's guess, and it changes with the future's words. Turn "
+        "punished it there. What an untrained score takes is anyone's guess, and it changes with the future's words. "
+        "Turn "
         "the switch on above and read the column of sums.",
     )  # fmt: skip
 with more:

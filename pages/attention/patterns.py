@@ -1,4 +1,4 @@
-"""The patterns of the lesson on sparse attention: their configs, what they make of a text, and the models trained with them."""
+"""The patterns of the lesson on sparse attention: their configs, what they make of a text, models trained so."""
 
 import json
 import threading
@@ -41,8 +41,8 @@ def config_of(name: str, r: int, w: int, kind: str = "decoder", **more: object) 
 
 def options_of(config: Config) -> dict[str, object]:
     """What a notebook has to say to get this pattern."""
-    given = {name: getattr(config, name) for name in ("kind", "attention", "window", "dilation", "global_tokens", "random_keys")}
-    return {name: value for name, value in given.items() if value is not None}
+    names = ("kind", "attention", "window", "dilation", "global_tokens", "random_keys")
+    return {name: value for name in names if (value := getattr(config, name)) is not None}
 
 
 def in_words(name: str, r: int, w: int) -> str:
@@ -58,7 +58,9 @@ def in_words(name: str, r: int, w: int) -> str:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def patterns_of(subject: tuple, head: int, r: int, w: int, n: int, both_ways: bool, _reading: Reading) -> dict[str, Pattern]:
+def patterns_of(
+    subject: tuple, head: int, r: int, w: int, n: int, both_ways: bool, _reading: Reading
+) -> dict[str, Pattern]:  # fmt: skip
     """Each pattern over n positions; LSH's over the text, with one real head a layer."""
     kind = "encoder" if both_ways else "decoder"
     found = {}
@@ -124,7 +126,8 @@ def costs() -> tuple[np.ndarray, dict[str, Cost]]:
     def of(name: str, part: str) -> np.ndarray:
         return np.array([found["kinds"][kind][name][part] for kind in ("decoder", "encoder")])
 
-    return np.log2(found["sizes"]), {name: Cost(of(name, "milliseconds"), of(name, "megabytes")) for name in found["options"]}
+    each = {name: Cost(of(name, "milliseconds"), of(name, "megabytes")) for name in found["options"]}
+    return np.log2(found["sizes"]), each
 
 
 @st.cache_resource(show_spinner=False)

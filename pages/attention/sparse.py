@@ -1,4 +1,4 @@
-"""Sparse patterns: who may meet whom, how far it reaches, what it leaves of a real head, what it costs, what it learns."""
+"""Sparse patterns: who may meet whom, how far it reaches, what it leaves of a real head, what it costs and learns."""
 
 from typing import NamedTuple
 
@@ -63,7 +63,8 @@ def choices() -> list[str]:
 
 def heads() -> list:
     if view == TRAINED:
-        return [f"layer {i}, head {j}" for i in range(training.BASE["n_layers"]) for j in range(training.BASE["n_heads"])]
+        layers, per = training.BASE["n_layers"], training.BASE["n_heads"]
+        return [f"layer {i}, head {j}" for i in range(layers) for j in range(per)]
     return list(range(reading.config.n_heads))
 
 
@@ -81,7 +82,8 @@ def stand() -> Stand:
         at = url.url_state("at", log_n[-2], float, lambda at: log_n[0] <= at <= log_n[-1])
         return Stand(view, pick, kind=url.url_state("kind", KINDS[0], str, KINDS.__contains__), cursor=at)
     kind = int if view == HEAD else str
-    return Stand(view, pick, head=url.url_state("head", default_head(), kind, heads().__contains__), cell=cells.in_link())
+    head = url.url_state("head", default_head(), kind, heads().__contains__)
+    return Stand(view, pick, head=head, cell=cells.in_link())
 
 
 def component() -> str:
@@ -144,8 +146,10 @@ def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     of = found[here.pattern]
     within = [int(((of.reach[-1] >= 0) & (of.reach[-1] <= depth)).sum()) for depth in DEPTHS]
     with controls:
-        st.caption(f"**{here.pattern}**: {patterns.in_words(here.pattern, r, w)}. The last token after 1 … {DEPTHS[-1]} "
-                   f"layers holds something of {', '.join(map(str, within))} of {len(of.tokens)} tokens. LSH hashes your "
+        st.caption(f"**{here.pattern}**: {patterns.in_words(here.pattern, r, w)}. The last token after 1 … "
+                   f"{DEPTHS[-1]} "
+                   f"layers holds something of {', '.join(map(str, within))} of {len(of.tokens)} tokens. LSH hashes "
+                   f"your "
                    f"text with head {head} of {reading.title}, one layer after the other.")  # fmt: skip
     tokens = of.tokens
     table = {"query": [q for q in tokens for _ in tokens], "key": list(tokens) * len(tokens),
@@ -159,7 +163,8 @@ def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     return Shown(
         table, shapes, sparse_words.SNIPPETS[PATTERN].format(options=options, n=n),
         {"pattern": here.pattern, "r": r, "w": w, "n": n, "kind": kind, "layers": here.depth},
-        rf"\begin{{gathered}}\text{{{here.pattern}: }} {int(of.allowed.sum())} / {len(tokens)}^2 = {of.allowed.mean():.3f}"
+        rf"\begin{{gathered}}\text{{{here.pattern}: }} {int(of.allowed.sum())} / {len(tokens)}^2 = "
+        rf"{of.allowed.mean():.3f}"
         rf"\text{{ of all pairs}}\\[.4em] \text{{reach: }} {arrows} \text{{ tokens}}\end{{gathered}}",
     )  # fmt: skip
 
@@ -189,11 +194,11 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         )  # fmt: skip
     of = found[here.pattern]
     best = min(found, key=lambda name: found[name].error[here.head])
+    both_ways = ", both ways; here it reads as if it could not look ahead" if reading.config.kind == "encoder" else ""
     with controls:
         st.caption(f"**{here.pattern}**: {patterns.in_words(here.pattern, r, w)}. In head {here.head} it keeps "
-                   f"{of.kept[here.head]:.0%} of the weight. Nearest to exact in this head: {best}. {reading.title} was "
-                   "trained with full attention"
-                   + ("; it reads both ways, and is read here as if it could not." if reading.config.kind == "encoder" else "."))  # fmt: skip
+                   f"{of.kept[here.head]:.0%} of the weight. Nearest to exact in this head: {best}. "
+                   f"{reading.title} was trained with full attention{both_ways}.")  # fmt: skip
     tokens = patterns.words_of(reading)
     table = {"query": [q for q in tokens for _ in tokens], "key": tokens * n, "exact": exact[here.head].flatten(),
              "pattern": of.A[here.head].flatten()}  # fmt: skip
@@ -208,8 +213,8 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                 ("V", (f"head {h}", f"key {n}", reading.config.d_head), "value")],
         sparse_words.SNIPPETS[HEAD].format(model=repr(reading.model), text=repr(reading.text), most=patterns.MOST,
                                            layer=layer, pairs=pairs),
-        {"model": reading.model, "text": reading.text, "layer": layer, "head": here.head, "pattern": here.pattern, "r": r,
-         "w": w},
+        {"model": reading.model, "text": reading.text, "layer": layer, "head": here.head, "pattern": here.pattern,
+         "r": r, "w": w},
         rf"\text{{head {here.head}, {here.pattern}: kept }} {of.kept[here.head]:.3f}, \quad \text{{error of }} z: "
         rf"{of.error[here.head]:.3f}",
     )  # fmt: skip
@@ -233,12 +238,14 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         curves.mount(
             key=component(), on_stand_change=keep,
             data=charts.cost_message(
-                log_n, costs, patterns.written_out(), own, curves.Picks("Pattern", list(costs), shown.pattern, role="attention"),
+                log_n, costs, patterns.written_out(), own,
+                curves.Picks("Pattern", list(costs), shown.pattern, role="attention"),
                 curves.Choice("Direction", list(KINDS), shown.kind), cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip
     i, j = KINDS.index(here.kind), int(np.abs(log_n - here.cursor).argmin())
     of, full, n = costs[here.pattern], costs["full"], 2 ** int(log_n[j])
+    mine, its = of.milliseconds[i, j], full.milliseconds[i, j]
     growth = np.log2(of.milliseconds[i, -1] / of.milliseconds[i, -2])
     table = {"n": found["sizes"]} | {
         f"{name}, {kind}, {part}": getattr(one, part)[k]
@@ -248,9 +255,8 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         table, [("Q", ("batch 1", "head 8", "query n", 64), "query"), ("K", ("batch 1", "head 8", "key n", 64), "key")],
         sparse_words.SNIPPETS[COST].format(options=repr(found["options"][here.pattern]), base=repr(found["base"])),
         {"pattern": here.pattern, "direction": here.kind, **found["made"]},
-        rf"n = {n}:\quad \frac{{{of.milliseconds[i, j]:.2f} \text{{ ms}}}}{{{full.milliseconds[i, j]:.2f} \text{{ ms full}}}}"
-        rf" = {of.milliseconds[i, j] / full.milliseconds[i, j]:.3f} \qquad \text{{from }} n/2 \text{{ to }} n \text{{ at the "
-        rf"end: }} \times {2**growth:.2f} = n^{{{growth:.2f}}}",
+        rf"n = {n}:\quad \frac{{{mine:.2f} \text{{ ms}}}}{{{its:.2f} \text{{ ms full}}}} = {mine / its:.3f} \qquad "
+        rf"\text{{last doubling: }} \times {2**growth:.2f} = n^{{{growth:.2f}}}",
     )  # fmt: skip
 
 
@@ -264,9 +270,10 @@ def show_trained(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             [(row, f"{np.mean(L):.2f} ± {(max(L) - min(L)) / 2:.2f}")
              for row, L in sorted(runs.items(), key=lambda of: np.mean(of[1]))],
         ))  # fmt: skip
-        st.caption(f"Nats a token on plays that none of them read ({', '.join(made['held_out'])}): mean ± half the range of "
-                   f"{len(runs['full'])} seeds, {made['steps']} steps each, trained by us. Differences below the range of "
-                   "the seeds mean nothing. Performer and linear attention have no table of weights to draw.")  # fmt: skip
+        st.caption(f"Nats a token on plays that none of them read ({', '.join(made['held_out'])}): mean ± half the "
+                   f"range of {len(runs['full'])} seeds, {made['steps']} steps each, trained by us. Differences within "
+                   "the seeds' range mean nothing, and these models are small and briefly trained: they show what a "
+                   "pattern makes easy to learn, not what it could learn.")  # fmt: skip
     n = len(tokens)
     cells.know({"surprise": (len(surprise), n - 1)} | {f"{row} A": (n, n) for row in maps})
     here = stand()
@@ -343,8 +350,10 @@ with words:
         "Dilation with $r = 3$ in every layer, causal. After how many layers does the last token hold something of the "
         "token right before it?", OPTIONS, OPTIONS[3],
         "Positions that differ by a multiple of 3 meet; the others are another text. Steps of 3 only ever add up to "
-        "multiples of 3. That is why Longformer dilates some heads only, WaveNet grows $r$ with depth (1, 2, 4, 8 …), and "
-        "the strided pattern keeps the neighbours: see what it did to the model that was trained with it, in the last picture.",
+        "multiples of 3. That is why Longformer dilates some heads only, WaveNet grows $r$ with depth (1, 2, 4, 8 …), "
+        "and "
+        "the strided pattern keeps the neighbours: see what it did to the model that was trained with it, in the last "
+        "picture.",
     )  # fmt: skip
 with more:
     lesson.interview(sparse_words.INTERVIEW)

@@ -1,4 +1,4 @@
-"""Masks in a real browser: the picked mask changes the weights, a cell says its arithmetic, the link restores it all."""
+"""Masks in a real browser: another mask changes the weights, a cell says its arithmetic, the link restores it all."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sparse patterns in a real browser: reach grows with the layers, heads and patterns change the picture, costs are read."""
+"""Sparse patterns in a real browser: reach grows with the layers, patterns change the picture, costs are read."""
 
 import json
 import re
@@ -40,7 +40,8 @@ def test_another_head_and_pattern_on_real_scores(open_page):
 def test_costs_are_read_at_the_cursor_and_measured_here(open_page):
     page = open_page("sparse-patterns?view=What+it+costs&pattern=window")
     found = json.loads((FOLDER / "cost.json").read_text())
-    rows = {row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in page.locator(f"{CURVES} tbody tr").all()}
+    lines = page.locator(f"{CURVES} tbody tr").all()
+    rows = {row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in lines}
     at = found["sizes"].index(2 ** int(float(page.locator(f"{CURVES} canvas").get_attribute("aria-valuenow"))))
     assert float(rows["window"][0].replace(",", "")) == pytest.approx(
         found["kinds"]["decoder"]["window"]["milliseconds"][at], rel=0.01)  # fmt: skip

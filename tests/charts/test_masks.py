@@ -1,4 +1,4 @@
-"""What the pictures of the masks are sent: the arrays that they were given, the right cells hatched, sums beside them."""
+"""What the pictures of the masks are sent: the arrays that they were given, the right cells hatched, sums beside."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,8 @@ def kind(seed: int) -> charts.Kind:
 def test_each_mask_is_sent_whole_and_hidden_cells_are_hatched():
     kinds = {"causal": kind(0), "prefix": kind(1)}
     header, arrays = unpack(charts.kinds_message(
-        kinds, Picks("Mask", list(kinds), "prefix"), Choice("m", [1, 2], 2), Switch("late", True), head="head 3", step=1,
+        kinds, Picks("Mask", list(kinds), "prefix"), Choice("m", [1, 2], 2), Switch("late", True), head="head 3",
+        step=1,
         at=("causal A", 2, 1), epoch=4,
     ))  # fmt: skip
     assert header["picks"]["at"] == "prefix" and header["frames"]["at"] == 2 and header["switch"]["on"]
@@ -60,7 +61,8 @@ def test_maps_and_changes_are_the_arrays_given():
     g = np.random.default_rng(0)
     maps = {name: g.random((2, 3, 3)) for name in ("causal", "broken")}
     ahead = {name: g.random((1, 2)) for name in maps}
-    header, arrays = unpack(charts.maps_message(maps, ahead, TOKENS, Choice("Head", ["x", "y"], "y"), at=("broken", 0, 1)))
+    heads = Choice("Head", ["x", "y"], "y")
+    header, arrays = unpack(charts.maps_message(maps, ahead, TOKENS, heads, at=("broken", 0, 1)))
     for name in maps:
         np.testing.assert_allclose(arrays[name], maps[name], rtol=1e-6)
         np.testing.assert_allclose(arrays[f"{name} ahead"], ahead[name], rtol=1e-6)

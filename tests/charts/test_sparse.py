@@ -13,21 +13,24 @@ def test_a_frame_shows_what_is_within_as_many_layers_and_counts_it():
     reach = np.array([[0, -1, -1, -1], [1, 0, -1, -1], [2, 1, 0, -1], [3, 2, 1, 0]])
     allowed = (reach >= 0) & (reach <= 1)
     header, arrays = unpack(charts.patterns_message(
-        {"window": charts.Pattern(allowed, reach, TOKENS)}, Picks("Pattern", ["window"], "window"), Choice("Layers", [1, 2, 3], 2)))
+        {"window": charts.Pattern(allowed, reach, TOKENS)}, Picks("Pattern", ["window"], "window"),
+        Choice("Layers", [1, 2, 3], 2)))  # fmt: skip
     np.testing.assert_array_equal(arrays["window pattern"], allowed)
     np.testing.assert_array_equal(arrays["window pattern barred"], ~allowed)
     for depth, frame in zip((1, 2, 3), arrays["window reach"], strict=True):
         np.testing.assert_array_equal(np.isfinite(frame), (reach >= 0) & (reach <= depth))
         assert (frame[np.isfinite(frame)] == reach[np.isfinite(frame)]).all()
     _, drawn = header["grid"][0]
-    assert [title.rsplit(" ", 3)[1:] for title in drawn["title"]] == [["2", "of", "4"], ["3", "of", "4"], ["4", "of", "4"]]
+    assert [title.rsplit("reaches ", 1)[1] for title in drawn["title"]] == ["2 of 4", "3 of 4", "4 of 4"]
     assert header["playsFrames"] and header["grid"][0][0]["title"] == "One layer: 7 of 16 pairs are scored"
 
 
 def test_a_real_heads_weights_and_errors_go_out_as_they_are():
     g = np.random.default_rng(0)
     exact, barred = g.random((2, 4, 4)), ~np.tril(np.ones((2, 4, 4), dtype=bool))
-    found = {name: charts.OnHead(g.random((2, 4, 4)), barred, g.random(2), g.random(2)) for name in ("window", "dilated")}
+    found = {
+        name: charts.OnHead(g.random((2, 4, 4)), barred, g.random(2), g.random(2)) for name in ("window", "dilated")
+    }
     header, arrays = unpack(charts.heads_message(
         exact, found, Picks("Pattern", list(found), "dilated"), Choice("Head", [0, 1], 1), TOKENS))
     np.testing.assert_allclose(arrays["exact"], exact, rtol=1e-6)

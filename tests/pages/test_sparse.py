@@ -1,4 +1,4 @@
-"""Sparse patterns: masks and reach are the library's, real heads are the trace's, costs and losses are the recorded ones."""
+"""Sparse patterns: masks and reach are the library's, heads are the trace's, costs and losses are the recorded ones."""
 
 import contextlib
 import io
@@ -69,8 +69,9 @@ def test_the_controls_change_the_pattern(open_page):
     assert not app.exception and not app.warning
 
 
-@pytest.mark.parametrize("key, value", [("pattern", "routing"), ("depth", "99"), ("cell", "window pattern,99,0"), ("r", "0"),
-                                        ("n", "7")])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, value", [("pattern", "routing"), ("depth", "99"), ("cell", "window pattern,99,0"), ("r", "0"), ("n", "7")]
+)
 def test_a_link_that_means_nothing_gets_one_sentence_and_the_picture(open_page, key, value):
     app = open_page(PAGE, **{key: value})
     assert len(app.warning) == 1 and not app.exception
@@ -101,7 +102,8 @@ def test_a_real_head_under_each_pattern(open_page):
         np.testing.assert_allclose(arrays["kept"][rows.index(name)], (exact * one).sum((1, 2)) / S.shape[-1], atol=1e-5)
         error = ((A @ V - exact @ V).flatten(1).norm(dim=1) / (exact @ V).flatten(1).norm(dim=1)).numpy()
         np.testing.assert_allclose(arrays["error"][rows.index(name)], error, rtol=1e-4)
-    assert arrays["error"][rows.index("longformer")].mean() < arrays["error"][rows.index("window")].mean()  # the first token
+    error = arrays["error"].mean(1)
+    assert error[rows.index("longformer")] < error[rows.index("window")]  # the first token
     app.selectbox(key="layer").set_value(20).run()
     assert np.abs(sent(app)[1]["exact"] - arrays["exact"]).max() > 0.3
 
@@ -172,7 +174,8 @@ def test_every_trained_row_has_three_seeds_its_spread_and_a_small_checkpoint(ope
         assert model.config == training.config_of(row)
     mean = {row: np.mean([run["held_out_loss"] for run in of["runs"]]) for row, of in table["rows"].items()}
     worst = max(run["held_out_loss"] for run in table["rows"]["full"]["runs"])
-    assert mean["dilated"] > worst and mean["dilated"] == max(mean[row] for row in ("full", "window", "dilated", "strided"))
+    assert mean["dilated"] > worst
+    assert mean["dilated"] == max(mean[row] for row in ("full", "window", "dilated", "strided", "bigbird"))
 
 
 def test_a_shipped_checkpoint_gives_its_recorded_loss(plays):

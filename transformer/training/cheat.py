@@ -2,12 +2,13 @@
 
     python -m transformer.training.cheat --out assets/cheat
 
-Both learn to say the next token of the plays; data, seeds, width and steps are the same. One sees the past only. The other is
-an encoder with the decoder's task: every token sees the whole window, and with it the very token it is asked for, one place
-to the right. Its loss falls far below what any honest model reaches, and it cannot write: when it writes there is no
-future to copy. assets/cheat/curves.json holds, for three seeds each and as training goes on, the loss on held-out plays in two
-ways: ``whole``, with the whole window in front of the model as in training, and ``cut``, each answer asked for when
-the text ends before it, as in writing. For the causal model the two are one number, since no later token touches an earlier row.
+Both learn to say the next token of the plays; data, seeds, width and steps are the same. One sees the past only. The
+other is an encoder with the decoder's task: every token sees the whole window, and with it the very token it is asked
+for, one place to the right. Its loss falls far below what any honest model reaches, and it cannot write: when it writes
+there is no future to copy. assets/cheat/curves.json holds, for three seeds each and as training goes on, the loss on
+held-out plays in two ways: ``whole``, with the whole window in front of the model as in training, and ``cut``, each
+answer asked for when the text ends before it, as in writing. For the causal model the two are one number: no later token
+touches an earlier row.
 """
 
 import argparse
@@ -109,7 +110,8 @@ def main() -> None:
     torch.set_num_threads(1)
     archive = archive_named("plays")
     made = {
-        "command": f"python -m transformer.training.cheat --steps {arguments.steps} --lr {arguments.lr} --every {arguments.every}",
+        "command": f"python -m transformer.training.cheat --steps {arguments.steps} --lr {arguments.lr} "
+        f"--every {arguments.every}",
         "date": datetime.date.today().isoformat(),
         "data": f"Shakespeare's plays from the package {archive.package} {archive.version}",
         "data_sha256": archive.sha256,
@@ -126,7 +128,8 @@ def main() -> None:
             if seed == SEEDS[0]:
                 about = made | {name: value for name, value in run.items() if name != "curve"}
                 native.save(model.half(), corpus()[0], arguments.out / kind, about)
-    (arguments.out / "curves.json").write_text(json.dumps({"made": made, "runs": runs}, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({"made": made, "runs": runs}, indent=1) + "\n"
+    (arguments.out / "curves.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
