@@ -337,8 +337,7 @@ with words_place:
         f"{masks_words.QUESTION} (Layer {at[0]}, head {at[1]}.)", OPTIONS, right,
         f"On average {lost:.1%} of a row's weight: the model never learned to score the future low, since nothing ever "
         "punished it there. What an untrained score takes is anyone's guess, and it changes with the future's words. "
-        "Turn "
-        "the switch on above and read the column of sums.",
+        "Turn the switch on above and read the column of sums.",
     )  # fmt: skip
 with more:
     lesson.interview(masks_words.INTERVIEW)

@@ -149,8 +149,7 @@ def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.caption(f"**{here.pattern}**: {patterns.in_words(here.pattern, r, w)}. The last token after 1 … "
                    f"{DEPTHS[-1]} "
                    f"layers holds something of {', '.join(map(str, within))} of {len(of.tokens)} tokens. LSH hashes "
-                   f"your "
-                   f"text with head {head} of {reading.title}, one layer after the other.")  # fmt: skip
+                   f"your text with head {head} of {reading.title}, one layer after the other.")  # fmt: skip
     tokens = of.tokens
     table = {"query": [q for q in tokens for _ in tokens], "key": list(tokens) * len(tokens),
              "allowed": of.allowed.flatten(), "fewest_layers": of.reach.flatten()}  # fmt: skip
@@ -351,9 +350,7 @@ with words:
         "token right before it?", OPTIONS, OPTIONS[3],
         "Positions that differ by a multiple of 3 meet; the others are another text. Steps of 3 only ever add up to "
         "multiples of 3. That is why Longformer dilates some heads only, WaveNet grows $r$ with depth (1, 2, 4, 8 …), "
-        "and "
-        "the strided pattern keeps the neighbours: see what it did to the model that was trained with it, in the last "
-        "picture.",
+        "and the strided pattern keeps the neighbours. The last picture has a model trained with each.",
     )  # fmt: skip
 with more:
     lesson.interview(sparse_words.INTERVIEW)

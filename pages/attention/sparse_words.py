@@ -4,16 +4,13 @@ VIEWS = PATTERN, HEAD, COST, TRAINED = "Pattern and reach", "On a real head", "W
 
 LOOK_FOR = {
     PATTERN: "Dilation with r = 3 reads every third key. Press play: each layer reaches further, and none ever "
-             "reaches the "
-             "other two thirds of the text.",
+             "reaches the other two thirds of the text.",
     HEAD: "One real head, exact and under each pattern. Heads like to rest on the text's first tokens: patterns with a "
           "global token keep that, the others cut it off.",
     COST: "Each step right doubles the text: full attention takes four times as long, a window twice. In memory full "
-          "is the "
-          "**least**: its fused kernel writes no n × n table.",
+          "is the **least**: its fused kernel writes no n × n table.",
     TRAINED: "Decoders that differ in nothing but the pattern, trained by us on the same plays. Most do as well as "
-             "full "
-             "attention, give or take a seed; dilated never sees its neighbour, and pays.",
+             "full attention, give or take a seed; dilated never sees its neighbour, and pays.",
 }
 
 FORMULAS = {  # a line each, so that a phone has room
@@ -43,40 +40,29 @@ FORMULAS = {  # a line each, so that a phone has room
 
 WHAT = (
     "Each query scores a few keys instead of all. A **window** reads its neighbours; **dilation** spreads them out, "
-    "every "
-    "$r$-th; **strided** joins neighbours and every $w$-th key; **Longformer** adds global tokens that read all and "
-    "are "
-    "read by all; **BigBird** adds a few keys drawn at random for each query, which shorten every path; **LSH** "
-    "(Reformer) "
-    "lets the content decide: queries and keys that point the same way fall into one bucket, and only they meet. "
-    "**Routing** attention learns the clusters (k-means on queries and keys); it is not built here. What one layer "
-    "does not "
-    "see, the next may: a block keeps its token and adds what it read, so reach grows with depth. A causal window "
-    "reaches "
-    "$L(w-1)$ tokens back after $L$ layers, a dilated one $L(w-1)r$, on its own residue class; one global token makes "
-    "any "
-    "two tokens of an encoder meet in two."
+    "every $r$-th; **strided** joins neighbours and every $w$-th key; **Longformer** adds global tokens that read all "
+    "and are read by all; **BigBird** adds a few keys drawn at random for each query, which shorten every path; "
+    "**LSH** (Reformer) lets the content decide: queries and keys that point the same way fall into one bucket, and "
+    "only they meet. **Routing** attention learns the clusters (k-means on queries and keys); it is not built here. "
+    "What one layer does not see, the next may: a block keeps its token and adds what it read, so reach grows with "
+    "depth. A causal window reaches $L(w-1)$ tokens back after $L$ layers, a dilated one $L(w-1)r$, on its own residue "
+    "class; one global token makes any two tokens of an encoder meet in two."
 )
 WHY = (
     "Full attention scores $n^2$ pairs a head. With the $w$ and $r$ of this page, a causal text of 4,096 tokens has\n\n"
     "{table}\n\n"
     "“multiplied” counts the masked corners of the blocks that are really computed. All of them are really computed "
     "sparsely: blocks of queries meet the few keys that their pattern can reach in one fused call, residue classes "
-    "become "
-    "texts of their own, buckets are sorted and cut into chunks. Cost grows as the pattern does. What is saved is "
-    "time: "
-    "the memory of the n × n table is saved already by a fused kernel that never writes it, for full attention, too."
+    "become texts of their own, buckets are sorted and cut into chunks. Cost grows as the pattern does. What is saved "
+    "is time: the memory of the n × n table is saved already by a fused kernel that never writes it, for full "
+    "attention, too."
 )
 CATCH = (
     "**A mask saves nothing.** Scoring all $n^2$ pairs and hiding most of them costs as much as full attention, and "
-    "more "
-    "memory than the fused kernel that never writes the table down. Sparse attention pays only when the computation "
-    "skips "
-    "what the pattern leaves out, and only from some length on. And **reach is no promise**: a token that is within "
-    "reach "
-    "through six layers has passed through five others' vectors; and dilation with one $r$ in all layers never "
-    "reaches its "
-    "neighbour at all."
+    "more memory than the fused kernel that never writes the table down. Sparse attention pays only when the "
+    "computation skips what the pattern leaves out, and only from some length on. And **reach is no promise**: a token "
+    "that is within reach through six layers has passed through five others' vectors; and dilation with one $r$ in all "
+    "layers never reaches its neighbour at all."
 )
 
 SNIPPETS = {
@@ -132,34 +118,25 @@ INTERVIEW = [
     ("How far can a token see after L layers of a sliding window, and is that the context it uses?",
      "$L(w-1)$ tokens back when causal, as much on both sides in an encoder; Mistral's 32 layers of 4,096 reach 131 "
      "thousand tokens. It is an upper bound: information must survive in a vector of fixed width through every hop, "
-     "mixed "
-     "with everything read on the way, and gradients must find the path. In practice the effective context is far "
-     "shorter, "
-     "so models put global tokens or a few full layers among the windows."),
+     "mixed with everything read on the way, and gradients must find the path. In practice the effective context is "
+     "far shorter, so models put global tokens or a few full layers among the windows."),
     ("BigBird claims to be as expressive as full attention with O(n) scores. What does it need for that, and what is "
      "the price?",
-     "Window for locality, random keys so that the graph has short paths, and global tokens: with them any two tokens "
-     "meet in two layers, and the proof of universal approximation rests on them. The price is depth: there are tasks "
-     "that full attention does in one layer and sparse attention with $\\tilde O(n)$ pairs does only in "
-     "$\\tilde\\Omega(n)$ "
-     "layers. A decoder's global tokens lose half their power, since they cannot read the future."),
+     "Window for locality, random keys so that the graph has short paths, and global tokens: with them any two "
+     "tokens meet in two layers, and the proof of universal approximation rests on them. The price is depth: there "
+     "are tasks that full attention does in one layer and sparse attention with $\\tilde O(n)$ pairs does only in "
+     "$\\tilde\\Omega(n)$ layers. A decoder's global tokens lose half their power, since they cannot read the future."),
     ("Why is LSH attention O(n log n), and where does it fail?",
      "Sort by hash ($n \\log n$), cut into chunks of fixed size, let each meet itself and the one before: $n \\cdot "
-     "2c$ "
-     "scores a round. It is right when the softmax is dominated by few keys of the query's direction. It fails when "
-     "weight "
-     "is spread, when buckets are uneven (chunks cut them), and on heads with separate queries and keys: it ties "
-     "$K = Q/\\lVert Q\\rVert$. Several rounds lower the chance of a miss. A causal mask hides values of the future, "
-     "but a "
-     "later token can still shift the sort and so part two earlier ones."),
+     "2c$ scores a round. It is right when the softmax is dominated by few keys of the query's direction. It fails "
+     "when weight is spread, when buckets are uneven (chunks cut them), and on heads with separate queries and keys: "
+     "it ties $K = Q/\\lVert Q\\rVert$. Several rounds lower the chance of a miss. A causal mask hides values of the "
+     "future, but a later token can still shift the sort and so part two earlier ones."),
     ("You add a window mask to your attention and it gets no faster. Why, and what would make it?",
-     "The mask only hides entries of an n × n table that is still computed. Use block-sparse computation: cut queries "
-     "in "
-     "blocks, give each the contiguous keys that it can reach (w plus one block), one batched product; or a kernel "
-     "that "
-     "skips whole masked tiles. Expect a gain only where n is several times w: dense products run near peak, gathers "
-     "do "
-     "not."),
+     "The mask only hides entries of an n × n table that is still computed. Use block-sparse computation: cut "
+     "queries in blocks, give each the contiguous keys that it can reach (w plus one block), one batched product; or "
+     "a kernel that skips whole masked tiles. Expect a gain only where n is several times w: dense products run near "
+     "peak, gathers do not."),
 ]  # fmt: skip
 
 SOURCES = [

@@ -7,8 +7,8 @@ other is an encoder with the decoder's task: every token sees the whole window, 
 for, one place to the right. Its loss falls far below what any honest model reaches, and it cannot write: when it writes
 there is no future to copy. assets/cheat/curves.json holds, for three seeds each and as training goes on, the loss on
 held-out plays in two ways: ``whole``, with the whole window in front of the model as in training, and ``cut``, each
-answer asked for when the text ends before it, as in writing. For the causal model the two are one number: no later token
-touches an earlier row.
+answer asked for when the text ends before it, as in writing. For the causal model the two are one number: no later
+token touches an earlier row.
 """
 
 import argparse

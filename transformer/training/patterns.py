@@ -5,8 +5,8 @@
     python -m transformer.training.patterns --out elsewhere --only full --steps 200
 
 Any attention that a decoder can have goes in by name: a row of ``PATTERNS`` is the options of its Config. Every row
-sees the same windows in the same order (the seed decides them), so that a difference is the attention's own, and the spread
-over the seeds says how much of it is luck. Each row's first seed is kept as a checkpoint in float16,
+sees the same windows in the same order (the seed decides them), so that a difference is the attention's own, and the
+spread over the seeds says how much of it is luck. Each row's first seed is kept as a checkpoint in float16,
 assets/patterns/<row>/, and assets/patterns/table.json holds what all the runs came to.
 """
 
