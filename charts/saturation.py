@@ -203,7 +203,7 @@ def head_message(
 
     top = max(float(entropy.max()), float(others.max()) if others.size else 0.0, 0.1)
     plots = [
-        Plot("Entropy of the weights, bits, mean of the rows; thin: the layer's other heads", (0, top * 1.04),
+        Plot("Entropy of the weights, bits; thin: the layer's other heads", (0, top * 1.04),
              [*(Curve(of, "muted", quiet=True) for of in others), Curve(entropy, "attention", label="this head")],
              short="Entropy, bits; thin: other heads"),
         Plot("Largest weight of a row, mean", (0, 1), [Curve(largest, "attention")]),

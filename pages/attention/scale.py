@@ -226,9 +226,8 @@ opened = st.session_state.get("view") or st.query_params.get("view")  # the cont
 lesson.header(scale_words.LOOK_FOR.get(opened, scale_words.LOOK_FOR[DRAWN]))
 view = st.segmented_control("Picture", VIEWS, default=DRAWN, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
-above = st.container() if view == HEAD else None
-stage, words, code_place, more = (st.container() for _ in range(4))
-with above or words:  # drawn vectors know no text: only the catch reads it then
+above, stage, words, code_place, more = (st.container() for _ in range(5))
+with above if view == HEAD else words:  # drawn vectors know no text: only the catch reads it then
     reading = lesson.read(lesson.text(PRONOUN, EXAMPLES), ("layers.*.attention.scores",))
 if view == DRAWN:
     lesson.show_model("Drawn vectors", "tiny")

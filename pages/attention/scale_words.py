@@ -123,7 +123,7 @@ def predict(found: Found) -> dict[str, object]:
         "options": list(OPTIONS),
         "answer": answer,
         "reveal": f"Measured: {flat:.1%}, where an even share is {1 / found.raw.shape[-1]:.1%}. The scores' standard deviation "
-                  "is then $1/\\sqrt{64}$, less with every wider head: at the start all keys get the same, whatever the "
+                  "is then $1/\\sqrt{64}$, less with every wider head: at the start all keys get nearly the same, whatever the "
                   "query asks.",
     }  # fmt: skip
 
