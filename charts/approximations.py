@@ -1,4 +1,4 @@
-"""Approximated attention: the matrix beside the exact one, its error, an estimate's mean over draws, a state that grows."""
+"""Approximated attention: the matrix beside the exact one, its error, an estimate's mean, a state that grows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from charts import curves, matrices
 from charts.curves import Band, Choice, Line, Mark, Panel, Picks, Row, Switch
 from charts.matrices import Matrix, Product
 
-PERFORMER, ELU, FITTED, DRAWN, BEST = "Performer", "elu + 1", "Linformer, fitted", "Linformer, drawn", "best of its rank"
-METHODS = (PERFORMER, ELU, FITTED, DRAWN, BEST)
+METHODS = PERFORMER, ELU, FITTED, DRAWN, BEST = (
+    "Performer", "elu + 1", "Linformer, fitted", "Linformer, drawn", "best of its rank",
+)  # fmt: skip
 RANKED = (FITTED, DRAWN, BEST)
 HOW = {
     PERFORMER: "Ã: φ random features", ELU: "Ã: φ = elu + 1", FITTED: "Ã = P F, E and F fitted to this text",
@@ -32,8 +33,8 @@ def weights_message(
     """Exact weights, approximated ones, and their difference, for each method and size.
 
     masked, unmasked [query, key]: the exact ones, with and without the causal mask; scores: theirs; made: method ->
-    [size, query, key], or [query, key] where size plays no part; of: method -> the scores that they are the softmax of, or
-    the two factors that they are the product of, which the switch `behind` shows; errors: method -> relative
+    [size, query, key], or [query, key] where size plays no part; of: method -> the scores that they are the softmax
+    of, or the two factors that they are the product of, which the switch `behind` shows; errors: method -> relative
     error [size] or [1].
     """
     n = len(words)
@@ -54,9 +55,11 @@ def weights_message(
             says = Product(f"{method} P", f"{method} F", right_rows=False, symbol="P·F")
             grid[1] += [
                 Matrix(f"{method} P", "P = softmax(Q (EK)ᵀ / √d_k)", parts[0], "attention", words, rows, symbol="P",
-                       col_axis="squeezed row", says="{row} gives {value} to squeezed {col}.", pick=method, switched=True),
+                       col_axis="squeezed row", says="{row} gives {value} to squeezed {col}.", pick=method,
+                       switched=True),
                 Matrix(f"{method} F", "F, what a squeezed row is made of", parts[1], "value", rows, words, symbol="F",
-                       row_axis="squeezed row", says="{row} takes {value} of {col}.", pick=method, switched=True, signed=True),
+                       row_axis="squeezed row", says="{row} takes {value} of {col}.", pick=method, switched=True,
+                       signed=True),
             ]  # fmt: skip
         elif parts is not None:
             says = f"{matrices.SOFTMAX}{method} S"
@@ -69,7 +72,8 @@ def weights_message(
         grid[0] += [
             Matrix(f"{method} exact", "exact weights A" + (", without the mask" if of_rank and causal else ""), exact,
                    "attention", top=top, symbol="A", says="The exact weight: {row} gives {value} to {col}.", **axes),
-            Matrix(method, HOW[method], values, "attention", top=top, symbol="Ã", signed=method == DRAWN, note=notes, says=says,
+            Matrix(method, HOW[method], values, "attention", top=top, symbol="Ã", signed=method == DRAWN, note=notes,
+                   says=says,
                    **axes),
             Matrix(f"{method} off", "Ã − A", values - exact, "attention", signed=True, top=top, symbol="Ã − A",
                    says="Off by {value} for {row} reading {col}.", **axes),
@@ -108,7 +112,8 @@ def features_message(
     return curves.message(
         "error-by-features", "Relative error of attention weights and outputs by number of random features; arrows "
         "move along", x, "log₂ of the number of features m", "log₂ m",
-        [panel(of_A, "Error of the weights, ‖Ã − A‖ / ‖A‖", True), panel(of_z, "Error of the output, ‖z̃ − z‖ / ‖z‖", False)],
+        [panel(of_A, "Error of the weights, ‖Ã − A‖ / ‖A‖", True), panel(of_z, "Error of the output, ‖z̃ − z‖ / ‖z‖",
+            False)],
         cursor=cursor, frames=lengths, columns=["weights%", "output%"], rows=rows, epoch=epoch, height=500, gutter=104,
         sentence="2^{x} features: the weights are off by {0%}, the output by {1%}; elu + 1 by {2%} and {3%}",
         values=[*cells("orthogonal"), *cells("elu")],
@@ -133,17 +138,20 @@ def rank_message(
             series.append(Band(found[name][1], found[name][2], RANK_LOOK[name][1]))
         for name, (label, role, dash) in RANK_LOOK.items():
             series.append(Line(np.maximum(found[name][0], 0.0101), role, label if named else "", width=3 if name in
-                               ("best", "fitted") else 2, dash=dash, dot=name == "fitted", points=True, quiet=role == "muted"))  # fmt: skip
+                               ("best", "fitted") else 2, dash=dash, dot=name == "fitted", points=True,
+                               quiet=role == "muted"))  # fmt: skip
         top = max(float(found[name][2].max()) for name in RANK_LOOK)
         return Panel(title, (0.01, top * 1.2), series, log=True,
-                     note=f"middle of {seeds} draws, band 10–90 %; the floor of the axis is 1 %" if named else "")  # fmt: skip
+                     note=f"middle of {seeds} draws, band 10–90 %; the floor of the axis is "
+                          f"1 %" if named else "")  # fmt: skip
 
     rows = [Row(label, role, [of_A[name][0], of_z[name][0]], dash=dash, width=3 if dash is None else 2)
             for name, (label, role, dash) in RANK_LOOK.items()]  # fmt: skip
     return curves.message(
         "error-by-rank", "Relative error of attention weights and outputs by rank; arrows move along",
         np.arange(1.0, n + 1), "rank k: rows that keys and values are squeezed to", "k",
-        [panel(of_A, "Error of the weights, ‖Ã − A‖ / ‖A‖", True), panel(of_z, "Error of the output, ‖z̃ − z‖ / ‖z‖", False)],
+        [panel(of_A, "Error of the weights, ‖Ã − A‖ / ‖A‖", True), panel(of_z, "Error of the output, ‖z̃ − z‖ / ‖z‖",
+            False)],
         cursor=cursor, columns=["weights%", "output%"], rows=rows, epoch=epoch, height=500, gutter=124,
         sentence="rank {x}: the best any rank can do is {0%}, E and F fitted to this text {1%}, drawn at random {2%}",
         values=[of_A[name][0] for name in ("best", "fitted", "drawn")],
@@ -162,7 +170,8 @@ def means_message(
     low, high = np.clip(1 - 2 * sampling, 0, 3), np.clip(1 + 2 * sampling, 0, 3)
     off = np.abs(weight - truth) / weight_error
     spans = np.stack([np.minimum(weight.min(-1), true[:, None]), np.maximum(weight.max(-1), true[:, None])], -1)
-    spans = np.maximum(spans + np.maximum(spans[..., 1] - spans[..., 0], 0.02)[..., None] * np.array([-0.25, 0.35]), 0.0)
+    spans = np.maximum(spans + np.maximum(spans[..., 1] - spans[..., 0], 0.02)[..., None] * np.array([-0.25, 0.35]),
+                       0.0)
     around = [np.clip(weight + side * weight_error, spans[..., :1], spans[..., 1:]) for side in (-2, 2)]
     panels = [
         Panel("The estimate of exp(q·k/√d_k), over its true value", (0.0, 2.0),
@@ -222,7 +231,8 @@ def states_message(
     sentence = [f"{i + 1} token{'s' if i else ''} read, “{word}” the last: S and z are still "
                 f"{m:,} × {d_v} + {m} = {m * (d_v + 1):,} numbers." for i, word in enumerate(words.values)]  # fmt: skip
     return matrices.message(
-        "state-by-token", "Linear attention's state after each token, and what the token reads from it", grid, frames=words,
+        "state-by-token", "Linear attention's state after each token, and what the token reads from it", grid,
+        frames=words,
         plays_frames=True, sentence=sentence, at=at, height=640, epoch=epoch,
     )  # fmt: skip
 
@@ -236,7 +246,8 @@ def cost_message(
     looks = {"full": ("all pairs", "scores", None), "performer": ("Performer", "attention", None),
              "elu": ("elu + 1", "ffn", (2, 3)), "linformer": (f"Linformer, k = {rank}", "key", (6, 4))}  # fmt: skip
     million = {name: found / 1e6 for name, found in flops.items()}
-    lines = [Line(million[name], role, label, width=3, dash=dash, dot=True) for name, (label, role, dash) in looks.items()]
+    lines = [Line(million[name], role, label, width=3, dash=dash, dot=True) for name, (label, role,
+        dash) in looks.items()]
     lowest, highest = min(float(f.min()) for f in million.values()), max(float(f.max()) for f in million.values())
     panel = Panel("Million FLOPs for one more token", (lowest / 2, highest * 2), lines, log=True,
                   note=f"scores and sums of {heads}", marks=[

@@ -1,4 +1,4 @@
-"""Memory across segments: what a token can reach, where it looks, what a short memory changes, what a memory is worth."""
+"""Memory across segments: what a token can reach, where it looks, what a short memory changes, what one is worth."""
 
 from __future__ import annotations
 
@@ -29,26 +29,32 @@ def reach_message(
     seen = [int(count) for count in reached[:, -1].sum(-1)]
 
     def cone(key: str, title: Words, values: np.ndarray, note: Words) -> Matrix:
-        return Matrix(key, title, values.astype(np.float32), "residual", rows, words, row_axis="layer", col_axis="token", top=1,
-                      note=note, says=f"{{col}} as {{row}} leaves it: {{value}}, where 1 means that it enters the last vector of {token}.")  # fmt: skip
+        return Matrix(key, title, values.astype(np.float32), "residual", rows, words, row_axis="layer",
+                      col_axis="token", top=1,
+                      note=note, says=f"{{col}} as {{row}} leaves it: {{value}}, where 1 means that it enters the last "
+                                      f"vector of {token}.")  # fmt: skip
 
     return matrices.message(
-        "reach-of-a-token", "Vectors that enter one token's last vector, by layer and token, without a memory and with one",
-        [[cone("alone", f"without a memory, segments of {segment}", reached[0], f"{token} has heard of {seen[0]} tokens")],
-         [cone("with", [f"with a memory of {m}" if m != "none" else "with no memory yet: pull the slider" for m in memories.values],
+        "reach-of-a-token", "Vectors that enter one token's last vector, by layer and token, without a memory and with "
+                            "one",
+        [[cone("alone", f"without a memory, segments of {segment}", reached[0],
+               f"{token} has heard of {seen[0]} tokens")],
+         [cone("with", [f"with a memory of {m}" if m != "none" else "with no memory yet: pull the "
+             "slider" for m in memories.values],
                reached, [f"{token} has heard of {count} tokens" for count in seen])]],
         frames=memories, at=at, height=430, epoch=epoch,
     )  # fmt: skip
 
 
 def map_message(
-    A: np.ndarray, scores: np.ndarray, distance: np.ndarray, allowed: np.ndarray, words: Sequence[str], memories: Choice,
+    A: np.ndarray, scores: np.ndarray, distance: np.ndarray, allowed: np.ndarray, words: Sequence[str],
+    memories: Choice,
     behind: Switch, *, head: str, at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """One head's weights over the whole text, each segment read alone and with a memory.
 
-    A, scores, distance, allowed [memory, query, key]; the first of the memories is none; distance: what of the scores is for
-    the distance alone; the switch `behind` shows the two parts of the scores.
+    A, scores, distance, allowed [memory, query, key]; the first of the memories is none; distance: what of the scores
+    is for the distance alone; the switch `behind` shows the two parts of the scores.
     """
     n = len(words)
     segment_of = allowed[0].argmax(-1)  # the first key of a query's own segment
@@ -63,7 +69,8 @@ def map_message(
 
     part = dict(role="scores", signed=True, top=top, switched=True)
     return matrices.message(
-        "attention-over-memory", f"Attention weights of {head} over the whole text, without a memory and with one; query rows, "
+        "attention-over-memory", f"Attention weights of {head} over the whole text, without a memory and with one; "
+                                 f"query rows, "
         "key columns",
         [[drawn("alone", "each segment alone", A[0], role="attention", top=1.0, symbol="A", note="grey: out of sight",
                 says="{row} gives {value} of its weight to {col}, reading its segment alone."),
@@ -80,18 +87,21 @@ def map_message(
 
 
 def same_message(
-    apart: np.ndarray, surprise: np.ndarray, whole: np.ndarray, starts: Sequence[int], words: Sequence[str], memories: Choice,
+    apart: np.ndarray, surprise: np.ndarray, whole: np.ndarray, starts: Sequence[int], words: Sequence[str],
+    memories: Choice,
     *, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """Segment by segment against the whole at once, token by token.
 
-    apart [memory, layer + 1, token]: the largest difference after each layer, and of the logits; surprise [memory, token]
-    and whole [token]: −ln p of the token after each, NaN at the last; starts: first tokens of the segments.
+    apart [memory, layer + 1, token]: the largest difference after each layer, and of the logits; surprise
+    [memory, token] and whole [token]: −ln p of the token after each, NaN at the last; starts: the segments' first
+    tokens.
     """
     n, layers = len(words), apart.shape[1] - 1
     x, floor = np.arange(float(n)), 2e-8
     apart = np.maximum(apart, floor * 1.01)
-    marks = [Mark(float(start), f"segment {i + 1}" if n / len(starts) > 9 or i == 0 else "") for i, start in enumerate(starts)]
+    marks = [Mark(float(start), f"segment {i + 1}" if n / len(starts) > 9 or i == 0 else "") for i,
+             start in enumerate(starts)]
     shades = np.linspace(0.4, 0.8, layers)
     lines = [Line(apart[:, i], "residual", f"layer {i}", width=2, shade=float(shades[i])) for i in range(layers)]
     span = float(np.max(np.nan_to_num(np.concatenate([surprise, whole[None]])))) or 1.0
@@ -106,8 +116,10 @@ def same_message(
     ]  # fmt: skip
     whole_rows = np.broadcast_to(whole, surprise.shape)
     return curves.message(
-        "segments-against-all-at-once", "Difference between reading by segments and at once, and surprise, by token; arrows move "
-        "along the text", x, "token", "token", panels, cursor=cursor, frames=memories, height=500, gutter=104, epoch=epoch,
+        "segments-against-all-at-once", "Difference between reading by segments and at once, and surprise, by token; "
+                                        "arrows move "
+        "along the text", x, "token", "token", panels, cursor=cursor, frames=memories, height=500, gutter=104,
+        epoch=epoch,
         columns=["difference of logits", "surprise by segments", "all at once"],
         rows=[Row("at the cursor", "output", [apart[:, -1], surprise, whole_rows], width=3)],
         sentence="token {x}: the logits differ by {0}; the next token surprises by {1} nats, read all at once by {2}",
@@ -138,5 +150,6 @@ def worth_message(runs: Mapping[str, np.ndarray], *, cursor: float, epoch: int =
         rows=[Row("without a memory", "muted", [without.mean(0), without.min(0), without.max(0)], dash=(6, 4)),
               Row("with one", "attention", [with_.mean(0), with_.min(0), with_.max(0)], width=3),
               Row("saved", "value", [gain.mean(0), gain.min(0), gain.max(0)])],
-        sentence="place {x}: {0} nats without a memory, {1} with one, {2} saved", values=[without.mean(0), with_.mean(0), gain.mean(0)],
+        sentence="place {x}: {0} nats without a memory, {1} with one, {2} saved", values=[without.mean(0),
+            with_.mean(0), gain.mean(0)],
     )  # fmt: skip

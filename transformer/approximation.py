@@ -103,8 +103,8 @@ def best_ranks(A: Tensor) -> Tensor:
 
 
 def projected(A: Tensor, R: Tensor) -> Tensor:
-    """A Rᵀ R, which for R [k, key] of N(0, 1/k) is A in the mean and has rank k: the step of Linformer's proof that leans
-    on Johnson and Lindenstrauss (theorem 1 of arXiv:2006.04768).   A [query, key] -> [query, key]
+    """A Rᵀ R, which for R [k, key] of N(0, 1/k) is A in the mean and has rank k: the step of Linformer's proof that
+    leans on Johnson and Lindenstrauss (theorem 1 of arXiv:2006.04768).   A [query, key] -> [query, key]
     """
     return A @ R.mT @ R
 

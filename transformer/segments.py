@@ -1,7 +1,7 @@
 """Reading a long text segment by segment, each with a memory of the last ones: Transformer-XL. arXiv:1901.02860
 
-The memory is the cache of ``attention="recurrent"``: keys and values of the newest tokens, as their own segment computed
-them. ``read`` drives a model so; ``mask`` and ``reach`` say which token that lets see which.
+The memory is the cache of ``attention="recurrent"``: keys and values of the newest tokens, as their own segment
+computed them. ``read`` drives a model so; ``mask`` and ``reach`` say which token that lets see which.
 """
 
 from collections.abc import Iterable
@@ -69,8 +69,8 @@ def with_memory(model: Model, memory: int) -> Model:
 def read(model: Model, ids: Iterable[int], segment: int, memory: int, record: Iterable[str] = ()) -> Reading:
     """Read ``ids`` in segments, ``memory`` earlier tokens at hand; 0: each segment as if it were all there is.
 
-    record: "A", "scores", "Q", "resid_post": of every layer, put together as ``Reading`` says, Q as [layer, head, token,
-    d_head], resid_post as [layer, token, d].
+    record: "A", "scores", "Q", "resid_post": of every layer, put together as ``Reading`` says, Q as
+    [layer, head, token, d_head], resid_post as [layer, token, d].
     Raises ValueError when the model has no such memory, or there is nothing to read.
     """
     if model.config.attention != "recurrent":
@@ -80,16 +80,17 @@ def read(model: Model, ids: Iterable[int], segment: int, memory: int, record: It
         raise ValueError("give at least one token, segments of at least one, and a memory of at least none.")
     model = model if memory in (0, model.config.memory) else with_memory(model, memory)
     record, n, layers = tuple(record), len(ids), model.config.n_layers
-    names = [f"layers.{i}.{'' if part == 'resid_post' else 'attention.'}{part}" for part in record for i in range(layers)]
+    where = {part: "" if part == "resid_post" else "attention." for part in record}
+    names = [f"layers.{i}.{where[part]}{part}" for part in record for i in range(layers)]
     cache, logits, found = Cache.empty(layers), [], {part: [] for part in record}
     for start in range(0, n, segment):
         run = model.run(ids[start : start + segment], record=names, cache=cache if memory else Cache.empty(layers))
         cache = run.cache
         logits.append(run.output[0])
         for part in record:
-            where = "" if part == "resid_post" else "attention."
-            found[part].append(torch.stack([run.trace[f"layers.{i}.{where}{part}"][0] for i in range(layers)]))
-    trace = {part: _placed(parts, n) if part in ("A", "scores") else torch.cat(parts, -2) for part, parts in found.items()}
+            found[part].append(torch.stack([run.trace[f"layers.{i}.{where[part]}{part}"][0] for i in range(layers)]))
+    trace = {part: _placed(parts, n) if part in ("A", "scores") else torch.cat(parts, -2) for part,
+             parts in found.items()}
     if "scores" in trace:
         trace["scores"] = trace["scores"].masked_fill(~mask(n, segment, memory), -torch.inf)
     return Reading(torch.cat(logits), trace)

@@ -13,7 +13,9 @@ from charts.curves import Choice, Picks, Switch
 from pages.attention import approximations_numbers as numbers
 from pages.attention import approximations_words as say
 from pages.attention import cells
-from pages.attention.approximations_numbers import DRAWS, FEW, LENGTHS, LOG_SIZES, MOST_WORDS, POINTS, SEEDS, SIZES, STATE_WORDS
+from pages.attention.approximations_numbers import (
+    DRAWS, FEW, LENGTHS, LOG_SIZES, MOST_WORDS, POINTS, SEEDS, SIZES, STATE_WORDS,
+)  # fmt: skip
 from pages.attention.approximations_words import COST, FEATURES, MEAN, RANK, STATE, VIEWS, WEIGHTS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
@@ -25,7 +27,8 @@ TELLING = {"smollm2-135m": (0, 2), "minilm-l6": (4, 1), "tiny": (0, 1)}  # q and
 PAIR = {PRONOUN: (8, 1)}  # text -> query and key: "it", "animal"
 SIZE, METHOD, LENGTH, HALF = 64, charts.PERFORMER, 1.0, 0.5
 LOG_N, COST_FEATURES, COST_RANK = list(range(5, 18)), [16, 64, 256, 1024], 256
-CURSORS = {FEATURES: ("log_m", 8, LOG_SIZES), RANK: ("k", 3, None), MEAN: ("draws", 1000, POINTS.tolist()), COST: ("log_n", 12, LOG_N)}
+CURSORS = {FEATURES: ("log_m", 8, LOG_SIZES), RANK: ("k", 3, None), MEAN: ("draws", 1000, POINTS.tolist()),
+           COST: ("log_n", 12, LOG_N)}
 
 
 class Stand(NamedTuple):
@@ -50,7 +53,8 @@ class Shown(NamedTuple):
     numbers: str | None = None
 
 
-def choose(label: str, options: list, default: object, key: str, place: Callable = st.selectbox, **look: object) -> object:
+def choose(label: str, options: list, default: object, key: str, place: Callable = st.selectbox,
+           **look: object) -> object:
     """A select box that falls back to its default where another model or text lacks what was chosen."""
     if st.session_state.get(key) not in (None, *options):
         del st.session_state[key]
@@ -79,7 +83,8 @@ def choose_length() -> float:
     """As a control beside the picture; where each length is a frame, it is a slider of the picture's own."""
     st.select_slider(f"{charts.LENGTH}, times their own", LENGTHS, length_in_link(LENGTH), key="length_slider",
                      on_change=lambda: url.set_url_state("length", st.session_state["length_slider"], LENGTH),
-                     help="Both are multiplied by it before anything else: the exact weights change as well.")  # fmt: skip
+                     help="Both are multiplied by it before anything else: the exact weights change as "
+                          "well.")  # fmt: skip
     return st.session_state["length_slider"]
 
 
@@ -93,7 +98,8 @@ def stand() -> Stand:
         return here._replace(
             method=url.url_state("method", METHOD, str, charts.METHODS.__contains__),
             size=url.url_state("size", SIZE, int, SIZES.__contains__),
-            scores=url.url_state("scores", "false", str.lower, ("true", "false").__contains__) == "true", cell=cells.in_link(),
+            scores=url.url_state("scores", "false", str.lower, ("true", "false").__contains__) == "true",
+            cell=cells.in_link(),
         )  # fmt: skip
     if view == STATE:
         return here._replace(token=url.url_state("token", names[-1], str, names.__contains__), cell=cells.in_link())
@@ -143,14 +149,17 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers
     with controls:
         length = choose_length()
         seed = st.number_input("Seed of ω, E and F", 0, 9999, 0, key="seed", bind="query-params")
-        st.caption("Drawn as the n × n weights that each method stands for. E and F of “fitted” are learned for this one "
+        st.caption("Drawn as the n × n weights that each method stands for. E and F of “fitted” are learned for this "
+                   "one "
                    "text, more than a trained Linformer may do, which has one pair for all texts. Its rank ends at "
                    f"k = {n}: nothing is squeezed there.")  # fmt: skip
         if config.kind == "decoder":
             st.caption("Linformer cannot hide the future, so it stands beside the same head without its mask.")
     found = numbers.weights(subject(layer, head), length, seed, one)
-    made = dict(zip(charts.METHODS, (found.performer, found.linear, found.fitted, found.drawn, found.best), strict=True))
-    of = dict(zip(charts.METHODS, (found.performer_scores, found.linear_scores, found.fitted_factors, found.drawn_factors)))
+    made = dict(zip(charts.METHODS, (found.performer, found.linear, found.fitted, found.drawn, found.best),
+                    strict=True))
+    of = dict(zip(charts.METHODS, (found.performer_scores, found.linear_scores, found.fitted_factors,
+                                   found.drawn_factors)))
     errors = {name: numbers.error_of(values, found.unmasked if name in charts.RANKED else found.masked)
               for name, values in made.items()}  # fmt: skip
     cells.know({f"{method}{part}": (n, n) for method in charts.METHODS for part in charts.PARTS})
@@ -159,18 +168,22 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers
     mount(picture, matrices.mount, charts.weights_message(
         found.masked, found.unmasked, found.scores, made, of, errors, names, Choice(charts.SIZE, SIZES, shown.size),
         Picks("Instead of the softmax", list(charts.METHODS), shown.method, role="attention"),
-        Switch("Show what it is made of", shown.scores, taller=330), causal=config.kind == "decoder", at=shown.cell, epoch=epoch,
+        Switch("Show what it is made of", shown.scores, taller=330), causal=config.kind == "decoder", at=shown.cell,
+        epoch=epoch,
     ))  # fmt: skip
-    frame, values, exact = SIZES.index(here.size), made[here.method], found.unmasked if here.method in charts.RANKED else found.masked
+    exact = found.unmasked if here.method in charts.RANKED else found.masked
+    frame, values = SIZES.index(here.size), made[here.method]
     values = values[frame] if values.ndim == 3 else values
     off = errors[here.method][frame if len(errors[here.method]) > 1 else 0]
     last, best = n - 1, int(exact[-1].argmax())
     return Shown(
         {"query": np.repeat(names, n), "key": names * n, "exact": exact.flatten(), "approximated": values.flatten()},
         [("Q", (f"query {n}", config.d_head), "query"), ("K", (f"key {n}", config.d_head), "key"),
-         (r"\omega", (f"feature {here.size}", config.d_head), "residual"), ("E, F", (f"rank {min(here.size, n)}", f"key {n}"), "value"),
+         (r"\omega", (f"feature {here.size}", config.d_head), "residual"), ("E, F", (f"rank {min(here.size, n)}",
+             f"key {n}"), "value"),
          (r"\tilde A", (f"query {n}", f"key {n}"), "attention")],
-        rf"\attention{{A}}_{{{last},{best}}} = {exact[last, best]:.3f} \qquad \attention{{\tilde A}}_{{{last},{best}}} = "
+        rf"\attention{{A}}_{{{last},{best}}} = {exact[last, best]:.3f} \qquad \attention{{\tilde A}}_{{{last},{best}}} "
+        rf"= "
         rf"{values[last, best]:.3f} \qquad \|\tilde A - A\| / \|A\| = {off:.3f}",
     )  # fmt: skip
 
@@ -180,7 +193,8 @@ def show_features(picture: DeltaGenerator, controls: DeltaGenerator, one: number
     needed = approximation.log_relative_variance(one.Q, one.K).median().item() / np.log(10)
     with controls:
         st.metric("Features a pair needs", f"10{power(needed)}")
-        st.caption("Until its estimate's spread is as large as the estimate; the middle pair, by the closed form, at the head's "
+        st.caption("Until its estimate's spread is as large as the estimate; the middle pair, by the closed form, at "
+                   "the head's "
                    f"own length. |q| is {one.Q.norm(dim=-1).mean():.1f}, |k| "
                    f"{one.K.norm(dim=-1).mean():.1f} on average. A low error can also mean that the head rests on one "
                    "short key, the first word, which every estimate finds.")  # fmt: skip
@@ -205,10 +219,11 @@ def show_features(picture: DeltaGenerator, controls: DeltaGenerator, one: number
 def show_rank(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.Head, layer: int, head: int) -> Shown:
     with controls:
         length = choose_length()
-        st.caption("**best**: the SVD's, a bound for the weights of any Linformer. **fitted**: E and F by 300 steps of Adam for this "
-                   "text. **pooled**: each row the mean of n/k neighbours. **A RᵀR**: the random projection of the paper's proof. "
-                   "**drawn**: the layer itself before any training."
-                   + (" All without the causal mask, which Linformer cannot have." if config.kind == "decoder" else ""))  # fmt: skip
+        st.caption("**best**: the SVD's, a bound for the weights of any Linformer. **fitted**: E and F by 300 steps "
+                   "of Adam for this text. **pooled**: each row the mean of n/k neighbours. **A RᵀR**: the random "
+                   "projection of the paper's proof. **drawn**: the layer itself before any training."
+                   + (" All without the causal mask, which Linformer cannot "
+                      "have." if config.kind == "decoder" else ""))  # fmt: skip
     found = numbers.by_rank(subject(layer, head), length, one)
     here = stand()
     shown, epoch = held.to_send(place, here)
@@ -216,9 +231,13 @@ def show_rank(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.He
     mount(picture, curves.mount, charts.rank_message(of_A, of_z, cursor=shown.cursor, seeds=SEEDS, epoch=epoch))
     k = int(here.cursor)
     return Shown(
-        {"rank": range(1, n + 1)} | {f"weights, {name}": of_A[name][0] for name in of_A} | {f"output, {name}": of_z[name][0] for name in of_z},
-        [("E, F", ("rank k", f"key {n}"), "value"), ("EK", ("rank k", config.d_head), "key"), ("P", (f"query {n}", "rank k"), "attention")],
-        rf"k = {k}: \quad \text{{best }} {of_A['best'][0][k - 1]:.3f} \quad \text{{fitted }} {of_A['fitted'][0][k - 1]:.3f}"
+        {"rank": range(1, n + 1)} | {
+            f"{what}, {name}": of[name][0] for what, of in (("weights", of_A), ("output", of_z)) for name in of
+        },
+        [("E, F", ("rank k", f"key {n}"), "value"), ("EK", ("rank k", config.d_head), "key"),
+         ("P", (f"query {n}", "rank k"), "attention")],
+        rf"k = {k}: \quad \text{{best }} {of_A['best'][0][k - 1]:.3f} \quad \text{{fitted }} "
+        rf"{of_A['fitted'][0][k - 1]:.3f}"
         rf"\quad \text{{pooled }} {of_A['pooled'][0][k - 1]:.3f} \quad \text{{drawn }} {of_A['drawn'][0][k - 1]:.3f}",
     )  # fmt: skip
 
@@ -230,8 +249,10 @@ def show_mean(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.He
         query = names.index(choose("Query", names, names[query], "query"))
         keys = names[: query + 1] if one.mask is not None else names
         key = keys.index(choose("Key", keys, keys[min(key, len(keys) - 1)], "key"))
-        st.caption(f"{DRAWS:,} independent draws of m orthogonal ω. The band above is the closed form for independent ω, which is "
-                   "a little wide for orthogonal ones. At full length the spread dwarfs the truth: the mean is right only "
+        st.caption(f"{DRAWS:,} independent draws of m orthogonal ω. The band above is the closed form for independent "
+                   f"ω, which is "
+                   "a little wide for orthogonal ones. At full length the spread dwarfs the truth: the mean is right "
+                   "only "
                    "because of draws that are too rare to be among these.")  # fmt: skip
     found = numbers.means(subject(layer, head), query, key, one)
     here = stand()
@@ -245,9 +266,11 @@ def show_mean(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.He
     return Shown(
         {"draws": POINTS.numpy(), "kernel_over_truth": found.kernel[i, j], "standard_error": found.sampling_error[i, j],
          "weight": found.weight[i, j], "true_weight": np.full(len(POINTS), found.true_weight[i])},
-        [(r"\omega", (f"draw {DRAWS}", f"feature {here.features}", config.d_head), "residual"), ("q", (config.d_head,), "query"),
+        [(r"\omega", (f"draw {DRAWS}", f"feature {here.features}", config.d_head), "residual"), ("q", (config.d_head,),
+            "query"),
          ("K", (f"key {n}", config.d_head), "key")],
-        rf"\frac{{\text{{mean}}}}{{e^{{q\cdot k/\sqrt{{d_k}}}}}} = {found.kernel[i, j, -1]:.3f} \pm {found.sampling_error[i, j, -1]:.3f}"
+        rf"\frac{{\text{{mean}}}}{{e^{{q\cdot k/\sqrt{{d_k}}}}}} = {found.kernel[i, j, -1]:.3f} \pm "
+        rf"{found.sampling_error[i, j, -1]:.3f}"
         rf"\qquad \text{{mean weight }} {found.weight[i, j, -1]:.4f} \pm {found.weight_error[i, j, -1]:.4f}"
         rf"\text{{, truth }} {found.true_weight[i]:.4f}\text{{: }} {off:+.0f} \text{{ standard errors}}",
     )  # fmt: skip
@@ -259,20 +282,24 @@ def show_state(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.H
     with controls:
         st.metric("Numbers in the state, a head", f"{d * (d + 1):,}")
         st.metric("As many as a KV cache of", f"{d * (d + 1) / (2 * d):.1f} tokens")
-        st.caption("φ(x) = elu(x) + 1 on this head's real q, k and v. The head was trained for the softmax, so what the "
-                   "state reads is not what the model computes: that the two forms agree is what is shown."
-                   + (" The words are read from left to right, as a decoder would." if config.kind == "encoder" else ""))  # fmt: skip
+        st.caption("φ(x) = elu(x) + 1 on this head's real q, k and v. The head was trained for the softmax, so what "
+                   "the state reads is not what the model computes: that the two forms agree is what is shown."
+                   + (" The words are read from left to right, as a decoder "
+                      "would." if config.kind == "encoder" else ""))  # fmt: skip
     cells.know({"added": (d, d), "S": (d, d), "z": (d, 1), "φ(q)": (1, d), "read": (1, d), "out": (2, d)})
     here = stand()
     shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.states_message(
-        found.phi_Q, found.phi_K, found.V, found.S, found.z, found.out, found.pairs, Choice("Token", names, shown.token), at=shown.cell,
+        found.phi_Q, found.phi_K, found.V, found.S, found.z, found.out, found.pairs, Choice("Token", names,
+            shown.token), at=shown.cell,
         epoch=epoch))  # fmt: skip
     t = names.index(here.token)
     gap = np.abs(found.out - found.pairs).max()
     return Shown(
-        {"token": names, "difference": np.abs(found.out - found.pairs).max(-1), "norm_of_S": np.linalg.norm(found.S, axis=(1, 2))},
-        [(r"\phi(k)", (d,), "key"), ("v", (d,), "value"), ("S", (d, d), "value"), ("z", (d,), "key"), ("o", (d,), "output")],
+        {"token": names, "difference": np.abs(found.out - found.pairs).max(-1), "norm_of_S": np.linalg.norm(found.S,
+            axis=(1, 2))},
+        [(r"\phi(k)", (d,), "key"), ("v", (d,), "value"), ("S", (d, d), "value"), ("z", (d,), "key"), ("o", (d,),
+            "output")],
         rf"t = {t}: \quad \phi(\query q)\cdot z = {(found.phi_Q[t] * found.z[t]).sum():.4g} \qquad \output{{o_0}} = "
         rf"{found.out[t, 0]:.5f} = {found.pairs[t, 0]:.5f} \qquad \max_t |\dots| = {gap:.0e}",
     )  # fmt: skip
@@ -285,24 +312,31 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.He
     with controls:
         for label, costs in (("elu + 1", found["elu"]), ("Performer", found["performer"][frame])):
             st.metric(f"{label}: cheaper from n =", f"{costs[0] / (found['full'][0] / 2 ** LOG_N[0]):,.0f}")
-        st.caption("Multiplications and additions of `transformer.cost`, one layer's heads, one token after n − 1 others (Linformer, which "
-                   f"has no next token, the nth part of the whole). {reading.title} has {config.n_heads} heads of {config.d_head}.")  # fmt: skip
+        st.caption("Multiplications and additions of `transformer.cost`, one layer's heads, one token after n − 1 "
+                   "others (Linformer, which "
+                   f"has no next token, the nth part of the whole). {reading.title} has {config.n_heads} heads of "
+                   f"{config.d_head}.")  # fmt: skip
     shown, epoch = held.to_send(place, here)
     mount(picture, curves.mount, charts.cost_message(
-        LOG_N, found, Choice("Features m", COST_FEATURES, shown.features), COST_RANK, here=len(reading.ids), cursor=shown.cursor,
+        LOG_N, found, Choice("Features m", COST_FEATURES, shown.features), COST_RANK, here=len(reading.ids),
+        cursor=shown.cursor,
         heads=f"{config.n_heads} heads of {config.d_head}", epoch=epoch))  # fmt: skip
     at = LOG_N.index(int(here.cursor))
     return Shown(
-        {"n": [2**e for e in LOG_N], "all_pairs": found["full"], "elu": found["elu"], "performer": found["performer"][frame],
+        {"n": [2**e for e in LOG_N], "all_pairs": found["full"], "elu": found["elu"],
+         "performer": found["performer"][frame],
          "linformer": found["linformer"]},
         [("S", ("feature m", config.d_head), "value"), ("z", ("feature m",), "key")],
-        rf"n = {2 ** int(here.cursor):,}: \quad \text{{all pairs }} {found['full'][at]:,.0f} \quad \text{{elu }} {found['elu'][at]:,.0f}"
+        rf"n = {2 ** int(here.cursor):,}: \quad \text{{all pairs }} {found['full'][at]:,.0f} \quad \text{{elu }} "
+        rf"{found['elu'][at]:,.0f}"
         rf"\quad \text{{Performer }} {found['performer'][frame][at]:,.0f}".replace(",", "{,}"),
     )  # fmt: skip
 
 
-SHOW = {WEIGHTS: show_weights, FEATURES: show_features, RANK: show_rank, MEAN: show_mean, STATE: show_state, COST: show_cost}
-CODE = [approximation.performer, approximation.log_estimates, kernels.log_random_features, kernels.random_rows, approximation.linear,
+SHOW = {WEIGHTS: show_weights, FEATURES: show_features, RANK: show_rank, MEAN: show_mean, STATE: show_state,
+        COST: show_cost}
+CODE = [approximation.performer, approximation.log_estimates, kernels.log_random_features, kernels.random_rows,
+        approximation.linear,
         approximation.recurrence, approximation.squeezed, approximation.best_ranks]  # fmt: skip
 
 
@@ -322,7 +356,8 @@ def draw(code_place: DeltaGenerator) -> None:
     formula = r"\begin{gathered}" + r"\\[.6em]".join(say.FORMULAS[view]) + r"\end{gathered}"
     lesson.formula(formula, shown.shapes, shown.numbers)
     at = {"model": reading.model, "text": reading.text, "layer": layer, "head": head, "most": n,
-          "length": length_in_link(HALF if view == MEAN else LENGTH), "seed": st.session_state.get("seed", 0)}  # fmt: skip
+          "length": length_in_link(HALF if view == MEAN else LENGTH), "seed": st.session_state.get("seed",
+              0)}  # fmt: skip
     with code_place:
         lesson.code(CODE, say.SNIPPET.format_map({name: repr(value) for name, value in at.items()}))
     lesson.downloads(table=shown.table, config=at | {"view": view})

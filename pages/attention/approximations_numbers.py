@@ -150,7 +150,8 @@ def by_features(key: tuple, _head: Head) -> dict[str, tuple[Errors, Errors]]:
         of_A, of_z = [], []
         for factor in LENGTHS:
             head = _head.longer(factor)
-            made = torch.stack([approximation.performer(head.Q, head.K, omega[:, : 2**e], head.mask) for e in LOG_SIZES])
+            made = torch.stack([approximation.performer(head.Q, head.K, omega[:, : 2**e],
+                head.mask) for e in LOG_SIZES])
             of_A.append(approximation.error(made, head.A))  # [log₂ features, seed]
             of_z.append(approximation.error(made @ head.V, head.A @ head.V))
         found[name] = _spread(torch.stack(of_A)), _spread(torch.stack(of_z))
@@ -218,7 +219,8 @@ def cost_by_length(config: Config, log_n: Sequence[int], features: Sequence[int]
     """FLOPs a token of one layer's heads, by text length 2^log_n: [n], or [features, n] for Performer."""
 
     def of(**options: object) -> np.ndarray:
-        plain = Config(d_model=config.n_heads * config.d_head, n_heads=config.n_heads, max_len=2 ** log_n[-1], **options)
+        plain = Config(d_model=config.n_heads * config.d_head, n_heads=config.n_heads, max_len=2 ** log_n[-1],
+                       **options)
         return np.array([approximation.flops_a_token(plain, 2**e) for e in log_n])
 
     return {

@@ -59,7 +59,8 @@ def stand() -> Stand:
         return here._replace(cursor=url.url_state("place", 1, int, range(1, training.LENGTH + 1).__contains__))
     here = here._replace(memory=url.url_state("memory", MEMORY, str, MEMORIES.__contains__))
     if view == MAP:
-        here = here._replace(scores=url.url_state("scores", "false", str.lower, ("true", "false").__contains__) == "true")
+        here = here._replace(scores=url.url_state("scores", "false", str.lower, ("true",
+            "false").__contains__) == "true")
     if view == SAME:
         return here._replace(cursor=url.url_state("at", n - 1, int, range(n).__contains__))
     return here._replace(cell=cells.in_link())
@@ -99,14 +100,16 @@ def show_reach(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         layers = choose("Layers", LAYERS, DEPTH, "layers", st.select_slider)
         last = (n // segment * segment or n) - 1  # of the last whole segment
         token = tokens.words.index(choose("Token at the top", tokens.words, tokens.words[last], "token"))
-        st.caption("Coloured: a vector that can have a say in the chosen token's last vector, be it through others. From the products "
-                   "of the masks; a test changes every token in turn and finds just these outputs moved.")  # fmt: skip
+        st.caption("Coloured: a vector that can have a say in the chosen token's last vector, be it through others. "
+                   "From the products of the masks; a test changes every token in turn and finds just these outputs "
+                   "moved.")  # fmt: skip
     needed = numbers.reach(n, segment, layers)[:, token]  # [memory, key]
     cells.know({"alone": (layers + 1, n), "with": (layers + 1, n)})
     here = stand()
     shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.reach_message(
-        needed, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory), token=f"“{tokens.words[token]}”", layers=layers,
+        needed, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory), token=f"“{tokens.words[token]}”",
+        layers=layers,
         segment=segment, at=shown.cell, epoch=epoch))  # fmt: skip
     frame = MEMORIES.index(here.memory)
     M = numbers.tokens_held(here.memory, n)
@@ -114,8 +117,10 @@ def show_reach(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     seen, alone = (int((needed[i] >= 0).sum()) for i in (frame, 0))
     return Shown(
         {"token": tokens.words, "layers_without_memory": needed[0], "layers_with_memory": needed[frame]},
-        [("h", (f"layer {layers}", f"token {segment}", "d_model"), "residual"), (r"\text{memory}", (f"layer {layers}", f"token {M}", "K, V"), "key")],
-        r"\text{first token heard of: } " + r" \to ".join(map(str, steps)) + rf"\qquad \text{{heard of }} {token} - {steps[-1]} + 1 = {seen}"
+        [("h", (f"layer {layers}", f"token {segment}", "d_model"), "residual"), (r"\text{memory}", (f"layer {layers}",
+            f"token {M}", "K, V"), "key")],
+        r"\text{first token heard of: } " + r" \to ".join(map(str, steps)) + rf"\qquad \text{{heard of }} {token} - "
+            rf"{steps[-1]} + 1 = {seen}"
         rf"\text{{; without a memory }} {alone}",
     )  # fmt: skip
 
@@ -128,7 +133,8 @@ def show_map(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             layer = choose("Layer", list(range(config.n_layers)), TELLING[0], "layer")
         with right:
             head = choose("Head", list(range(config.n_heads)), TELLING[1], "head")
-        st.caption(f"Our model, trained with segments and a memory of {training.LENGTH}. Other lengths are read with the same weights: relative "
+        st.caption(f"Our model, trained with segments and a memory of {training.LENGTH}. Other lengths are read with "
+                   f"the same weights: relative "
                    "positions allow it.")  # fmt: skip
     found = numbers.read(tokens.ids, segment)
     A, scores, distance = (x[:, layer, head] for x in (found.A, found.scores, found.distance))  # [memory, query, key]
@@ -138,18 +144,22 @@ def show_map(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.map_message(
         A, scores, distance, may, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory),
-        Switch("Show the scores: what a key is, and where it is", shown.scores, taller=700), head=f"layer {layer}, head {head}",
+        Switch("Show the scores: what a key is, and where it is", shown.scores, taller=700),
+        head=f"layer {layer}, head {head}",
         at=shown.cell, epoch=epoch))  # fmt: skip
     frame = MEMORIES.index(here.memory)
     M, row = min(numbers.tokens_held(here.memory, n), n), A[frame, -1]
     outside = row[: (n - 1) // segment * segment].sum()
     return Shown(
-        {"query": np.repeat(tokens.words, n), "key": tokens.words * n, "alone": A[0].flatten(), "with_memory": A[frame].flatten()},
+        {"query": np.repeat(tokens.words, n), "key": tokens.words * n, "alone": A[0].flatten(),
+         "with_memory": A[frame].flatten()},
         [("Q", (f"head {config.n_heads}", f"query {segment}", config.d_head), "query"),
          ("K", (f"head {config.n_heads}", f"memory {M} + {segment}", config.d_head), "key"),
-         ("R", (f"distance {2 * (n - 1) + 1}", config.d_model), "residual"), ("u, v", (f"head {config.n_heads}", config.d_head), "residual"),
+         ("R", (f"distance {2 * (n - 1) + 1}", config.d_model), "residual"), ("u, v", (f"head {config.n_heads}",
+             config.d_head), "residual"),
          ("A", (f"head {config.n_heads}", f"query {segment}", f"memory {M} + {segment}"), "attention")],
-        rf"\text{{the last token: }} \sum_{{\text{{memory}}}} \attention{{A}} = {outside:.3f} \qquad \sum_{{\text{{own segment}}}} "
+        rf"\text{{the last token: }} \sum_{{\text{{memory}}}} \attention{{A}} = {outside:.3f} \qquad "
+        rf"\sum_{{\text{{own segment}}}} "
         rf"\attention{{A}} = {row.sum() - outside:.3f}",
     )  # fmt: skip
 
@@ -163,19 +173,26 @@ def show_same(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     first = int(whole.argmin()) if not whole.all() else None
     with controls:
         st.metric("Mean surprise by segments", f"{np.nanmean(found.surprise[frame]) if n > 1 else 0:.2f} nats",
-                  f"{np.nanmean(found.surprise[frame] - found.whole) if n > 1 else 0:+.2f} to all at once", delta_color="inverse")  # fmt: skip
-        st.caption("This memory covers the whole past of every token: nothing differs, but for the rounding of sums." if first is None
-                   else f"The first token whose past no longer fits is number {first}, and there the curve leaves the floor.")  # fmt: skip
+                  f"{np.nanmean(found.surprise[frame] - found.whole) if n > 1 else 0:+.2f} to all at once",
+                  delta_color="inverse")  # fmt: skip
+        st.caption("This memory covers the whole past of every token: nothing differs, but for the rounding of "
+                   "sums." if first is None
+                   else f"The first token whose past no longer fits is number {first}, and there the curve leaves the "
+                        f"floor.")  # fmt: skip
         st.caption("All at once the text is read as one segment, farther back than the model was trained on.")
     shown, epoch = held.to_send(place, here)
     mount(picture, curves.mount, charts.same_message(
-        found.apart, found.surprise, found.whole, list(range(0, n, segment)), tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory),
+        found.apart, found.surprise, found.whole, list(range(0, n, segment)), tokens.words, Choice(charts.MEMORY,
+            MEMORIES, shown.memory),
         cursor=shown.cursor, epoch=epoch))  # fmt: skip
     covered = found.apart[frame, -1][whole].max()
-    outside = "" if first is None else rf"\qquad \max_{{\text{{others}}}} \Delta = {found.apart[frame, -1][~whole].max():.3g}"
+    others = found.apart[frame, -1][~whole].max(initial=0)
+    outside = "" if first is None else rf"\qquad \max_{{\text{{others}}}} \Delta = {others:.3g}"
     return Shown(
-        {"token": tokens.words, "difference": found.apart[frame, -1], "surprise_by_segments": found.surprise[frame], "surprise_at_once": found.whole},
-        [(r"\ell", (f"token {n}", config.vocab_size), "output"), ("h", (f"layer {config.n_layers}", f"token {n}", config.d_model), "residual")],
+        {"token": tokens.words, "difference": found.apart[frame, -1], "surprise_by_segments": found.surprise[frame],
+         "surprise_at_once": found.whole},
+        [(r"\ell", (f"token {n}", config.vocab_size), "output"), ("h", (f"layer {config.n_layers}", f"token {n}",
+            config.d_model), "residual")],
         rf"\max_{{\text{{all past in sight}}}} \Delta = {covered:.1e}" + outside,
     )  # fmt: skip
 
@@ -184,10 +201,13 @@ def show_worth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     found = numbers.made()
     with controls:
         st.markdown("##### The same weights, read with another memory")
-        lines = [f"| {m} | {of.mean():.3f} | {np.ptp(of) / 2:.3f} |" for m, of in zip(found.memories, found.by_memory.T, strict=True)]
+        lines = [f"| {m} | {of.mean():.3f} | {np.ptp(of) / 2:.3f} |" for m, of in zip(found.memories, found.by_memory.T,
+            strict=True)]
         st.markdown("\n".join(["| memory | nats | ± seeds |", "|--:|--:|--:|", *lines]))
-        st.caption(f"Trained by us with a memory of {found.about['segment']}: {len(found.by_memory)} seeds, {found.about['steps']:,} steps of "
-                   f"{found.about['tokens_a_step']:,} tokens of the plays; measured on {' and '.join(found.about['held_out'])}, which they never read. "
+        st.caption(f"Trained by us with a memory of {found.about['segment']}: {len(found.by_memory)} seeds, "
+                   f"{found.about['steps']:,} steps of "
+                   f"{found.about['tokens_a_step']:,} tokens of the plays; measured on "
+                   f"{' and '.join(found.about['held_out'])}, which they never read. "
                    "Recorded with the checkpoint; your text does not change it.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send(place, here)
@@ -205,7 +225,8 @@ def show_worth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 
 SHOW = {REACH: show_reach, MAP: show_map, SAME: show_same, WORTH: show_worth}
 CODE = {
-    REACH: [segments.mask, segments.reach], MAP: [segments.read, biases.XL], SAME: [segments.read, segments.differences],
+    REACH: [segments.mask, segments.reach], MAP: [segments.read, biases.XL], SAME: [segments.read,
+        segments.differences],
     WORTH: [training.losses, training.by_position],
 }  # fmt: skip
 
@@ -220,7 +241,8 @@ def draw(code_place: DeltaGenerator) -> None:
     formula = r"\begin{gathered}" + r"\\[.6em]".join(say.FORMULAS[view]) + r"\end{gathered}"
     lesson.formula(formula, shown.shapes, shown.numbers)
     at = {"text": text, "most": MOST, "segment": st.session_state.get("segment", SEGMENT),
-          "layer": st.session_state.get("layer", TELLING[0]), "head": st.session_state.get("head", TELLING[1])}  # fmt: skip
+          "layer": st.session_state.get("layer", TELLING[0]), "head": st.session_state.get("head",
+              TELLING[1])}  # fmt: skip
     with code_place:
         lesson.code(CODE[view], say.SNIPPET.format_map({name: repr(value) for name, value in at.items()}))
     lesson.downloads(table=shown.table, config=at | {"view": view})
@@ -252,12 +274,14 @@ with words:
     ranges = {f"{kind}_range": f"{of.min():.3f}–{of.max():.3f}" for kind, of in (("with", with_), ("without", without))}
     said = {"with_": with_.mean(), "without": without.mean(), "segment": found.about["segment"], "seeds": len(with_),
             "first": (found.runs["without"] - found.runs["with"])[:, 0].mean()}  # fmt: skip
-    lesson.prose(say.PROSE["what"], say.PROSE["why"].format(**said, **ranges), say.PROSE["catch"].replace("{{", "{").replace("}}", "}"))
+    lesson.prose(say.PROSE["what"], say.PROSE["why"].format(**said, **ranges), say.PROSE["catch"].replace("{{",
+        "{").replace("}}", "}"))
     right = SEGMENT + DEPTH * SEGMENT
     heard = int((segments.reach(20 * SEGMENT, SEGMENT, SEGMENT, DEPTH)[-1] >= 0).sum())
     fields = {"layers": DEPTH, "segment": SEGMENT, "segment_less": SEGMENT - 1, "right": right, "found": heard}
     options = [str(SEGMENT), str(2 * SEGMENT), str(right), "all there are"]
-    lesson.predict(say.PREDICT["question"].format(**fields), options, str(right), say.PREDICT["reveal"].format(**fields))
+    lesson.predict(say.PREDICT["question"].format(**fields), options, str(right),
+                   say.PREDICT["reveal"].format(**fields))
 with more:
     lesson.interview(say.INTERVIEW)
     lesson.sources(say.SOURCES)

@@ -85,7 +85,8 @@ def read(ids: tuple[int, ...], segment: int) -> Read:
     distance = [torch.stack([segments.by_distance(model, i, Q) for i, Q in enumerate(one.trace["Q"])]) for one in found]
     A, scores = (torch.stack([one.trace[part] for one in found]).numpy() for part in ("A", "scores"))
     unseen = np.isinf(scores)
-    return Read(A, np.where(unseen, np.nan, scores), np.where(unseen, np.nan, torch.stack(distance).numpy()), torch.stack(apart).numpy(),
+    return Read(A, np.where(unseen, np.nan, scores), np.where(unseen, np.nan, torch.stack(distance).numpy()),
+                torch.stack(apart).numpy(),
                 torch.stack(surprise[:-1]).numpy(), surprise[-1].numpy())  # fmt: skip
 
 

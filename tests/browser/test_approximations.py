@@ -1,4 +1,4 @@
-"""Low rank and kernels in a real browser: method and size change the weights, a cell says its sum, the link restores it."""
+"""Low rank and kernels in a real browser: method and size change the weights, a cell says its sum, a link."""
 
 import re
 from pathlib import Path
@@ -51,12 +51,14 @@ def test_the_state_is_stepped_token_by_token(open_page):
     page = open_page("approximations?view=State&cell=read,0,7")
     phi_Q, phi_K = (kernels.log_elu_features(x).exp() for x in (Q, K))
     S, _ = approximation.recurrence(phi_K, V)
-    assert float(re.search(r"= φ\(q\)·S = (-?[\d.e-]+)", said(page))[1]) == pytest.approx((phi_Q[11] @ S[11])[7].item(), rel=1e-2)
+    assert float(re.search(r"= φ\(q\)·S = (-?[\d.e-]+)", said(page))[1]) == pytest.approx((phi_Q[11] @ S[11])[7].item(),
+        rel=1e-2)
     page.locator(f"{STAGE} .gf-scrubber input").focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     assert "2 tokens read" in page.locator(f"{STAGE} .said").inner_text()
-    assert float(re.search(r"= φ\(q\)·S = (-?[\d.e-]+)", said(page))[1]) == pytest.approx((phi_Q[1] @ S[1])[7].item(), rel=1e-2)
+    assert float(re.search(r"= φ\(q\)·S = (-?[\d.e-]+)", said(page))[1]) == pytest.approx((phi_Q[1] @ S[1])[7].item(),
+        rel=1e-2)
     link_says(page, token="1 animal")
 
 

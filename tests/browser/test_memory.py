@@ -1,4 +1,4 @@
-"""Memory across segments in a real browser: the memory moves the reach and the map, a cell says its softmax, a link restores."""
+"""Memory across segments in a real browser: the memory moves reach and map, a cell says its softmax, a link."""
 
 import re
 
@@ -64,7 +64,8 @@ def test_the_differences_are_read_at_the_cursor(open_page, ours):
     assert "token 0: the logits differ by 0.000" in said(page, CURVES)
     for _ in range(4):
         page.keyboard.press("Shift+ArrowRight")
-    assert float(re.search(r"token 40: the logits differ by ([\d.]+)", said(page, CURVES))[1]) == pytest.approx(apart[40].item(), abs=6e-4)
+    assert float(re.search(r"token 40: the logits differ by ([\d.]+)", said(page,
+        CURVES))[1]) == pytest.approx(apart[40].item(), abs=6e-4)
     link_says(page, at="40")
     page.locator(f"{CURVES} .gf-scrubber:has-text('Memory') input").focus()
     page.keyboard.press("End")

@@ -23,7 +23,8 @@ def test_maps_hide_what_is_out_of_sight_and_say_what_scores_are_made_of():
     allowed = np.array([np.kron(np.eye(2), np.tri(2)), np.tri(4)]).astype(bool)
     A = allowed / allowed.sum(-1, keepdims=True)
     scores, distance = np.where(allowed, 3.0, np.nan), np.where(allowed, 1.0, np.nan)
-    header, arrays = unpack(charts.map_message(A, scores, distance, allowed, WORDS, MEMORIES, Switch("more", False), head="head 0"))
+    header, arrays = unpack(charts.map_message(A, scores, distance, allowed, WORDS, MEMORIES, Switch("more", False),
+        head="head 0"))
     np.testing.assert_allclose(arrays["with"], A)
     np.testing.assert_array_equal(arrays["alone barred"], ~allowed[0])
     np.testing.assert_array_equal(arrays["content"], np.where(allowed, 2.0, np.nan))
@@ -46,7 +47,8 @@ def test_differences_and_surprise_go_out_for_every_memory():
 def test_the_worth_is_the_seeds_mean_and_range():
     runs = {"with": np.array([[1.0, 2.0], [1.2, 2.2]]), "without": np.array([[2.0, 2.1], [2.4, 2.3]])}
     header, arrays = unpack(charts.worth_message(runs, cursor=1))
-    labels = {series.get("label"): arrays[series["y"]] for panel in header["panels"] for series in panel["series"] if "y" in series}
+    series = [one for panel in header["panels"] for one in panel["series"] if "y" in one]
+    labels = {one.get("label"): arrays[one["y"]] for one in series}
     np.testing.assert_allclose(labels["memory"], [1.1, 2.1])
     np.testing.assert_allclose(labels["saved"], [1.1, 0.1], rtol=1e-5)
     band = header["panels"][0]["series"][2]

@@ -1,4 +1,4 @@
-"""Low rank and kernels: what is drawn follows from the head's own q, k and v, by ways of its own; links, limits, snippet."""
+"""Low rank and kernels: what is drawn follows from the head's own q, k and v; links, limits, snippet."""
 
 import json
 import math
@@ -53,7 +53,8 @@ def test_it_opens_on_the_exact_weights_beside_performers(open_page):
     omega = random_rows(4096, 64, torch.Generator().manual_seed(0))
     for i, m in enumerate(header["frames"]["values"]):
         x = 64**-0.25
-        phi_Q, phi_K = ((y * x @ omega[:m].T - (y * x).square().sum(-1, keepdim=True) / 2).double().exp() for y in (Q, K))
+        phi_Q, phi_K = ((y * x @ omega[:m].T - (y * x).square().sum(-1, keepdim=True) / 2).double().exp() for y in (Q,
+            K))
         raw = (phi_Q @ phi_K.T).tril()
         np.testing.assert_allclose(arrays["Performer"][i], (raw / raw.sum(-1, keepdim=True)).numpy(), atol=2e-4)
     np.testing.assert_array_equal(arrays["Performer barred"], ~CAUSAL.numpy())
@@ -107,7 +108,8 @@ def test_the_error_falls_where_vectors_are_short_and_not_where_they_are_long(ope
     assert curve[4, 12] > 0.2  # the head's own length: 4,096 features do not do
     Q, K, V = head(0, 2)
     A = approximation.exact(Q * 0.25, K * 0.25, CAUSAL)
-    errors = [approximation.error(approximation.performer(Q * 0.25, K * 0.25, random_rows(4096, 64, torch.Generator().manual_seed(s))[:16],
+    errors = [approximation.error(approximation.performer(Q * 0.25, K * 0.25, random_rows(4096, 64,
+        torch.Generator().manual_seed(s))[:16],
                                                           CAUSAL), A).item() for s in range(16)]  # fmt: skip
     assert curve[0, 4] == pytest.approx(torch.tensor(errors).median().item(), rel=1e-3)
     q = PRONOUN["layers.13.attention.Q"][0, 8]
@@ -133,7 +135,8 @@ def test_the_kernels_mean_is_the_truth_and_the_weights_is_not(open_page):
     header, _ = sent(app, "curves")
     assert [choice["at"] for choice in header["frames"]] == [0.5, 16]
     i, j = 2, 2
-    assert abs(line(kernel, "its mean")[i, j, -1] - 1) < kernel["series"][0]["hi"][i, j, -1] - 1  # within two standard errors
+    assert abs(line(kernel, "its mean")[i, j, -1] - 1) < kernel["series"][0]["hi"][i, j,
+        -1] - 1  # within two standard errors
     band = weight["series"][1]
     truth = weight["series"][0]["y"][i, j, -1]
     q, K = head(0, 2)[0][8] * 0.5, head(0, 2)[1][:9] * 0.5
@@ -176,7 +179,8 @@ def transformer_config(attention: str, features: int):
     return Config(d_model=576, n_heads=9, n_layers=1, attention=attention, features=features)
 
 
-@pytest.mark.parametrize("query", [{"method": "magic"}, {"size": "5"}, {"length": "2"}, {"scores": "maybe"}, {"layer": "30"}])
+@pytest.mark.parametrize("query", [{"method": "magic"}, {"size": "5"}, {"length": "2"}, {"scores": "maybe"},
+                                   {"layer": "30"}])
 def test_what_a_link_cannot_mean_is_one_sentence_and_the_page_stands(open_page, query):
     app = open_page(PAGE, **query)
     assert not app.exception
@@ -197,7 +201,8 @@ def test_short_strange_and_long_texts_have_every_view(open_page, text):
 
 def test_the_trained_models_losses_are_the_tables(open_page):
     rows = json.loads((Path(__file__).parents[2] / "assets/patterns/table.json").read_text("utf-8"))["rows"]
-    full, performer, elu = ([run["held_out_loss"] for run in rows[row]["runs"]] for row in ("full", "performer", "linear"))
+    full, performer, elu = ([run["held_out_loss"] for run in rows[row]["runs"]] for row in ("full", "performer",
+        "linear"))
     assert max(full) < min(performer) and max(full) < min(elu)  # what is lost, beyond the spread of the seeds
     (said,) = [m.value for m in open_page(PAGE).markdown if "Small decoders that we trained" in m.value]
     assert f"elu + 1 **{np.mean(elu):.2f}** ({min(elu):.2f}–{max(elu):.2f})" in said

@@ -1,4 +1,4 @@
-"""Memory across segments: pictures are the trained model's own numbers, equal where the memory covers the past; links, snippet."""
+"""Memory across segments: the trained model's own numbers, equal where the memory covers the past; snippet."""
 
 import json
 import re
@@ -138,7 +138,8 @@ def test_the_snippet_gives_the_pages_numbers(open_page, capsys):
     apart = line(app, 0, "logits")
     (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
     exec(snippet, {})
-    found = re.findall(r"memory (\d+) .*? of (\d+) tokens; largest difference ([\d.e-]+)  mean", capsys.readouterr().out)
+    found = re.findall(r"memory (\d+) .*? of (\d+) tokens; largest difference ([\d.e-]+)  mean",
+                       capsys.readouterr().out)
     assert [int(memory) for memory, _, _ in found[:2]] == [0, 16]
     for (_, _, largest), frame in zip(found, (0, 3, 5), strict=True):
         assert float(largest) == pytest.approx(apart[frame].max(), rel=1e-3, abs=1e-4)

@@ -39,7 +39,8 @@ def test_with_many_features_the_weights_converge():
     Q, K, _ = vectors(length=0.4)
     A = approximation.exact(Q, K, CAUSAL)
     few, many = (
-        torch.stack([approximation.error(approximation.performer(Q, K, random_rows(m, D, seeded(s)).double(), CAUSAL), A)
+        torch.stack([approximation.error(approximation.performer(Q, K, random_rows(m, D, seeded(s)).double(), CAUSAL),
+                                         A)
                      for s in range(40)]).median().item() for m in (64, 1024))  # fmt: skip
     assert 3 < few / many < 5  # 16 times the features, a quarter of the error
     assert many < 0.05

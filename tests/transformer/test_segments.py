@@ -21,8 +21,10 @@ def test_a_memory_of_the_whole_past_reads_as_if_at_once(n_layers, segment):
     pieces = segments.read(recurrent, TOKENS, segment, 24, ("A", "resid_post"))
     torch.testing.assert_close(pieces.logits, whole.output[0], atol=1e-9, rtol=1e-9)
     for i in range(n_layers):
-        torch.testing.assert_close(pieces.trace["A"][i], whole.trace[f"layers.{i}.attention.A"][0], atol=1e-9, rtol=1e-9)
-        torch.testing.assert_close(pieces.trace["resid_post"][i], whole.trace[f"layers.{i}.resid_post"][0], atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(pieces.trace["A"][i], whole.trace[f"layers.{i}.attention.A"][0], atol=1e-9,
+                                   rtol=1e-9)
+        torch.testing.assert_close(pieces.trace["resid_post"][i], whole.trace[f"layers.{i}.resid_post"][0], atol=1e-9,
+                                   rtol=1e-9)
 
 
 @pytest.mark.parametrize(("segment", "memory"), [(6, 6), (6, 3), (6, 0), (4, 9), (6, 12)])

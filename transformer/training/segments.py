@@ -123,9 +123,11 @@ def main() -> None:
                 print(f"  read with a memory of {MEMORIES}: {by_memory[-1]}", flush=True)
                 kept = kept or model
     made = {
-        "command": f"python -m transformer.training.segments --steps {options.steps} --seeds {options.seeds} --lr {options.lr}",
+        "command": f"python -m transformer.training.segments --steps {options.steps} --seeds {options.seeds} --lr "
+                   f"{options.lr}",
         "date": datetime.date.today().isoformat(),
-        "data": f"Shakespeare's plays from the package {archive_named('plays').package} {archive_named('plays').version}",
+        "data": f"Shakespeare's plays from the package {archive_named('plays').package} "
+                f"{archive_named('plays').version}",
         "data_sha256": archive_named("plays").sha256,
         "tokenizer": "of assets/tiny",
         "tokens": len(ids),
