@@ -160,9 +160,10 @@ def show_masks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     sums = late.sum(-1)
     row = int(np.abs(A.sum(-1) - sums).argmax())
     numbers = (
-        rf"\text{{row “{kind.rows[row].replace('%', '')}”: }} \sum_k \attention{{A}} = {A[row].sum():.3f}"
-        rf"\qquad \sum_k \attention{{A}}_{{\text{{zeros after}}}} = {sums[row]:.3f}"
-        rf"\qquad \text{{lost to hidden keys: }} {1 - sums[row]:.1%}".replace("%", r"\%")
+        rf"\begin{{gathered}}\text{{row “{kind.rows[row].replace('%', '')}”: }} "
+        rf"\sum_k \attention{{A}} = {A[row].sum():.3f}"
+        rf"\\ \sum_k \attention{{A}}_{{\text{{zeros after}}}} = {sums[row]:.3f}"
+        rf"\\ \text{{lost to hidden keys: }} {1 - sums[row]:.1%}\end{{gathered}}".replace("%", r"\%")
     )
     q, k = f"query {len(kind.rows)}", f"key {len(kind.cols)}"
     table = {"query": [w for w in kind.rows for _ in kind.cols], "key": list(kind.cols) * len(kind.rows),
@@ -177,7 +178,7 @@ def show_loss(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     found, here = cheating.recorded(), stand()
     said = cheating.written(text)
     with controls:
-        st.markdown("##### What each writes behind your text")
+        st.markdown("##### What each writes after your text")
         for mask, words in said.items():
             st.caption(f"{mask}: always the likeliest token")
             st.code(words.replace("\n", "⏎"), language=None, wrap_lines=True)
@@ -309,6 +310,8 @@ text = reading.text  # the last good one
 view = st.segmented_control("Picture", VIEWS, default=MASKS, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
 lesson.look(masks_words.LOOK_FOR[view])
+if view != MASKS:
+    lesson.show_model("Two small decoders · trained by us", "tiny")
 words = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(reading.pieces[:MOST])]
 _, tokens = cheating.tokens_of(text)
 cells.belong_to(view, reading.model, reading.text)

@@ -36,7 +36,8 @@ WHAT = (
     "them may count: the others become $-\\infty$, $e^{-\\infty} = 0$, and the softmax shares 1 among what is left. "
     "**Causal** hides the future, **padding** hides what only fills up a batch, a **prefix** may be read by all (its "
     "own tokens read each other both ways), a **sliding window** hides what is far, and **cross**-attention hides "
-    "nothing of its source but padding: the source is known from start to end. Masks combine by *and*. A row with no "
+    "nothing of its source but padding: the source is known from start to end. Masks combine by *and*; only "
+    "a prefix opens keys, by *or*. A row with no "
     "key left has no softmax at all (0/0 is NaN), so the library gives it zeros: choose “padding in front” and look at "
     "the first rows."
 )
@@ -118,12 +119,15 @@ INTERVIEW = [
      "keys with 0 once more. Check the gradient, too: where −∞ was *added* to the scores, the softmax's backward "
      "still sends NaN into them; where hidden scores were *replaced* (`masked_fill`), nothing flows back to them and "
      "it is stopped. It happens with left padding, with windows over padding, and with packed texts."),
-    ("How do causal and padding masks combine in a batch, and which tokens of a prefix see which?",
+    ("How do causal and padding masks combine, which tokens of a prefix see which, and what does a mask cost?",
      "By *and*: a key must be a word and not in the future. With right padding under a causal mask no real query "
      "ever meets a pad, so only the loss must skip pads; with left padding (usual when generating) pads stand before "
      "the words, and the mask is needed, and positions must count from the first word. In a prefix LM keys $k < p$ "
      "are open to all, so the prefix is read both ways and the rest stays causal; cross-attention has the source's "
-     "padding mask and no causal one."),
+     "padding mask and no causal one. "
+     "Texts packed into one window see only themselves, blocks along the diagonal, and their positions start anew. A "
+     "mask saves nothing by itself: every score is computed and, under a causal mask, nearly half are thrown away; "
+     "kernels that go by tiles pass over the tiles it empties."),
 ]  # fmt: skip
 
 SOURCES = [
