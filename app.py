@@ -16,7 +16,7 @@ def route() -> None:
             for entry in entries
         ]
         for section, entries in sections().items()
-    })
+    }, expanded=True)  # all lessons in sight, not the first ten and "View more"
     url.open_page(page.url_path)
 
     from pages.shared import models  # torch takes a second: the browser draws the navigation meanwhile

@@ -6,7 +6,7 @@
                          moved() at every step of a drag, settled() when it is let go; show() reads `current` anew
    filters.element(tag, className, text), filters.count(49152) -> "49 152" */
 const filters = (() => {
-  const count = (n) => n.toLocaleString("en").replaceAll(",", "\u202f");
+  const count = (n) => n.toLocaleString("en");
   const FILTERS = [
     { name: "temperature", title: "Temperature T", says: "divides every logit", steps: sampling.TEMPERATURES, off: 1,
       write: (v) => (v === 0 ? "0 · greedy" : sampling.said(v)) },

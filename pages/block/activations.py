@@ -29,7 +29,7 @@ BY_TITLE = {title: name for name, title in TITLES.items()}
 CURSOR = -1.28  # where SiLU is at its lowest
 REACHES, REACH = [2, 3, 4, 8, 16], 3  # how far the u axis may reach
 STEP, BINS = 0.02, 512  # between its points; of its histogram: 16 for each unit of u
-CHOOSE = "Layer whose neurons are shown"
+CHOOSE = "Layer"
 MOST_WORDS, LOUDEST = 16, 5  # columns of the strips, and how many neurons they show
 
 
@@ -96,7 +96,7 @@ def keep_neurons() -> None:
 
 
 def picks(shown: Stand) -> curves.Picks:
-    return curves.Picks("Push them through", list(BY_TITLE), TITLES[shown.activation], role="ffn")
+    return curves.Picks("Activation", list(BY_TITLE), TITLES[shown.activation], role="ffn")
 
 
 def neurons_of(layer: int) -> torch.Tensor:

@@ -189,7 +189,7 @@ def block_table() -> pd.DataFrame:
 
 lesson = Lesson("G1")
 lesson.header(
-    look_for=r"For SmolLM2 \attention{attention} and \ffn{FFN} cost the same at n = 1 536. Drag n to the left, and the "
+    look_for=r"For SmolLM2 \attention{attention} and \ffn{FFN} cost the same at n = 1,536. Drag n to the left, and the "
     r"\ffn{FFN} does most of the work; drag it to the right, and the two products that grow as n² take over."
 )
 stage, words, table, check, code_place, more = (st.container() for _ in range(6))
@@ -276,17 +276,17 @@ with words:
     small, large = sum(before.values()), sum(after.values())
     pairs = sum(before[part] for part in cost.PAIRS)
     lesson.predict(
-        "SmolLM2 reads a text of 1 024 tokens, then one of 2 048, logits included. How many times the FLOPs is that?",
+        "SmolLM2 reads a text of 1,024 tokens, then one of 2,048, logits included. How many times the FLOPs is that?",
         options=["2 times", "about 2.4 times", "about 3 times", "4 times: attention is quadratic"],
         answer="about 2.4 times",
         reveal=f"{whole(small / 1e9)} G become {whole(large / 1e9)} G: {large / small:.2f} times. Only scores and z "
-        f"quadruple, and at 1 024 tokens they are {pairs / small:.0%} of the whole; the rest doubles.",
+        f"quadruple, and at 1,024 tokens they are {pairs / small:.0%} of the whole; the rest doubles.",
     )
 with table:
     st.markdown("## One plain block, d = 512")
     st.markdown(
-        "Eight heads, d_ff = 2 048, forward, one layer. Attention meets the FFN at n = 2d = 1 024; its n² products "
-        "alone do at n = 4d = 2 048."
+        "Eight heads, d_ff = 2,048, forward, one layer. Attention meets the FFN at n = 2d = 1,024; its n² products "
+        "alone do at n = 4d = 2,048."
     )
     block = block_table()
     st.dataframe(

@@ -9,7 +9,7 @@ def times_d(n: float, d: int) -> str:
 
 
 def whole(number: float) -> str:
-    return f"{number:,.0f}".replace(",", "\u202f")
+    return f"{number:,.0f}"
 
 
 def unit(flops: int) -> str:

@@ -176,8 +176,7 @@ def head_of(layer: int, head: int) -> Chosen:
 def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
         layer = choose_layer()
-        st.caption("The words keep their vectors; you move only their places. In the big dial the hands have their "
-                   "true lengths and the dashed ones are not turned yet; the small dials show directions.")  # fmt: skip
+        st.caption(rope_words.TURN_SAYS.format(d=config.d_head))
     here = pair_stand()
     shown, epoch = held.to_send("pair", here)
     chosen, at = head_of(layer, here.head), at_base[here.base]
@@ -187,7 +186,7 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
             data=charts.pair_message(
                 *(rope.pairs(vectors[:, link.first:], config.rope_layout).numpy() for vectors in (chosen.Q, chosen.K)),
                 torch.stack([one.theta for one in at_base.values()]).numpy(), heads=link.heads(shown.head),
-                queries=Choice("Query looks", link.names, shown.query), keys=Choice("Key is found", link.names, shown.key),
+                queries=Choice("Query word", link.names, shown.query), keys=Choice("Key word", link.names, shown.key),
                 bases=link.bases(shown.base), reaches=Choice("Positions up to", REACHES, shown.reach),
                 words=[name.split(" ", 1)[1] for name in link.names], first=link.first, place=shown.place, epoch=epoch,
                 d_head=config.d_head, scale=at.scale, label=f"A query and a key of layer {layer}, turned by their positions.",

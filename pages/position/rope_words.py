@@ -2,6 +2,9 @@
 
 VIEWS = TURN, DISTANCE, BESIDE, LONGER = "One pair turns", "Score by distance", "Beside sinusoids", "Longer texts"
 BASE = "Base of θ"
+TURN_SAYS = ("A pair is two of the {d} numbers of the query, or of the key, drawn as one hand of a dial. The words keep "
+             "their vectors; you move only their places. In the big dial the hands have their true lengths, dashed "
+             "where they are not turned yet; the small dials show directions.")  # fmt: skip
 DISTANCE_SAYS = ("The first panel is this head on your text: all pairs of its words, each moved to every distance. The "
                  "second is 200 pairs of normal random vectors of your seed. θ_i = base^(−2i/d).")  # fmt: skip
 BESIDE_SAYS = ("{title} was trained with RoPE; its weights stand in for any learned ones. A model trained with sinusoids "
@@ -14,8 +17,8 @@ LOOK_FOR = {
           "Only the distance between the two words counts.",
     DISTANCE: "The same words, moved to every distance: a real head need not decay. The decay that RoPE is known for "
               "comes with likeness of q and k. Pull ρ down to 0 and it is gone.",
-    BESIDE: "Five starts, the same distances. Sinusoids give one curve until W_Q and W_K touch them; RoPE gives one "
-            "curve after W_Q and W_K.",
+    BESIDE: "Five starts, the same distances. Sinusoids give one curve until $W_Q$ and $W_K$ touch them; RoPE gives "
+            "one curve even after $W_Q$ and $W_K$.",
     LONGER: "Every way to stretch a model turns the slow pairs more slowly. They differ in what they do to the fast "
             "ones, which tell neighbours apart.",
 }

@@ -33,7 +33,7 @@ def true_shares(config, n, logits=False):
 
 
 def plain(text):
-    return text.replace("\u202f", "")
+    return text.replace("\u202f", "").replace(",", "")
 
 
 def point(page, n, height):
@@ -204,7 +204,7 @@ def test_on_a_phone_the_arithmetic_stands_below_the_picture(open_page):
     page.touchscreen.tap(*point(page, 512, 0.5))
     settle(page)
     tip = page.locator(".gf-tooltip.gf-on")
-    assert "FFN at n = 512" in tip.inner_text() and "2 · 512 · 576 · 1\u202f536 · 60" in tip.inner_text()
+    assert "FFN at n = 512" in tip.inner_text() and "2 · 512 · 576 · 1,536 · 60" in tip.inner_text()
     picture, box = page.locator(f"{PLOT} svg").bounding_box(), tip.bounding_box()
     assert box["y"] >= picture["y"] + picture["height"] - 1
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390

@@ -61,7 +61,7 @@ def test_it_opens_on_curves_over_real_neurons(open_page):
     below = arrays[header["sum"]["arrays"][3]][5]
     np.testing.assert_allclose(below, share_below(GATE, torch.linspace(-16, 16, 1601)).numpy(), atol=2 / GATE.numel())
     assert f"{(GATE < 0).float().mean():.0%} below 0" == header["panels"][-1]["marks"][0]["text"][5]
-    assert header["frames"] == {"label": "Layer whose neurons are shown", "values": list(range(30)), "at": 5}
+    assert header["frames"] == {"label": "Layer", "values": list(range(30)), "at": 5}
     assert header["cursor"] == -1.28 and not header["switch"]["on"]
     assert [panel["switched"] for panel in header["panels"]] == [False, False, True, False]
 

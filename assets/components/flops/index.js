@@ -383,5 +383,5 @@ function si(flops) {
   return `${unit ? flops.toPrecision(3) : Math.round(flops)}${THIN}${units[unit]}`;
 }
 
-const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, THIN);
+const grouped = (number) => number.toLocaleString("en");
 const percent = (share) => `${(100 * share).toFixed(1)}${THIN}%`;

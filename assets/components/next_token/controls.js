@@ -36,7 +36,7 @@ const controls = (() => {
     const again = gf.button("Write again", () => act({ do: "rewrite" }),
       { label: "The same number of tokens anew, with these settings and this seed" });
     const roll = gf.button("New seed", () => act({ do: "seed", seed: Number(seed.value) + 1 }), {});
-    const beside = gf.button("Beside greedy", () => act({ do: "compare" }),
+    const beside = gf.button("Compare with greedy", () => act({ do: "compare" }),
       { label: "Compare with greedy decoding", pressed: false });
     const seedLabel = element("label", "seedrow", "Seed ");
     seedLabel.append(seed);
@@ -67,7 +67,7 @@ const controls = (() => {
 
   function facts() {
     const box = element("dl", "facts"), values = {};
-    for (const term of ["most probable", "kept", "entropy", "as open as"]) {
+    for (const term of ["most probable", "kept", "entropy", "perplexity"]) {
       const pair = element("div"), value = values[term] = element("dd");
       pair.append(element("dt", "", term), value);
       box.appendChild(pair);
@@ -79,7 +79,7 @@ const controls = (() => {
       values.kept.textContent = spike ? "1" : d.kept === d.p.length ? "all" : filters.count(d.kept);
       const nats = element("small", "", `${gf.number(d.entropy)} nats`);
       values.entropy.replaceChildren(`${gf.number(d.entropy / Math.LN2)} bits`, nats);
-      values["as open as"].textContent = choices < 1.005 ? "one choice" : `${gf.number(choices)} equal choices`;
+      values.perplexity.textContent = choices < 1.005 ? "one choice" : `${gf.number(choices)} equal choices`;
     }
     return { element: box, show };
   }

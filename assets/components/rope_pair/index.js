@@ -175,7 +175,7 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function wall(p, { x, y, cell, cols }) {
     const most = Math.max(...parts.map(Math.abs), 1e-9);
-    heading(p, x + 4, y - 14, "All pairs, fast to slow; tint: what each adds to the score", cell < 50 ? 13 : 15);
+    heading(p, x + 4, y - 14, "All pairs, fast to slow; rust adds to the score, blue takes away", cell < 50 ? 13 : 15);
     for (let i = 0; i < count(); i++) {
       const cx = x + (i % cols + 0.5) * cell, cy = y + (Math.floor(i / cols) + 0.5) * cell, r = cell / 2 - 4;
       p.circle(cx, cy, r, { fill: tint(0.5 + 0.42 * parts[i] / most), stroke: i === pair ? c.ink : c.line,

@@ -36,7 +36,7 @@ export default (component) => gf.mount(component, (root, first) => {
     const d = columns[0].d, n = gf.number, [l0, l1] = h.arrays.ranked;
     facts.replaceChildren(...[
       ["entropy", `${n(d.entropy / Math.LN2)} bits`, `${n(d.entropy)} nats`],
-      ["as open as", `${n(Math.exp(d.entropy))}`, "equal choices"],
+      ["perplexity", `${n(Math.exp(d.entropy))}`, "equal choices"],
       ["largest probability", n(d.p[0]), gf.chipText(h.names[0])],
       ["first : second", n(d.p[0] / d.p[1]), `e^(${n(l0 - l1)} / ${sampling.said(T)})`],
     ].map(([term, value, small]) => {

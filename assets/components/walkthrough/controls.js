@@ -64,9 +64,9 @@ class Controls {
       make(span, "span", "").textContent = text;
     };
     this.legend.replaceChildren();
-    const cap = gf.number(trace.cap, 2), cut = trace.most > trace.cap ? `; a dark end: cut, up to ${gf.number(trace.most)}` : "";
-    item("attention wrote, upward", (s) => { s.background = c.attention; });
-    item(`FFN wrote, downward (height ∝ √length, to ${cap}${cut})`, (s) => { s.background = c.ffn; });
+    const cap = gf.number(trace.cap, 2), cut = trace.most > trace.cap ? `; longer ones end dark, the longest is ${gf.number(trace.most)}` : "";
+    item("upward: what attention added", (s) => { s.background = c.attention; });
+    item(`downward: what the FFN added (height ∝ √length, drawn to ${cap}${cut})`, (s) => { s.background = c.ffn; });
     item("residual stream", (s) => { s.background = c.residual; s.height = "3px"; });
     item("values − 0 +, range of each strip", (s) => { s.background = `linear-gradient(90deg, ${c.negative}, ${c.background}, ${c.positive})`; s.width = "44px"; });
     item("weights 0 to 1", (s) => { s.background = `linear-gradient(90deg, ${c.background}, ${c.attention})`; s.width = "44px"; });

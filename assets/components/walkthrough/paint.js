@@ -243,7 +243,7 @@ class Painter {
   }
 }
 
-const spaced = (n) => n.toLocaleString("en").replace(/,/g, " ");
+const spaced = (n) => n.toLocaleString("en");
 
 function percent(p) {
   const x = 100 * p;
