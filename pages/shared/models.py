@@ -96,8 +96,13 @@ def sidebar() -> None:
         st.selectbox("Model", list(TITLES), key="model", bind="query-params",
                      help="What reads your text; `transformer.load` takes the same name.")
         shelf().start(chosen(), fetch=False)  # now, so that the page and this place agree that it is on its way
-        coming = tuple(name for name in {chosen(), decoder()} - {"tiny"} if shelf().status(name).busy)
+        coming = _coming()
         st.fragment(_state, run_every=0.5 if coming else None)(chosen(), coming)
+
+
+def _coming() -> set[str]:
+    """Which of the models that the pages may want now are on their way."""
+    return {name for name in {chosen(), decoder()} - {"tiny"} if shelf().status(name).busy}
 
 
 def loaded(name: str) -> tuple | None:
@@ -221,10 +226,11 @@ def _config(name: str) -> transformer.Config:
     return _tiny()[0].config if name == "tiny" else transformer.PRESETS[name]
 
 
-def _state(name: str, coming: tuple[str, ...]) -> None:
+def _state(name: str, coming: set[str]) -> None:
+    """coming: those that were on their way when the page last ran, for which this fragment runs again and again."""
+    if _coming() != coming:
+        st.rerun(scope="app")  # one set out, and has to be watched; or is here, or failed: the pages show something else
     status = shelf().status(name)
-    if not all(shelf().status(other).busy for other in coming):
-        st.rerun(scope="app")  # one is here, or it failed: either way the pages show something else now
     if status.state == "fetching":
         st.progress(status.share, text=f"Fetching {TITLES[name]}: {status.share:.0%}")
         st.button("Cancel", key="model_cancel", on_click=shelf().cancel, args=(name,), type="tertiary")

@@ -195,7 +195,19 @@ def test_a_model_that_is_chosen_is_said_to_be_loading_and_the_page_runs_again_wh
         time.sleep(0.01)
     ran = []
     monkeypatch.setattr(models.st, "rerun", lambda scope: ran.append(scope))
-    models._state("minilm-l6", ("minilm-l6",))
+    models._state("minilm-l6", {"minilm-l6"})
+    assert ran == ["app"]
+
+
+def test_a_fetch_that_was_just_asked_for_is_watched(monkeypatch):
+    """The button runs its fragment alone, which would stand still at 0 % unless the page starts it anew."""
+    go, ran = threading.Event(), []
+    shelf = Shelf(lambda name: None, lambda name, progress, cancel: go.wait(30), lambda name: False)
+    monkeypatch.setattr(models, "shelf", lambda: shelf)
+    monkeypatch.setattr(models.st, "rerun", lambda scope: ran.append(scope))
+    shelf.start(models.DEFAULT, fetch=True)
+    models._state(models.DEFAULT, set())
+    go.set()
     assert ran == ["app"]
 
 
