@@ -22,7 +22,7 @@ NAMES = (*FIXED[:-1], LSH, FIXED[-1])
 GLOBAL, RANDOM, BUCKETS, ROUNDS = 1, 2, 4, 1
 DEPTHS = list(range(1, 7))
 MOST = 20  # tokens of a real head
-LONGEST = 24  # tokens that the trained models are shown with
+LONGEST = 20  # tokens that the trained models are shown with
 HERE = (256, 512, 1024, 2048)  # what the learner's own press measures
 
 
