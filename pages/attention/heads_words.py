@@ -18,12 +18,13 @@ FORMULAS = {
         r"\text{converted: } \key{K_g} = \operatorname{mean}_{j \in g}\, \key{K_j}\text{, so } \value{V_g}",
     ),
     BYTES: (
-        r"\text{cache} = 2 \cdot n \cdot \key{h_{kv}} \cdot d_k \cdot L \cdot \text{bytes a number}",
-        r"\text{latent: } n \cdot (\value{r} + d_R) \cdot L \cdot \text{bytes a number}",
+        r"\text{cache} = 2 \cdot n \cdot \key{h_{kv}} \cdot d_k \cdot L \text{ numbers}",
+        r"\text{latent: } n \cdot (\value{r} + d_R) \cdot L \text{ numbers}",
     ),
     COST: (
-        r"\value{c} = x\,W_{D},\quad \key{K} = \value{c}\,W_{UK},\quad \value{V} = \value{c}\,W_{UV},\qquad \value{c} \in \mathbb{R}^r",
-        r"\text{here: } [W_K; W_V] \approx U_r U_r^\top [W_K; W_V]\quad\text{(SVD)}",
+        r"\value{c} = x\,W_{D} \in \mathbb{R}^r",
+        r"\key{K} = \value{c}\,W_{UK},\quad \value{V} = \value{c}\,W_{UV}",
+        r"\text{SVD: } [W_K; W_V] \approx U_r U_r^\top [W_K; W_V]",
     ),
 }  # fmt: skip
 

@@ -250,7 +250,7 @@ def show_bytes(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[dict,
     with picture:
         curves.mount(key="curves", on_stand_change=keep_curves, data=charts.bytes_message(
             CONTEXTS, gigabytes, {title: cost.kv_cache_bytes(preset, 1) / 1e3 for title, preset in presets.items()}, weights,
-            {title: f"{p.n_heads}/{p.n_kv_heads} heads, {p.n_layers} layers" for title, p in presets.items()},
+            {title: f"{p.n_heads}/{p.n_kv_heads}" for title, p in presets.items()},
             batches=curves.Choice("Texts at once", BATCHES, shown.batch), cursor=shown.at, epoch=epoch,
             picks=curves.Picks("Model", list(KNOWN), shown.model, role="key"),
         ))  # fmt: skip

@@ -11,22 +11,24 @@ LOOK_FOR = {
            "and watch the cache pass the weights (dashed).",
 }
 
-FORMULAS = {
+FORMULAS = {  # short lines, so that a phone has room
     STEPS: (
-        r"\text{step }n:\quad \key{k_n} = x_n W_K,\; \value{v_n} = x_n W_V,\; \query{q_n} = x_n W_Q",
-        r"\key{K_{\le n}} = [\key{K_{<n}};\, \key{k_n}],\quad \value{V_{\le n}} = [\value{V_{<n}};\, \value{v_n}]",
-        r"z_n = \operatorname{softmax}\!\left(\query{q_n}\key{K_{\le n}}^\top / \sqrt{d_k}\right)\value{V_{\le n}}",
+        r"\query{q_n} = x_n W_Q,\quad \key{k_n} = x_n W_K",
+        r"\value{v_n} = x_n W_V,\quad \key{K_{\le n}} = [\key{K_{<n}};\, \key{k_n}]",
+        r"\value{V_{\le n}} = [\value{V_{<n}};\, \value{v_n}]",
+        r"z_n = \operatorname{softmax}\!\left(\tfrac{\query{q_n}\key{K_{\le n}}^\top}{\sqrt{d_k}}\right)\value{V_{\le n}}",
     ),
     COST: (
-        r"\text{without: } 2N n + 4 n^2\, h d_k L + 2 d |V|",
-        r"\text{with the cache: } 2N + 4 n\, h d_k L + 2 d |V|",
-        r"N: \text{weights that a token meets in the } L \text{ layers}",
+        r"\text{without: } 2N n + 4 n^2 h d_k L + 2 d |V|",
+        r"\text{with: } 2N + 4 n\, h d_k L + 2 d |V|",
+        r"N: \text{weights that a token meets}",
     ),
     BYTES: (
-        r"\text{bytes} = 2 \cdot n \cdot \key{h_{kv}} \cdot d_k \cdot L \cdot \text{batch} \cdot \text{bytes a number}",
+        r"\text{bytes} = 2 \cdot n \cdot \key{h_{kv}} \cdot d_k \cdot L",
+        r"\cdot\ \text{texts} \cdot \text{bytes a number}",
         r"\text{(2: a } \key{k} \text{ and a } \value{v}\text{)}",
     ),
-}  # fmt: skip
+}
 
 SNIPPET = """
 import torch, transformer

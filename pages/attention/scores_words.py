@@ -22,8 +22,9 @@ FORMULAS = {
         r"\cos\theta = \frac{\query{q}\cdot\key{k}}{\lVert\query{q}\rVert\,\lVert\key{k}\rVert}",
     ),
     COST: (
-        r"\text{dot: } \query{Q}\key{K}^\top:\; 2\,h\,n^2 d_k\text{ FLOPs},\quad h n^2\text{ numbers kept}",
-        r"\text{additive: } 2\,h\,n^2 d_k\text{ FLOPs} + h\,n^2 d_k \tanh\text{s},\quad h n^2 d_k\text{ numbers kept}",
+        r"\text{dot: } 2\,h\,n^2 d_k\text{ FLOPs, } h n^2\text{ numbers}",
+        r"\text{additive: } 2\,h\,n^2 d_k\text{ FLOPs,}",
+        r"h\,n^2 d_k \tanh\text{s, } h n^2 d_k\text{ numbers}",
     ),
 }  # fmt: skip
 
