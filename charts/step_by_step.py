@@ -152,8 +152,8 @@ def _message(
     if at is not None and not (at[0] in here and at[1] < here[at[0]][0] and at[2] < here[at[0]][1]):
         at = None  # of another text, or of a model that has no such matrix
     return matrices.message(
-        name, "Attention in the order of computation. Space plays it, the arrow keys move the cell, Page Down goes to "
-              "the next matrix.",
+        name, "Attention in the order of computation. Space plays it, full stop and comma step, the arrow keys move the "
+              "cell, Page Down goes to the next matrix.",
         grid, frames=heads, picks=Picks("Scores", [way.name for way in ways], stand.pick), steps=found,
         step=min(stand.step, len(found) - 1), at=at, switch=switch, height=height, epoch=epoch,
     )  # fmt: skip

@@ -78,8 +78,8 @@ def message(
          wide("z", "z = O / l so far", z, "value", "query", gaps)],
     ]  # fmt: skip
     return matrices.message(
-        "attention-by-tiles", "One tile of attention scores after the other. Space plays, the arrow keys move the "
-                              "cell, Page Down goes to the next matrix.",
+        "attention-by-tiles", "One tile of attention scores after the other. Space plays, full stop and comma step, the "
+                              "arrow keys move the cell, Page Down goes to the next matrix.",
         grid, frames=at, at=cell, sentence=sentences, plays_frames=True, height=560, epoch=epoch,
     )  # fmt: skip
 

@@ -85,6 +85,11 @@ def test_the_keyboard_moves_the_cell_and_plays_the_steps(open_page, steps):
     assert page.locator(SAID).inner_text().startswith("Project.")
     page.locator(".st-key-steps_small .said", has_text="Score and scale.").wait_for(timeout=8000)
     page.keyboard.press(" ")
+    before = page.locator(COUNT).inner_text()
+    page.keyboard.press(",")
+    assert int(page.locator(COUNT).inner_text()[0]) == int(before[0]) - 1
+    page.keyboard.press(".")
+    assert page.locator(COUNT).inner_text() == before
     assert page.locator(".st-key-steps_small .play").inner_text() == "▶ Play"
 
 

@@ -2,14 +2,15 @@
 
    Hover a cell for its arithmetic: the row and the column of the matrices that made it light up, and the sum is written
    out under the picture. A click or the arrows leave it there (Page Up and Page Down: another matrix). With steps the
-   matrices appear in the order of computation: play, step, reset; Space plays and pauses, Home and Escape reset. A slider
-   chooses among frames, buttons and a switch among matrices that are only there with them.
+   matrices appear in the order of computation: play, step, reset; Space plays and pauses, "." and "," step, Home and
+   Escape reset. A slider chooses among frames, buttons and a switch among matrices that are only there with them.
    Data: charts/matrices.py says what the header holds. Reports: stand, with frame, pick, step, switch and the pinned cell
    where the learner left them, and the epoch of the message they answer to. */
 export default (component) => gf.mount(component, (root, first) => {
   const STEP = 1800, FRAME = 900, REVEAL = 900;
   let spec = null, frame = 0, pick = "", on = false, step = 0, pinned = null, hover = null, send = first;
   let waiting = 0, playing = 0, matrices = [], maps = new Map(), writing = new Map();
+  let inks = new Map();
   let reveal = { share: 1, keys: [], run: null };
 
   const make = (tag, name) => Object.assign(document.createElement(tag), { className: name });
@@ -23,8 +24,8 @@ export default (component) => gf.mount(component, (root, first) => {
   check.addEventListener("change", () => { on = check.checked; read(); tell(); });
   toggle.append(check, called);
   const play = gf.button("▶ Play", () => (playing ? stop() : start()));
-  const back = gf.button("‹ Back", () => { stop(); go(now() - 1); });
-  const next = gf.button("Step ›", () => { stop(); go(now() + 1); }), reset = gf.button("Reset", () => restart());
+  const back = gf.button("‹ Back", () => take(-1));
+  const next = gf.button("Step ›", () => take(1)), reset = gf.button("Reset", () => restart());
   play.classList.add("play");
   player.append(play, back, next, reset, count);
   bar.append(picks.element, frames.element, toggle);
@@ -89,7 +90,12 @@ export default (component) => gf.mount(component, (root, first) => {
   const numeral = (value, digits) => (Number.isFinite(value)
     ? value.toFixed(digits).replace(/^-(?=0(\.0*)?$)/, "").replace("-", "−") : value < 0 ? "−∞" : "∞");
 
-  function readable(fill) {   // ink or background, whichever stands out more on it
+  function readable(fill) {
+    if (!inks.has(fill)) inks.set(fill, ink(fill));
+    return inks.get(fill);
+  }
+
+  function ink(fill) {   // ink or background, whichever stands out more on it
     const light = (colour) => gf.rgb(colour).reduce((sum, v, i) => sum + [0.2126, 0.7152, 0.0722][i] * (v / 255) ** 2.2, 0.05);
     const contrast = (text) => Math.max(light(text), light(fill)) / Math.min(light(text), light(fill));
     return contrast(app.c.ink) >= contrast(app.c.background) ? app.c.ink : app.c.background;
@@ -134,6 +140,12 @@ export default (component) => gf.mount(component, (root, first) => {
     if (!keys.length || gf.reducedMotion()) return;
     reveal.share = 0;
     reveal.run = gf.animate(REVEAL, (_, t) => { reveal.share = t; view.redraw(); });
+  }
+
+  function take(by) {   // one step on or back
+    if (!plays()) return;
+    stop();
+    go(now() + by);
   }
 
   function start() {
@@ -250,7 +262,7 @@ export default (component) => gf.mount(component, (root, first) => {
 
   gf.keys(view.canvas, { ArrowLeft: () => move(0, -1), ArrowRight: () => move(0, 1), ArrowUp: () => move(-1, 0),
     ArrowDown: () => move(1, 0), PageDown: () => hop(1), PageUp: () => hop(-1), Home: restart, Escape: restart,
-    " ": () => { if (plays()) (playing ? stop : start)(); } });
+    " ": () => { if (plays()) (playing ? stop : start)(); }, ".": () => take(1), ",": () => take(-1) });
 
   function saveSvg() {
     const { width } = view.size(), found = plan.of(app, width), svg = gf.svg(width, found.height, app.c.background);
@@ -272,6 +284,7 @@ export default (component) => gf.mount(component, (root, first) => {
       app.c = gf.colours(root);
       maps = new Map();
       writing = new Map();
+      inks = new Map();
       matrices = spec.grid.flat();
       const kept = before && before.epoch === spec.epoch;   // then frame, pick, step, switch and cell are the learner's
       if (!kept) { clearTimeout(waiting); clearTimeout(playing); playing = 0; }
