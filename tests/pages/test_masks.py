@@ -16,6 +16,7 @@ from tests.charts.test_component import unpack
 from transformer import mask_examples, recording
 from transformer.mask_examples import KINDS, masked
 from transformer.training import cheat
+from transformer.training import patterns as training
 
 PAGE = "pages/attention/masks.py"
 SCORES = recording.load("assets/recorded/smollm2-135m-pronoun.safetensors.xz")["layers.13.attention.scores"][0, 8]
@@ -101,9 +102,8 @@ def test_the_recorded_curves_are_drawn_with_all_their_seeds_and_say_what_they_ca
 
 def test_the_causal_models_two_losses_are_one_number_and_the_checkpoints_give_what_is_recorded(plays):
     """The recorded numbers come back from the shipped weights."""
-    from transformer.training.patterns import corpus, held_out
-
-    test = held_out(corpus()[2], cheat.LENGTH, cheat.MEASURED)[:, 0]
+    _, tokenizer = transformer.load(cheat.FOLDER / "causal")
+    test = training.held_out(training.unseen_plays(tokenizer)[0], cheat.LENGTH, cheat.MEASURED)[:, 0]
     found = json.loads((cheat.FOLDER / "curves.json").read_text())
     runs = {run["mask"]: run for run in found["runs"] if run["seed"] == 0}
     for mask, run in runs.items():

@@ -18,6 +18,7 @@ from transformer import Config, masks, recording
 from transformer.attention import masked_softmax
 from transformer.sparsified import allowed, same_bucket
 from transformer.training import patterns as training
+from transformer.training.loop import evaluate
 
 PAGE = "pages/attention/sparse.py"
 PRONOUN = recording.load("assets/recorded/smollm2-135m-pronoun.safetensors.xz")
@@ -179,10 +180,9 @@ def test_every_trained_row_has_three_seeds_its_spread_and_a_small_checkpoint(ope
 
 
 def test_a_shipped_checkpoint_gives_its_recorded_loss(plays):
-    from transformer.training.loop import evaluate
-
     table = json.loads((training.FOLDER / "table.json").read_text())
-    test = training.held_out(training.corpus()[2])
+    _, tokenizer = transformer.load(training.FOLDER / "full")
+    test = training.held_out(training.unseen_plays(tokenizer)[0])
     for row in ("dilated", "window"):
         (run,) = [run for run in table["rows"][row]["runs"] if run["seed"] == 0]
         model, _ = transformer.load(training.FOLDER / row)

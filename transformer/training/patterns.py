@@ -64,13 +64,20 @@ def config_of(row: str) -> Config:
 @functools.cache
 def corpus(vocab_size: int = BASE["vocab_size"]) -> tuple[BytePairEncoding, Tensor, Tensor, float]:
     """(tokenizer, ids to learn from, ids held out, characters that a held-out token stands for)."""
-    texts = plays()
-    known = {title: text for title, text in texts.items() if title not in HELD_OUT}
-    tokenizer = BytePairEncoding.train("\n".join(known.values()), vocab_size)
-    end = [tokenizer.end_id]
-    ids = torch.tensor([i for text in known.values() for i in [*tokenizer.encode(text), *end]])
-    unseen = torch.tensor([i for title in HELD_OUT for i in [*tokenizer.encode(texts[title]), *end]])
-    return tokenizer, ids, unseen, sum(len(texts[title]) for title in HELD_OUT) / len(unseen)
+    known = [text for title, text in plays().items() if title not in HELD_OUT]
+    tokenizer = BytePairEncoding.train("\n".join(known), vocab_size)
+    return tokenizer, _joined(known, tokenizer), *unseen_plays(tokenizer)
+
+
+def unseen_plays(tokenizer: BytePairEncoding) -> tuple[Tensor, float]:
+    """(ids of the plays that no model here reads, characters that one of these tokens stands for)."""
+    texts = [plays()[title] for title in HELD_OUT]
+    ids = _joined(texts, tokenizer)
+    return ids, sum(map(len, texts)) / len(ids)
+
+
+def _joined(texts: list[str], tokenizer: BytePairEncoding) -> Tensor:
+    return torch.tensor([i for text in texts for i in [*tokenizer.encode(text), tokenizer.end_id]])
 
 
 def windows(ids: Tensor, length: int = LENGTH, batch: int = BATCH) -> Batch:
