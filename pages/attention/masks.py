@@ -209,8 +209,8 @@ def show_loss(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         for mask, run in found.runs.items() for which in parts for seed, row in enumerate(getattr(run, which))
     }  # fmt: skip
     config = cheat.CAUSAL
-    shapes = [("X", ("batch 12", f"token {cheat.LENGTH}"), "residual"),
-              (r"\ell", ("batch 12", f"token {cheat.LENGTH}", f"vocab {config.vocab_size}"), "output")]  # fmt: skip
+    shapes = [("x", ("batch 12", f"token {cheat.LENGTH}"), "residual"),
+              ("p", ("batch 12", f"token {cheat.LENGTH}", f"vocab {config.vocab_size}"), "output")]  # fmt: skip
     return Shown(table, shapes, {"text": text}, numbers)
 
 

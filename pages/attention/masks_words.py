@@ -21,8 +21,9 @@ FORMULAS = {  # a line each, so that a phone has room
         r"\text{prefix: } k \le q \text{ or } k < m",
     ),
     LOSS: (
-        r"\mathcal L = -\overline{\log \output{p}\,(x_{t+1} \mid x_1 \dots x_t)}",
-        r"\mathcal L' = -\overline{\log \output{p}\,(x_{t+1} \mid x_1 \dots x_t, x_{t+1} \dots)}",
+        r"\mathcal L = -\operatorname{mean}_t \log \output{p}\,(x_{t+1} \mid \text{what it sees})",
+        r"\text{causal: } x_1 \dots x_t",
+        r"\text{broken: } x_1 \dots x_t,\ \underbrace{x_{t+1}}_{\text{the answer}} \dots x_n",
     ),
     MAPS: (r"\text{ahead} = \frac{1}{n-1}\sum_{q} \attention{A}[q,\, q+1]",),
     CHANGE: (
