@@ -187,7 +187,8 @@ def show_bytes(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, 
 
 
 @st.cache_data(show_spinner=False)
-def recorded() -> dict:
+def recorded_effects() -> dict:
+    """Not called as on other pages: Streamlit keeps what functions of one name and one body give, page or no page."""
     return json.loads(MEASURED.read_text("utf-8"))
 
 
@@ -213,10 +214,10 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, i
             model, tokenizer = live
             found, whose = converted(name, tuple(tokenizer.encode(reading.text)), model), "your text"
         else:
-            about = recorded()
+            about = recorded_effects()
             found, whose = about["measured"][name], about["text"]
         st.caption(f"{models.TITLES[name]}, all layers converted at once, {whose}." + ("" if on_text else
-                   f" Recorded {recorded()['date']}; `{recorded()['command']}` makes it anew.") +  # fmt: skip
+                   f" Recorded {recorded_effects()['date']}; `{recorded_effects()['command']}` makes it anew.") +  # fmt: skip
                    f" From {found['full_rank']} numbers on the latent holds all of [W_K; W_V] and loses nothing.")
     st.session_state["_heads_kept"] = found["kept"]
     here = stand()

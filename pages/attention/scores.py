@@ -189,7 +189,7 @@ def show_plane(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, 
 
 
 @st.cache_data(show_spinner=False)
-def recorded() -> dict:
+def recorded_scores() -> dict:
     return json.loads(MEASURED.read_text("utf-8"))
 
 
@@ -200,7 +200,7 @@ def measured_here() -> dict[str, list[float]]:
 
 
 def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, dict, str]:
-    about = recorded()
+    about = recorded_scores()
     with controls:
         own = st.toggle("Measure on this machine", key="measure", bind="query-params", help="Some seconds; additive takes most of them.")
         seconds = measured_here() if own else about["seconds"]
@@ -271,7 +271,7 @@ with stage:
     draw(code_place)
 with below:
     lesson.prose(**words.prose(made))
-    times = recorded()["seconds"]
+    times = recorded_scores()["seconds"]
     lesson.predict(**words.predict(LENGTHS[-1], times["additive"][-1] / times["scaled_dot"][-1]))
 with more:
     lesson.interview(words.INTERVIEW)
