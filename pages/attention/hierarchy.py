@@ -171,12 +171,12 @@ def show_document() -> Taken:
              "beta": found.beta[0, of], "effect of removal": [by_word.get(at, 0.0) for at in place]}  # fmt: skip
     top = int(found.beta[0].argmax())
     best = max((w for w, i in enumerate(of) if i == top), key=lambda w: found.alpha[0, w])
-    numbers = (
-        rf"\attention{{\beta_{{{top + 1}}}}} = {found.beta[0, top]:.3f},\quad "
-        rf"\attention{{\alpha}}(\text{{heaviest word there}}) = {found.alpha[0, best]:.3f},\quad "
-        rf"\attention{{\alpha\beta}} = {found.alpha[0, best] * found.beta[0, top]:.4f},\quad "
-        + r",\ ".join(rf"\output{{p}}(\text{{{name}}}) = {p:.3f}" for name, p in zip(classifier.classes, found.p[0]))
+    lines = (
+        rf"\attention{{\beta_{{{top + 1}}}}} = {found.beta[0, top]:.3f},\quad \attention{{\alpha}}_{{\text{{heaviest word there}}}} = "
+        rf"{found.alpha[0, best]:.3f},\quad \attention{{\alpha\beta}} = {found.alpha[0, best] * found.beta[0, top]:.4f}",
+        r",\quad ".join(rf"\output{{p}}_{{\text{{{name}}}}} = {p:.3f}" for name, p in zip(classifier.classes, found.p[0])),
     )
+    numbers = r"\begin{gathered}" + r"\\[.3em]".join(lines) + r"\end{gathered}"
     return Taken(table, {"text": text, "levels": levels}, numbers)
 
 
@@ -198,9 +198,9 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> Taken:
         )  # fmt: skip
     words, sentences = scored_pairs(here.n, here.s)
     numbers = (
-        rf"n = {here.n:,},\ s = {here.s}:\quad {words:,} + {sentences:,} = {words + sentences:,} = "
-        rf"{(words + sentences) / here.n**2:.2%}".replace("%", r"\%").replace(",", "{,}")
-        + rf"\text{{ of }}n^2,\quad \sqrt[3]{{2n}} = {best_segment(here.n):.1f}"
+        rf"\begin{{gathered}}n = {here.n},\ s = {here.s}:\quad {words} + {sentences} = {words + sentences}\\[.3em]"
+        rf"= {100 * (words + sentences) / here.n**2:.2f}\,\%\text{{ of }}n^2,\quad \sqrt[3]{{2n}} = "
+        rf"{best_segment(here.n):.1f}\end{{gathered}}"
     )
     at = LENGTHS.index(here.n)
     return Taken({"s": s, "words": pairs[at, :, 0], "sentences": pairs[at, :, 1]}, {"n": here.n}, numbers)
@@ -235,7 +235,8 @@ default = passages[first][0]
 lesson = Lesson("B9")
 on = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
 lesson.header(hierarchy_words.LOOK_FOR.get(on, hierarchy_words.LOOK_FOR[DOCUMENT]))
-text = lesson.text(default, {name: of[0] for name, of in passages.items()})
+lesson.show_model("Classifier of plays · trained by us", "tiny")
+text = lesson.text(default, {name: of[0] for name, of in passages.items()}, follows=False)
 text = checked(text)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     view = st.segmented_control("Picture", VIEWS, default=DOCUMENT, required=True, key="view", bind="query-params",

@@ -105,8 +105,7 @@ def prose(made: Mapping[str, Any]) -> dict[str, str]:
         "catch": f"{even(made)} And a large weight is **not** an "
                  f"explanation. Measured on {tested['documents']} held-out passages by taking every part out: the rank correlation "
                  "of a part's weight with how much its removal changes the answer is "
-                 f"{tested['sentences']:.2f} for sentences and {tested['words']:.2f} for words (1 would be the same order), and the "
-                 f"heaviest sentence is the most decisive one in {share(tested['heaviest_is_decisive'])} of the passages. The weights "
+                 f"{tested['sentences']:.2f} for sentences and {tested['words']:.2f} for words (1 would be the same order). The weights "
                  "pool vectors that have already read their neighbours, the rest is weighed anew when a part goes, and a heavy word "
                  "may push the answer **away** from the class that wins. (On plays that it trained on, the model gets "
                  f"{share(made['training_accuracy'])}: it has come to know them, which is why whole plays are held out.)",

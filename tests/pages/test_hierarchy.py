@@ -15,6 +15,12 @@ PAGE = "pages/attention/hierarchy.py"
 TEXT = "The king is dead. Weep for him, my lords! Where is his crown?"
 
 
+def own(open_page, text: str = TEXT, **query: str):
+    """The page after the learner has typed a text."""
+    app = open_page(PAGE, **query)
+    return app.text_input(key="text").set_value(text).run()
+
+
 @pytest.fixture(scope="module")
 def classifier():
     return documents.load()
@@ -44,7 +50,7 @@ def test_it_opens_on_a_passage_that_the_model_never_read(open_page, classifier):
 
 
 def test_every_part_that_is_taken_out_was_run_without(open_page, classifier):
-    header, arrays = sent(open_page(PAGE, text=TEXT))
+    header, arrays = sent(own(open_page))
     ids = classifier.read(TEXT)
     assert header["truth"] is None and [len(s) for s in header["sentences"]] == [4, 5, 4]
     assert arrays["parts"][:4].tolist() == [[0, -1], [1, -1], [2, -1], [0, 0]] and len(arrays["parts"]) == 3 + 13
@@ -57,7 +63,7 @@ def test_every_part_that_is_taken_out_was_run_without(open_page, classifier):
 
 
 def test_even_weights_change_what_comes_out(open_page):
-    app = open_page(PAGE, text=TEXT)
+    app = own(open_page)
     _, before = sent(app)
     app.selectbox(key="weights").set_value("both share evenly").run()
     _, after = sent(app)
@@ -67,31 +73,31 @@ def test_even_weights_change_what_comes_out(open_page):
 
 
 def test_a_link_says_what_is_taken_out_and_what_tints(open_page):
-    header, arrays = sent(app := open_page(PAGE, text=TEXT, without="1.2", tint="effect of removing it"))
+    header, arrays = sent(app := open_page(PAGE, without="1.2", tint="effect of removing it"))
     assert not app.warning and arrays["parts"][header["without"] - 1].tolist() == [0, 1]
     assert header["tint"]["at"] == "effect of removing it"
     app.text_input(key="text").set_value("Peace. War.").run()
     assert sent(app)[0]["without"] == 0  # a part belongs to its text
 
 
-@pytest.mark.parametrize("query", [{"without": "9"}, {"without": "1.99"}, {"without": "x"}, {"tint": "red"}, {"weights": "none"},
+@pytest.mark.parametrize("query", [{"without": "99"}, {"without": "1.99"}, {"without": "x"}, {"tint": "red"}, {"weights": "none"},
                                    {"view": "What it costs", "s": "1"}, {"view": "What it costs", "n": "100"}])
 def test_what_a_link_cannot_mean_is_one_sentence(open_page, query):
-    app = open_page(PAGE, text=TEXT, **query)
+    app = open_page(PAGE, **query)
     assert len(app.warning) == 1 and list(query)[-1] in app.warning[0].value
     sent(app, "curves" if "view" in query else "document")
 
 
 @pytest.mark.parametrize("text", ["...", "word " * 300, "a. " * 40])
 def test_a_text_it_cannot_take_is_one_sentence_over_the_last_document(open_page, text):
-    app = open_page(PAGE, text=TEXT)
+    app = own(open_page)
     app.text_input(key="text").set_value(text).run()
     assert len(app.warning) == 1 and len(sent(app)[0]["sentences"]) == 3
 
 
 @pytest.mark.parametrize("text", ["a", "日本語です。 🙂 ok", "</p><script>alert(1)</script> $x$ :red[a]"])
 def test_short_and_strange_texts(open_page, text):
-    header, arrays = sent(open_page(PAGE, text=text))
+    header, arrays = sent(own(open_page, text))
     assert np.isfinite(arrays["p"]).all() and header["sentences"]
 
 
@@ -118,14 +124,14 @@ def test_the_page_states_the_recorded_numbers(open_page, classifier):
     made = classifier.made
     for value in (*made["held_out_accuracy"], made["bag_of_words_accuracy"], made["commonest_class_accuracy"],
                   *made["held_out_accuracy_even_weights"].values()):  # fmt: skip
-        if value in (made["held_out_accuracy"][1],) and min(made["held_out_accuracy"]) < value < max(made["held_out_accuracy"]):
+        if min(made["held_out_accuracy"]) < value < max(made["held_out_accuracy"]):
             continue  # in the middle of the spread
         assert f"{value:.1%}".replace("%", " %") in said
     assert "not** an explanation" in said and f"{made['weight_against_removal']['words']:.2f}" in said
 
 
 def test_the_snippets_give_the_pages_numbers(open_page):
-    app = open_page(PAGE, text=TEXT)
+    app = own(open_page)
     header, arrays = sent(app)
     lines = run(app)
     shares = json.loads(lines[0].replace("'", '"'))
@@ -145,7 +151,7 @@ def run(app) -> list[str]:
 
 
 def test_weights_and_effects_are_compared_on_the_page(open_page, classifier):
-    header, arrays = sent(open_page(PAGE, text=TEXT))
+    header, arrays = sent(own(open_page))
     found = removal.removals(classifier.model, classifier.read(TEXT))
     change = found.effect(int(found.p[0].argmax())).abs()
     whole = torch.tensor(arrays["parts"][:, 1] < 0)
