@@ -13,7 +13,7 @@ from transformer.feedforward import ACTIVATIONS, derivative, let_through, share_
 
 CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors.xz")
 GATE = CAPITAL["layers.5.ffn.gate"][0]
-CANVAS, LAYER = ".st-key-curves canvas", ".st-key-curves input[type=range]:visible"
+CANVAS, LAYER = ".st-key-curves canvas", ".st-key-curves .gf-scrubber:has-text('Layer') input"
 REACH = ".st-key-curves .gf-scrubber:has-text('u up to') input"
 
 
