@@ -331,6 +331,8 @@ subject = (reading.model, reading.label, reading.text)
 view = st.segmented_control("Picture", VIEWS, default=PATTERN, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
 lesson.look(sparse_words.LOOK_FOR[view])
+if view == TRAINED:
+    lesson.show_model("Nine small decoders · trained by us", "tiny")
 cells.belong_to("B6", view, *subject)
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
