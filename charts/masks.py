@@ -67,8 +67,8 @@ def kinds_message(
              tuple(shown["S"])),
         Step("Mask", "What may not be read becomes −∞. The mask knows places, not words.",
              tuple(shown["S"] + shown["M"])),
-        Step("Softmax", "Each row shares out 1, and e to the −∞ is 0. With the switch on it shares among all keys, and "
-                        "what hidden ones got is thrown away.", tuple(shown["S"] + shown["M"] + shown["A"])),
+        Step("Softmax", "Each row shares out 1; e to the −∞ is 0. Switch on: shared among all keys, and the "
+                        "hidden part thrown away.", tuple(shown["S"] + shown["M"] + shown["A"])),
     ]  # fmt: skip
     return matrices.message(
         "masks", f"A mask, the scores of {head} under it, and the weights; arrow keys move from cell to cell", [grid],
