@@ -89,7 +89,7 @@ CASES = (
     Case("B12", "tile", "component", ".st-key-tiles .gf-scrubber input"),
     Case("B12", "cell", "component", ".st-key-tiles canvas", keys=("ArrowRight", "ArrowLeft"), query="?cell=S.0.0"),
     Case("B12", "length", "component", ".st-key-memory canvas", picture=".st-key-memory"),
-    Case("B3", "head", "component", ".st-key-weights input[type=range]"),
+    Case("B3", "head", "component", ".st-key-weights input[type=range]", keys=("ArrowLeft", "ArrowRight")),
     Case("B3", "key vector", "component", ".st-key-plane canvas", query="?view=Two+vectors+by+hand"),
     Case("B3", "whose field", "component", ".st-key-plane .gf-pick input:checked", keys=("ArrowUp", "ArrowDown"),
          query="?view=Two+vectors+by+hand"),

@@ -29,6 +29,7 @@ STEP, REACH = 0.5, 3.0  # of the plane's grid
 SIDE = round(2 * REACH / STEP) + 1
 BY_TITLE = {title: score for score, title in TITLES.items()}
 SCORES_TOO = "Scores before the softmax"
+TELLING = 3  # the head that chooses most, in the last layer
 
 
 class Stand(NamedTuple):
@@ -96,9 +97,9 @@ def cell_in_link(text: str) -> tuple[str, int, int]:
 
 
 def stand() -> Stand:
-    head, shows, cell, pick, q, k, n = 0, False, ("scaled_dot", len(pieces) - 1, max(0, len(pieces) - 2)), TITLES["dot"], point("2,1"), point("1,2"), 512
+    head, shows, cell, pick, q, k, n = TELLING, False, ("scaled_dot", len(pieces) - 1, max(0, len(pieces) - 2)), TITLES["dot"], point("2,1"), point("1,2"), 512
     if view == WEIGHTS:
-        head = url.url_state("head", 0, int, range(heads).__contains__)
+        head = url.url_state("head", TELLING, int, range(heads).__contains__)
         shows = url.url_state("before", "false", str.lower, ("true", "false").__contains__) == "true"
         cell = url.url_state("cell", cell, cell_in_link, lambda of: of[0] in TITLES and 0 <= of[2] <= of[1] < len(pieces), shown="its own cell")
     elif view == PLANE:
@@ -114,7 +115,7 @@ def keep_weights() -> None:
     if (said := held.said("weights", "stand")) is None:
         return
     if said.get("frame") in range(heads):
-        url.set_url_state("head", said["frame"], 0)
+        url.set_url_state("head", said["frame"], TELLING)
     url.set_url_state("before", "true" if said.get("switch") else "false", "false")
     if isinstance(at := said.get("at"), list) and len(at) == 3 and str(at[0])[2:] in TITLES:
         own = f"scaled_dot.{len(pieces) - 1}.{max(0, len(pieces) - 2)}"

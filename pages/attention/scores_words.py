@@ -3,11 +3,11 @@
 VIEWS = WEIGHTS, PLANE, COST = "Six weights of one head", "Two vectors by hand", "Cost"
 
 LOOK_FOR = {
-    WEIGHTS: "The same queries, the same keys, six ways to weigh them, each trained. Location never looks at the keys: change "
-             "a word of your text and only its own row moves.",
+    WEIGHTS: "The same queries, the same keys, six ways to weigh them, each trained. The unscaled dot is sharpest; location, which never "
+             "looks at the keys, hardly chooses. In layer 0, change a word: with location only its own row moves.",
     PLANE: "Drag k around q and watch the field: the dot product rewards direction **and** length, the cosine only "
            "direction, additive saturates, location does not care.",
-    COST: "Additive attention has the FLOPs of a dot product and hundreds of times its clock time: it makes a tanh for "
+    COST: "Additive attention has the FLOPs of a dot product, and at 512 tokens hundreds of times its clock time: it makes a tanh for "
           "every pair and coordinate, where the dot product is one matrix multiplication.",
 }
 

@@ -27,9 +27,9 @@ def test_the_slider_changes_the_head_and_the_link_restores_it(open_page):
     page = open_page("score-functions")
     before = picture(page, WEIGHTS)
     page.locator(f"{WEIGHTS} input[type=range]:visible").focus()
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
     assert picture(page, WEIGHTS) != before
-    link_says(page, head="1")
+    link_says(page, head="2")
     again = open_page(page.url.split("/", 3)[3])
     assert picture(again, WEIGHTS) == picture(page, WEIGHTS)
 

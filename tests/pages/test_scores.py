@@ -48,7 +48,9 @@ def test_all_six_weigh_the_same_vectors(open_page, six):
         A = S[score].masked_fill(torch.ones(S[score].shape[-2:]).triu(1).bool(), -torch.inf).softmax(-1)
         np.testing.assert_allclose(arrays[f"A {score}"], A.numpy(), atol=1e-6)
     np.testing.assert_allclose(arrays["A scaled_dot"], S["A"].numpy(), atol=1e-6)  # as the model itself reads
-    assert header["frames"]["values"] == [0, 1, 2, 3]
+    assert header["frames"]["values"] == [0, 1, 2, 3] and header["frames"]["at"] == 3
+    largest = {score: arrays[f"A {score}"][3, 3:].max(-1).mean() for score in SCORES}  # as it says what to look for
+    assert max(largest, key=largest.get) == "dot" and min(largest, key=largest.get) == "location"
 
 
 def test_location_does_not_look_at_the_keys(open_page, six):
