@@ -8,6 +8,7 @@ fast memory of a GPU (Dao et al. 2022, arXiv:2205.14135); dividing by l once, at
 (Dao 2023, arXiv:2307.08691).
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -91,6 +92,11 @@ def attention(
 def finished(O: Tensor, l: Tensor) -> Tensor:
     """z = O / l, zeros where nothing was summed."""
     return torch.where(l[..., None] > 0, O / l[..., None], 0.0)
+
+
+def largest_score(dtype: torch.dtype) -> float:
+    """The score from which on e^S is more than the number format holds: log of its largest number."""
+    return math.log(torch.finfo(dtype).max)
 
 
 def plain_memory(n: int, d: int) -> Memory:

@@ -1,10 +1,10 @@
 """The words of the lesson on attention by tiles (pages/attention/tiles.py)."""
 
-import math
-
 import torch
 
-OVERFLOW = {kind: math.log(torch.finfo(kind).max) for kind in (torch.float16, torch.bfloat16)}  # of S
+from transformer.tiled import largest_score
+
+OVERFLOW = {kind: largest_score(kind) for kind in (torch.float16, torch.bfloat16)}  # of S
 
 LOOK_FOR = (
     "Step through the tiles and watch a row: when a larger score turns up, one factor mends all that was summed. The "

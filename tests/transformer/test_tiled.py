@@ -111,6 +111,13 @@ def test_gradients_flow_through_the_tiles():
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_largest_score_is_where_e_overflows(dtype):
+    at = tiled.largest_score(dtype)
+    e = torch.tensor([at - 0.1, at + 0.1], dtype=torch.float64).exp().to(dtype)
+    assert e.isfinite().tolist() == [True, False]
+
+
 def test_a_tile_without_rows_is_refused():
     Q, K, V = drawn(0, 3, 3, 2, 2)
     with pytest.raises(ValueError, match="at least one row and one column, not 0 × 4"):
