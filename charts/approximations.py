@@ -167,7 +167,7 @@ def means_message(
     x = np.asarray(counts, dtype=float)
     truth = np.broadcast_to(true[:, None, None], weight.shape)
     one = np.ones(1)
-    low, high = np.clip(1 - 2 * sampling, 0, 3), np.clip(1 + 2 * sampling, 0, 3)
+    low, high = np.clip(1 - 2 * sampling, 0, 2), np.clip(1 + 2 * sampling, 0, 2)
     off = np.abs(weight - truth) / weight_error
     spans = np.stack([np.minimum(weight.min(-1), true[:, None]), np.maximum(weight.max(-1), true[:, None])], -1)
     spans = np.maximum(spans + np.maximum(spans[..., 1] - spans[..., 0], 0.02)[..., None] * np.array([-0.25, 0.35]),
@@ -221,7 +221,7 @@ def states_message(
                 says="z at {row}: {value}, the sum of φ(k) so far.")],
         [Matrix("φ(q)", "φ(q) asks", phi_Q[:, None], "query", ["φ(q)"], features, row_axis="", col_axis="feature",
                 says="φ(q) at {row}, {col}: {value}."),
-         Matrix("read", "φ(q) S", read[:, None], "output", ["φ(q) S"], values, note=[
+         Matrix("read", "φ(q) S", read[:, None], "output", ["φ(q) S"], values, symbol="numerator", note=[
                     f"divided by φ(q)·z = {one:.4g} it is the output" for one in total],
                 says=Product("φ(q)", "S", right_rows=False, symbol="φ(q)·S"), **wide)],
         [Matrix("out", "the output, from the state and from all pairs", np.stack([out, pairs], 1), "output",

@@ -154,7 +154,8 @@ def flops_a_token(config: Config, n: int) -> float:
     """What one layer's heads multiply for one more token with n − 1 before it, beside the projections to Q, K, V and
     back; for an encoder, which reads all at once, the nth part of the whole text.
 
-    Full attention 4 n h d_k; with m features and a state 4 m h (2 d_k + 1) and a little more, whatever n.
+    Full attention 4 n h d_k; a state of m features 4 m h d_k, as much again for Performer's ω, and a little more,
+    whatever n.
     """
     if config.kind == "encoder":
         parts = cost.flops(config, n)

@@ -370,7 +370,8 @@ reading = lesson.read(text, record=("layers.*.attention.[QKV]",))
 view = st.segmented_control("Picture", VIEWS, default=WEIGHTS, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
 place = "matrices" if view in (WEIGHTS, STATE) else "curves"  # what draws it, by its key
-lesson.look(say.LOOK_FOR[view])
+there = (reading.model, reading.text) == ("smollm2-135m", PRONOUN)
+lesson.look(say.LOOK_FOR[view] + (say.TWICE_AS_LONG if there and view == WEIGHTS else ""))
 config = reading.config
 n = min(len(reading.ids), STATE_WORDS if view == STATE else MOST_WORDS)
 names = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(reading.pieces[:n])]

@@ -3,9 +3,7 @@
 VIEWS = WEIGHTS, FEATURES, RANK, MEAN, STATE, COST = "Weights", "Features", "Rank", "Unbiased?", "State", "Cost"
 
 LOOK_FOR = {
-    WEIGHTS: "Pull the size up: random features and a fitted rank grow towards the exact map, elu + 1 stays blurred. "
-             "Then take layer 13, head 8, which finds “animal” for “it”: its q and k are twice as long, and no m "
-             "helps.",
+    WEIGHTS: "Pull the size up: random features and a fitted rank grow towards the exact map, elu + 1 stays blurred.",
     FEATURES: "Shorten q and k: the curve falls as 1/√m. At the length that the trained head really has, it hardly "
               "moves: the variance grows with the exponential of the squared length.",
     RANK: "No rank-k matrix can lie below the dashed curve. E and F that are fitted to this text nearly touch it; "
@@ -17,6 +15,11 @@ LOOK_FOR = {
     COST: "All pairs cost more with every token that stands before; a state costs the same for ever. Where the lines "
           "cross depends on m, and it is later than “linear is cheaper” suggests.",
 }
+
+TWICE_AS_LONG = (
+    " Then take layer 13, head 8, which finds “animal” for “it”: its q and k are twice as long, all of the estimated "
+    "weight goes to the one short key, and no m helps."
+)
 
 ESTIMATE = (
     r"\attention{\tilde A}_{ij} = \frac{\phi(\query{q_i})\cdot\phi(\key{k_j})}{\sum_l \phi(\query{q_i})\cdot\phi(\key{k_l})}"
@@ -34,8 +37,8 @@ FORMULAS = {  # a line each, so that a phone has room
     ),
     FEATURES: (
         ESTIMATE, PERFORMER,
-        r"\frac{\operatorname{Var}\,\phi(\query{q})\cdot\phi(\key{k})}{\text{mean}^2} = "
-        r"\frac{e^{|\query{q} + \key{k}|^2/\sqrt{d_k}} - 1}{m}",
+        r"\frac{\operatorname{Var}\,\phi(\query{q})\cdot\phi(\key{k})}{\text{mean}^2} = \frac{e^{|\query{q} + "
+        r"\key{k}|^2/\sqrt{d_k}} - 1}{m}",
     ),
     RANK: (
         *SQUEEZE,
@@ -49,13 +52,13 @@ FORMULAS = {  # a line each, so that a phone has room
     STATE: (
         r"S_t = S_{t-1} + \phi(\key{k_t})\,\value{v_t}^\top",
         r"z_t = z_{t-1} + \phi(\key{k_t})",
-        r"\output{o_t} = \frac{\phi(\query{q_t})\,S_t}{\phi(\query{q_t})\cdot z_t} = \sum_{j \le t} "
-        r"\attention{\tilde A}_{tj}\,\value{v_j}",
+        r"\output{o_t} = \frac{\phi(\query{q_t})\,S_t}{\phi(\query{q_t})\cdot z_t} = \sum_{j \le t} \attention{\tilde "
+        r"A}_{tj}\,\value{v_j}",
     ),
     COST: (
         r"\text{all pairs: } 4\,n\,d_k \text{ a head and token}",
-        r"\text{a state, m features: about } 4\,m\,(2 d_k + 1)",
-        r"\text{elu: } m = d_k \text{, and no } \omega",
+        r"\text{a state, m features: about } 4\,m\,d_k",
+        r"\text{Performer: } 4\,m\,d_k \text{ more for } \omega\hat x;\ \ \text{elu: } m = d_k",
     ),
 }
 
@@ -151,10 +154,10 @@ INTERVIEW = [
      "K$ mixes positions: with a causal mask every squeezed row would leak the future. And E has a column for each "
      "position: a fixed longest length, and no KV cache that grows by a token."),
     ("For which n is a kernel attention really cheaper?",
-     "While decoding, all pairs cost $4 n d_k$ FLOPs a head and token, a state of m features about $4 m (2 d_k + 1)$: "
-     "for elu ($m = d_k$, no ω) from n ≈ 2 d_k, for Performer from n ≈ 2m. Memory: the KV cache has $2 n d_k$ "
-     "numbers, the state $m(d_k + 1)$. In training fused exact attention has such a small constant that the crossing "
-     "in seconds lies further out."),
+     "While decoding, all pairs cost $4 n d_k$ FLOPs a head and token. A state of m features costs $4 m d_k$ to write and "
+     "read, and Performer as much again to make its features: for elu ($m = d_k$) it pays from n ≈ $d_k$, for Performer from "
+     "n ≈ 2m (open “Cost”). Memory: the KV cache has $2 n d_k$ numbers, the state $m(d_k + 1)$. In training, fused exact "
+     "attention has so small a constant that the crossing in seconds lies further out."),
 ]  # fmt: skip
 
 SOURCES = [

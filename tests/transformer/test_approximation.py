@@ -130,3 +130,15 @@ def test_squeezed_is_the_layers_equation():
 def test_error_is_relative(scale):
     A = approximation.exact(*vectors()[:2]) * scale
     assert approximation.error(A, A) == 0 and approximation.error(torch.zeros_like(A), A) == pytest.approx(1.0)
+
+
+def test_a_state_costs_the_same_for_ever():
+    full, elu, performer = (Config(d_model=64, n_heads=2, max_len=4096, **options) for options in (
+        {}, {"attention": "linear"}, {"attention": "performer", "features": 100},
+    ))  # fmt: skip
+    for n in (64, 1024):
+        assert approximation.flops_a_token(full, n) == 4 * n * 2 * 32
+        assert approximation.flops_a_token(elu, n) == pytest.approx(4 * 32 * 2 * 32, rel=0.1)
+        assert approximation.flops_a_token(performer, n) == pytest.approx(2 * 4 * 100 * 2 * 32, rel=0.1)
+    squeezed = Config(kind="encoder", attention="linformer", d_model=64, n_heads=2, rank=16, max_len=4096)
+    assert approximation.flops_a_token(squeezed, 1024) == 8 * 16 * 2 * 32
