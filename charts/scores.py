@@ -27,30 +27,32 @@ TERMS = {  # one coordinate of the sum, in words
 }  # fmt: skip
 
 
+def said(score: str, S: np.ndarray, A: np.ndarray, terms: np.ndarray, barred: np.ndarray) -> np.ndarray:
+    """What a cell says of itself, [head, query, key]: the first terms of its sum, S and A; barred [query, key]."""
+    found = np.full(A.shape, "barred: a later token", dtype=object)
+    for h, i, j in zip(*np.nonzero(np.broadcast_to(~barred, A.shape)), strict=True):
+        parts = " + ".join(f"{term:.2f}" for term in terms[h, i, j]).replace("+ -", "− ").replace("-", "−")
+        found[h, i, j] = (f"S = Σ_d {TERMS[score]} = {parts} + … = {S[h, i, j]:.3f}; A = e^S / Σ e^S over "
+                          f"{i + 1} keys = {A[h, i, j]:.4f}").replace("= -", "= −")  # fmt: skip
+    return found
+
+
 def weights_message(
-    words: Sequence[str], S: Mapping[str, np.ndarray], A: Mapping[str, np.ndarray], terms: Mapping[str, np.ndarray], *,
+    words: Sequence[str], S: Mapping[str, np.ndarray], A: Mapping[str, np.ndarray], says: Mapping[str, np.ndarray], *,
     heads: Choice, switch: Switch, barred: np.ndarray, at: tuple[str, int, int], epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """For the component "matrices": score -> S, A [head, query, key] and its sum's first terms [head, query, key, some].
+    """For the component "matrices": score -> S, A [head, query, key], and what each cell says (``said``).
 
     heads: which head the slider shows; switch: on, the scores are drawn in place of the weights; barred [query, key]:
     what a query may not see.
     """
-    def says(score: str) -> np.ndarray:
-        found = np.full(A[score].shape, "barred: a later token", dtype=object)
-        for h, i, j in zip(*np.nonzero(np.broadcast_to(~barred, A[score].shape)), strict=True):
-            parts = " + ".join(f"{term:.2f}" for term in terms[score][h, i, j]).replace("+ -", "− ").replace("-", "−")
-            found[h, i, j] = (f"S = Σ_d {TERMS[score]} = {parts} + … = {S[score][h, i, j]:.3f}; A = e^S / Σ e^S over "
-                              f"{i + 1} keys = {A[score][h, i, j]:.4f}").replace("= -", "= −")  # fmt: skip
-        return found
-
     def drawn(score: str, scores: bool) -> Matrix:
         values = S[score] if scores else A[score]
         return Matrix(
             f"{'S' if scores else 'A'} {score}", f"{TITLES[score]}   {FORMULAS[score]}", values,
             "scores" if scores else "attention", words, words, signed=scores, top=None if scores else 1.0,
             barred=np.broadcast_to(barred, values.shape) if values.ndim == barred.ndim else np.stack([barred] * len(values)),
-            says=says(score), switched=scores,
+            says=says[score], switched=scores,
         )  # fmt: skip
 
     order, beside = list(TITLES), 2 if len(words) <= 10 else 3  # few columns are drawn wide, with numbers in them

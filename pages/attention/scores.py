@@ -51,22 +51,23 @@ def six() -> tuple:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def weighed(ids: tuple[int, ...], layer: int) -> tuple[dict, dict, dict, np.ndarray, np.ndarray]:
-    """score -> S, A [head, query, key] and the first terms of each sum, on the queries and keys of the scaled dot product."""
+def weighed(ids: tuple[int, ...], layer: int) -> tuple[dict, dict, dict]:
+    """score -> S, A [head, query, key] and what each cell says, on the queries and keys of the scaled dot product."""
     loaded, _, _ = six()
     at = f"layers.{layer}.attention."
     trace = loaded["scaled_dot"].run(list(ids), record=[at + part for part in "QK"]).trace
     Q, K = trace[at + "Q"], trace[at + "K"]
     n = len(ids)
     mask = torch.ones(n, n, dtype=torch.bool).tril()
-    S, A, first = {}, {}, {}
+    S, A, says = {}, {}, {}
     with torch.no_grad():
         for score, model in loaded.items():
             module = model.stack.blocks[layer].attention.score
             found = module(Q, K, torch.arange(n)[None])
             S[score], A[score] = found[0].numpy(), masked_softmax(found, mask)[0].numpy()
-            first[score] = six_scores.terms(module, Q[0], K[0])[..., :SAID].numpy()
-    return S, A, first, Q[0].numpy(), K[0].numpy()
+            first = six_scores.terms(module, Q[0], K[0])[..., :SAID].numpy()
+            says[score] = charts.said(score, S[score], A[score], first, ~mask.numpy())
+    return S, A, says
 
 
 @st.cache_data(show_spinner=False)
@@ -150,7 +151,7 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int
         layer = st.selectbox("Layer", range(model_config.n_layers), 1, key="layer", bind="query-params")
         st.caption("A model of ours that was trained with all six functions on Shakespeare's plays. Queries and keys are those of the "
                    "run with scaled dots, the same for all six; W, β, v, b and w are each function's own, trained.")  # fmt: skip
-    S, A, first, Q, K = weighed(ids, layer)
+    S, A, says = weighed(ids, layer)
     here = stand()
     shown, epoch = held.to_send("weights", here)
     n = len(ids)
@@ -158,7 +159,7 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int
     barred = np.triu(np.ones((n, n), dtype=bool), 1)
     with picture:
         matrices.mount(key="weights", on_stand_change=keep_weights, data=charts.weights_message(
-            names, S, A, first, heads=curves.Choice("Head", list(range(heads)), shown.head),
+            names, S, A, says, heads=curves.Choice("Head", list(range(heads)), shown.head),
             switch=curves.Switch(SCORES_TOO, shown.scores), barred=barred,
             at=(f"{'S' if shown.scores else 'A'} {shown.cell[0]}", shown.cell[1], shown.cell[2]), epoch=epoch,
         ))  # fmt: skip
