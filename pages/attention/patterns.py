@@ -109,9 +109,19 @@ def heads_of(reading: Reading, layer: int) -> tuple[torch.Tensor, ...]:
     return Q, before_all_heads(K, heads), before_all_heads(V, heads), S
 
 
-def pairs_table(r: int, w: int, n: int) -> dict[str, tuple[int, int]]:
-    """name -> pairs that a causal head of the pattern allows among n tokens, and pairs that are multiplied."""
-    return {name: (cost.pairs(c, n), cost.scored(c, n)) for name in FIXED if (c := config_of(name, r, w))}
+def markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table: names at the left, numbers at the right."""
+    lines = [head, tuple("---" if i == 0 else "---:" for i in range(len(head))), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def pairs_table(r: int, w: int, n: int) -> str:
+    """The pairs that a causal head of each pattern allows among n tokens, and those that are multiplied."""
+    configs = {name: config_of(name, r, w) for name in FIXED}
+    return markdown(("pattern", "pairs", "of n²", "multiplied"), [
+        (f"**{name}**", f"{cost.pairs(c, n):,}", f"{cost.pairs(c, n) / n**2:.2%}", f"{cost.scored(c, n):,}")
+        for name, c in configs.items()
+    ])  # fmt: skip
 
 
 @st.cache_resource(show_spinner=False)
@@ -133,6 +143,15 @@ def costs() -> tuple[np.ndarray, dict[str, Cost]]:
 @st.cache_resource(show_spinner=False)
 def _one_at_a_time() -> threading.Lock:
     return threading.Lock()
+
+
+def window_beside_full() -> tuple[float, float, int]:
+    """A causal window's recorded time over full attention's at the longest text, the same of their pairs, and n."""
+    found = recorded_cost()
+    n, base, options = found["sizes"][-1], found["base"], found["options"]
+    taken = [found["kinds"]["decoder"][name]["milliseconds"][-1] for name in ("window", "full")]
+    pairs = [cost.pairs(Config(**base, **options[name]), n) for name in ("window", "full")]
+    return taken[0] / taken[1], pairs[0] / pairs[1], n
 
 
 def written_out() -> np.ndarray:

@@ -119,11 +119,6 @@ def sizes() -> tuple[int, int]:
     return r, w
 
 
-def markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" if i == 0 else "---:" for i in range(len(head))), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         r, w = sizes()
@@ -264,7 +259,7 @@ def show_trained(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     runs = {row: [run["held_out_loss"] for run in of["runs"]] for row, of in patterns.table()["rows"].items()}
     made = patterns.table()["made"]
     with controls:
-        st.markdown(markdown(
+        st.markdown(patterns.markdown(
             ("trained with", "held-out loss"),
             [(row, f"{np.mean(L):.2f} ± {(max(L) - min(L)) / 2:.2f}")
              for row, L in sorted(runs.items(), key=lambda of: np.mean(of[1]))],
@@ -339,20 +334,20 @@ with stage:
     draw(code_place)
 with words:
     r, w = st.session_state.get("r", 3), st.session_state.get("w", 4)
-    rows = [(f"**{name}**", f"{pairs:,}", f"{pairs / 4096**2:.2%}", f"{scored:,}")
-            for name, (pairs, scored) in patterns.pairs_table(r, w, 4096).items()]  # fmt: skip
     lesson.prose(
         sparse_words.WHAT,
-        sparse_words.WHY.format(table=markdown(("pattern", "pairs", "of n²", "multiplied"), rows)),
+        sparse_words.WHY.format(table=patterns.pairs_table(r, w, 4096)),
         sparse_words.CATCH,
     )
-    OPTIONS = ("2 layers", "3 layers", "8 layers", "never, however deep")
+    taken, scored, n = patterns.window_beside_full()
+    OPTIONS = ("under 4 %, like the pairs", "4 % to 20 %", "20 % to 60 %", "more")
+    right = OPTIONS[[taken < most for most in (0.04, 0.2, 0.6, np.inf)].index(True)]
     lesson.predict(
-        "Dilation with $r = 3$ in every layer, causal. After how many layers does the last token hold something of the "
-        "token right before it?", OPTIONS, OPTIONS[3],
-        "Positions that differ by a multiple of 3 meet; the others are another text. Steps of 3 only ever add up to "
-        "multiples of 3. That is why Longformer dilates some heads only, WaveNet grows $r$ with depth (1, 2, 4, 8 …), "
-        "and the strided pattern keeps the neighbours. The last picture has a model trained with each.",
+        f"One layer, causal, {n:,} tokens. A window of 128 has {scored:.1%} of full attention's pairs. How much of its "
+        "time did it take when we measured?", OPTIONS, right,
+        f"{taken:.1%}. A block of 128 queries meets all 255 keys that any of them can reach, so about twice the "
+        "window's pairs are multiplied, in many small products instead of a few large ones. Still the time grows as "
+        "$n$: at twice the length it would be about half this share.",
     )  # fmt: skip
 with more:
     lesson.interview(sparse_words.INTERVIEW)

@@ -62,7 +62,8 @@ CATCH = (
     "more memory than the fused kernel that never writes the table down. Sparse attention pays only when the "
     "computation skips what the pattern leaves out, and only from some length on. And **reach is no promise**: a token "
     "that is within reach through six layers has passed through five others' vectors; and dilation with one $r$ in all "
-    "layers never reaches its neighbour at all."
+    "layers never reaches its neighbour at all. Hence Longformer dilates some heads only, and WaveNet doubles $r$ with "
+    "every layer."
 )
 
 SNIPPETS = {

@@ -206,6 +206,10 @@ def test_the_catch_and_the_prediction(open_page):
     app = open_page(PAGE)
     assert any("A mask saves nothing" in m.value for m in app.markdown)
     assert any("Routing" in m.value and "not built here" in m.value for m in app.markdown)
-    app.radio(key="prediction").set_value("never, however deep").run()
+    found = json.loads((training.FOLDER / "cost.json").read_text())["kinds"]["decoder"]
+    taken = found["window"]["milliseconds"][-1] / found["full"]["milliseconds"][-1]
+    assert 0.04 < taken < 0.2
+    assert not any(f"{taken:.1%}" in m.value for m in app.markdown)
+    app.radio(key="prediction").set_value("4 % to 20 %").run()
     app.button(key="commit").click().run()
-    assert app.success[0].value == "Right."
+    assert app.success[0].value == "Right." and any(f"{taken:.1%}" in m.value for m in app.markdown)
