@@ -8,9 +8,10 @@ from hypothesis import given, settings, strategies as st
 from transformer import stepwise, tiled
 
 
-def drawn(seed: int, n_q: int, n_k: int, d_k: int, d_v: int, dtype=torch.float32, lead=(2,)) -> list[torch.Tensor]:
+def drawn(seed: int, n_q: int, n_k: int, d_k: int, d_v: int, dtype=torch.float32, lead=(2,),
+          size=2.0) -> list[torch.Tensor]:  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
-    return [2 * torch.randn(*lead, n, d, generator=generator, dtype=dtype)
+    return [size * torch.randn(*lead, n, d, generator=generator, dtype=dtype)
             for n, d in ((n_q, d_k), (n_k, d_k), (n_k, d_v))]  # fmt: skip
 
 
@@ -24,14 +25,15 @@ def mask(seed: int, n_q: int, n_k: int, share: float) -> torch.Tensor:
 @given(seed=st.integers(0, 999), n_q=st.integers(1, 20), n_k=st.integers(1, 20), d=st.sampled_from([1, 4, 8]),
        rows=st.integers(1, 22), columns=st.integers(1, 22), share=st.sampled_from([None, 0.0, 0.15, 0.6]))  # fmt: skip
 def test_it_is_the_plain_formula(seed, n_q, n_k, d, rows, columns, share):
-    Q, K, V = drawn(seed, n_q, n_k, d, 3)
     allowed = None if share is None else mask(seed, n_q, n_k, share)
-    z, L = tiled.attention(Q, K, V, rows, columns, allowed)
-    expected = stepwise.read(Q, K, V, allowed)
-    torch.testing.assert_close(z, expected.z, rtol=1e-6, atol=1e-6)
-    S = expected.S if allowed is None else expected.S.masked_fill(~allowed, -torch.inf)
-    torch.testing.assert_close(L, S.logsumexp(-1), rtol=1e-6, atol=2e-6)
-    assert z.isfinite().all()
+    for dtype, size, close in ((torch.float32, 1.0, 1e-6), (torch.float64, 3.0, 1e-12)):
+        Q, K, V = drawn(seed, n_q, n_k, d, 3, dtype, size=size)
+        z, L = tiled.attention(Q, K, V, rows, columns, allowed)
+        expected = stepwise.read(Q, K, V, allowed)
+        torch.testing.assert_close(z, expected.z, rtol=close, atol=close)
+        S = expected.S if allowed is None else expected.S.masked_fill(~allowed, -torch.inf)
+        torch.testing.assert_close(L, S.logsumexp(-1), rtol=close, atol=close)
+        assert z.isfinite().all()
 
 
 @pytest.mark.parametrize("causal", [False, True])
