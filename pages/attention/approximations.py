@@ -23,7 +23,7 @@ from transformer import approximation, kernels
 from transformer.recording import PRONOUN, REPEAT
 
 EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT}
-TELLING = {"smollm2-135m": (0, 2), "minilm-l6": (4, 1), "tiny": (0, 1)}  # q and k are short there
+TELLING = {"smollm2-135m": (0, 2), "minilm-l6": (4, 1), "tiny": (3, 2)}  # features get somewhere there
 PAIR = {PRONOUN: (8, 1)}  # text -> query and key: "it", "animal"
 SIZE, METHOD, LENGTH, HALF = 64, charts.PERFORMER, 1.0, 0.5
 LOG_N, COST_FEATURES, COST_RANK = list(range(5, 18)), [16, 64, 256, 1024], 256
@@ -53,14 +53,11 @@ class Shown(NamedTuple):
     numbers: str | None = None
 
 
-def choose(label: str, options: list, default: object, key: str, place: Callable = st.selectbox,
-           **look: object) -> object:
+def choose(label: str, options: list, default: object, key: str) -> object:
     """A select box that falls back to its default where another model or text lacks what was chosen."""
     if st.session_state.get(key) not in (None, *options):
         del st.session_state[key]
-    if place is st.select_slider:
-        return place(label, options, default, key=key, bind="query-params", **look)
-    return place(label, options, options.index(default), key=key, bind="query-params", **look)
+    return st.selectbox(label, options, options.index(default), key=key, bind="query-params")
 
 
 def choose_head(controls: DeltaGenerator) -> tuple[int, int]:

@@ -22,7 +22,8 @@ TWICE_AS_LONG = (
 )
 
 ESTIMATE = (
-    r"\attention{\tilde A}_{ij} = \frac{\phi(\query{q_i})\cdot\phi(\key{k_j})}{\sum_l \phi(\query{q_i})\cdot\phi(\key{k_l})}"
+    r"\attention{\tilde A}_{ij} = \frac{\phi(\query{q_i})\cdot\phi(\key{k_j})}{\sum_l "
+    r"\phi(\query{q_i})\cdot\phi(\key{k_l})}"
 )
 PERFORMER = r"\phi(x) = e^{\,\omega \hat x - |\hat x|^2/2} / \sqrt m,\ \ \hat x = x / d_k^{1/4}"
 SQUEEZE = (
@@ -58,7 +59,8 @@ FORMULAS = {  # a line each, so that a phone has room
     COST: (
         r"\text{all pairs: } 4\,n\,d_k \text{ a head and token}",
         r"\text{a state, m features: about } 4\,m\,d_k",
-        r"\text{Performer: } 4\,m\,d_k \text{ more for } \omega\hat x;\ \ \text{elu: } m = d_k",
+        r"\text{Performer: } 4\,m\,d_k \text{ more, for } \omega\hat x",
+        r"\text{elu: } m = d_k",
     ),
 }
 
@@ -154,10 +156,10 @@ INTERVIEW = [
      "K$ mixes positions: with a causal mask every squeezed row would leak the future. And E has a column for each "
      "position: a fixed longest length, and no KV cache that grows by a token."),
     ("For which n is a kernel attention really cheaper?",
-     "While decoding, all pairs cost $4 n d_k$ FLOPs a head and token. A state of m features costs $4 m d_k$ to write and "
-     "read, and Performer as much again to make its features: for elu ($m = d_k$) it pays from n ≈ $d_k$, for Performer from "
-     "n ≈ 2m (open “Cost”). Memory: the KV cache has $2 n d_k$ numbers, the state $m(d_k + 1)$. In training, fused exact "
-     "attention has so small a constant that the crossing in seconds lies further out."),
+     "While decoding, all pairs cost $4 n d_k$ FLOPs a head and token. A state of m features costs $4 m d_k$ to write "
+     "and read, and Performer as much again to make its features: for elu ($m = d_k$) it pays from n ≈ $d_k$, for "
+     "Performer from n ≈ 2m (open “Cost”). Memory: the KV cache has $2 n d_k$ numbers, the state $m(d_k + 1)$. In "
+     "training, fused exact attention has so small a constant that the crossing in seconds lies further out."),
 ]  # fmt: skip
 
 SOURCES = [
