@@ -123,6 +123,9 @@ const plot = (() => {
       const from = Math.ceil(Math.log10(lo) - 1e-9), to = Math.floor(Math.log10(hi) + 1e-9);
       const step = Math.max(1, Math.ceil((to - from + 1) / (count + 1)));
       for (let e = from; e <= to; e += step) found.push(10 ** e);
+      if (found.length < 2) {   // too short for powers of ten alone
+        return [from - 1, from].flatMap((e) => [1, 2, 5].map((m) => m * 10 ** e)).filter((v) => v >= lo && v <= hi);
+      }
       return found;
     }
     const raw = (hi - lo) / count, power = 10 ** Math.floor(Math.log10(raw));

@@ -99,8 +99,8 @@ def prose(name: str, said: Translation, made: dict) -> dict[str, str]:
         "why": "Before attention, a translator had to squeeze the sentence into one vector; its quality fell with length. "
         "Letting each step look back removed the bottleneck, and the map it left behind is where “alignment” comes from. "
         "The output has one row for each *query*, which is why queries must come from the side that writes. "
-        "A decoder-only model does the same job without cross-attention by putting source and target into one sequence: "
-        "its own attention then spans both.",
+        "The two sides need not be of one kind or one width: $W_K$ and $W_V$ take the source's. In Whisper the source is sound; "
+        "in Stable Diffusion it is the prompt, and the queries come from places of the picture.",
         "catch": "**Cross-attention is not an alignment by itself.** Slide through the heads: layer 1, head 0 of Marian points "
         "where a dictionary would, most others do not, and several heads of layer 0 look at the word that was written "
         "*last*. Translation students are commonly taught to align one head of the last layer with guided alignment; the "
@@ -157,7 +157,8 @@ INTERVIEW = [
      "Keys and values of the source once a layer: $4nd^2$ FLOPs for both, kept as $2nd$ numbers a layer, however long the "
      "output. Then each step makes one query and one output ($4d^2$) and meets n keys and n values ($4nd$). The cache of "
      "cross-attention has constant size; only the decoder's own grows. In training all m rows go through at once, $4mnd$ for "
-     "scores and mixing. And no causal mask: each step may see all of the source, so the only mask is the source's padding."),
+     "scores and mixing. And no causal mask: each step may see all of the source, so the only mask is the source's padding. "
+     "Nor a rotation or bias by distance: between places of two texts there is none; each side's places are in its vectors."),
     ("Why do queries come from the decoder and keys and values from the encoder? What if you swapped them?",
      "$A V$ has one row for each query and its content comes from the values. The decoder needs one vector for each of *its* "
      "positions, filled from the source. Swapped, there would be n rows made of target values: nothing to add to the decoder's "

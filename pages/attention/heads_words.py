@@ -15,7 +15,7 @@ FORMULAS = {
     WIRING: (
         r"\query{Q_i} = x W_Q^{(i)}\text{ reads } g(i) = \lfloor i \, / \, (h/\key{h_{kv}}) \rfloor",
         r"z_i = \operatorname{softmax}\!\left(\query{Q_i}\,\key{K_{g(i)}}^\top/\sqrt{d_k}\right)\value{V_{g(i)}}",
-        r"\text{converted: } \key{K_g} = \operatorname{mean}_{j \in g}\, \key{K_j}\text{, so } \value{V_g}",
+        r"\text{converted: } \key{K_g} = \operatorname{mean}_{j \in g}\, \key{K_j}\text{, likewise } \value{V_g}",
     ),
     BYTES: (
         r"\text{cache} = 2 \cdot n \cdot \key{h_{kv}} \cdot d_k \cdot L \text{ numbers}",
@@ -51,9 +51,9 @@ PROSE = {
             "else changes: the $h$ queries still make $h$ different maps. So they are one mechanism: GQA with "
             "$h_{kv} = h$ is MHA, with $h_{kv} = 1$ MQA. Slide beyond what the model was trained with: the new heads are copies, and every map "
             "says “same”. Slide below: keys are averaged, as GQA's authors convert a trained model before they train on.\n\n"
-            "A **latent** (DeepSeek's MLA) keeps one short vector $c$ a token and makes every head's key and value from it. In "
-            "decoding, $W_{UK}$ is taken into the query and $W_{UV}$ into the output, so the heads read $c$ itself. RoPE stands in the way, "
-            "as a rotation between the two matrices would keep them apart, hence a small rotated key $d_R$ beside $c$.",
+            "A **latent** (DeepSeek's MLA) keeps one short vector $c$ a token and makes every head's key $c\\,W_{UK}$ and value $c\\,W_{UV}$ "
+            "from it. In decoding, $W_{UK}$ is taken into the query and $W_{UV}$ into the output, so the heads read $c$ itself. RoPE stands in "
+            "the way, as a rotation between the two matrices would keep them apart, hence a small rotated key, $d_R$ wide, beside $c$.",
     "why": "Decoding reads all of $K$ and $V$ for each new token, so the cache costs memory *and* time. $h_{kv}$ cuts both by "
            "$h/h_{kv}$. It saves few FLOPs: scores and $z$ are still computed for $h$ heads, only the projections $W_K$, $W_V$ shrink. And "
            "heads themselves are nearly free: $h$ heads of width $d/h$ take the same $8nd^2 + 4n^2d$ FLOPs and the same "

@@ -22,6 +22,7 @@ FORMULAS = {  # short lines, so that a phone has room
         r"\text{without: } 2N n + 4 n^2 h d_k L + 2 d |V|",
         r"\text{with: } 2N + 4 n\, h d_k L + 2 d |V|",
         r"N: \text{weights that a token meets}",
+        r"L\text{: layers},\quad |V|\text{: vocabulary}",
     ),
     BYTES: (
         r"\text{bytes} = 2 \cdot n \cdot \key{h_{kv}} \cdot d_k \cdot L",

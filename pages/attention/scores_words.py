@@ -14,7 +14,8 @@ LOOK_FOR = {
 FORMULAS = {
     WEIGHTS: (
         r"\scores{S_{ij}} = \tfrac{\query{q_i}\cdot\key{k_j}}{\sqrt{d_k}} \;\big|\; \query{q_i}\cdot\key{k_j} \;\big|\; \query{q_i} W \key{k_j}",
-        r"\big|\; \beta\cos(\query{q_i}, \key{k_j}) \;\big|\; v\cdot\tanh(\query{q_i} + \key{k_j} + b) \;\big|\; w_j\cdot\query{q_i}",
+        r"\big|\; \beta\cos(\query{q_i}, \key{k_j})",
+        r"\big|\; v\cdot\tanh(\query{q_i} + \key{k_j} + b) \;\big|\; w_j\cdot\query{q_i}",
         r"\attention{A} = \operatorname{softmax}(\scores{S} + \text{mask})",
     ),
     PLANE: (
@@ -60,10 +61,11 @@ def prose(made: dict) -> dict:
     return {
         "what": "A score says how well a \\key{key} answers a \\query{query}; the softmax makes weights of the scores, whatever they came from. Four of the "
                 "six are dot products of prepared vectors: as they are, divided by $\\sqrt{d_k}$, through a learned $W$, or at length 1 with a learned "
-                "$\\beta$. **Additive** lets every pair through a hidden layer of its own. **Location** reads off the query alone where "
+                "$\\beta$. **Additive** lets every pair through a hidden layer of its own; without its tanh, $v\\cdot q_i$ would cancel in "
+                "the softmax, and all queries would weigh the keys alike. **Location** reads off the query alone where "
                 "to look, so it knows places and no contents.\n\n"
                 "The picture is a small model of ours that was trained with all six: every step drew one of them, so that $W_Q$ and $W_K$ serve all, and "
-                f"each learned its own weights. On held-out plays it reaches {min(joint):.2f} to {max(joint):.2f} nats a token with every one of them "
+                f"each learned its own weights. On held-out plays it reaches {min(joint):.2f} to {max(joint):.2f} nats a token (the loss: lower is better) with every one of them "
                 f"(three seeds), and {made['held_out_loss_uniform']:.2f} when all earlier tokens are read alike.",
         "why": f"Does the choice matter for quality? Models that were trained with one function alone, {made['steps_alone']:,} steps and three seeds each, come to "
                f"{listed} nats a token on average; seeds of one function differ by up to {spread:.2f}. With twice the steps the joint model is better "
@@ -81,11 +83,14 @@ INTERVIEW = [
      "tiles that never leave fast memory. Additive needs $\\tanh(q_i + k_j)$ for each pair: $n^2 d_k$ transcendental operations and, written plainly, a tensor of that size. With "
      "$1/\\sqrt{d_k}$ the one weakness of large dot products, saturation, is repaired."),
     ("When would cosine scores be better, and why do they need β?",
-     "When lengths should not count: a long key takes weight from all queries (norms can grow until the softmax saturates; QK-norm is the same remedy). But a cosine is within "
+     "When lengths should not count: a long key takes weight from all queries (norms can grow until the softmax saturates; QK-norm is the same remedy). "
+     "$-\\tfrac12\\lVert q-k\\rVert^2 = q\\cdot k - \\tfrac12\\lVert k\\rVert^2 - \\tfrac12\\lVert q\\rVert^2$, whose last term cancels in the softmax: a dot product is a "
+     "distance that does not punish long keys. But a cosine is within "
      "[−1, 1]: over $n$ keys the largest weight would be at most $e^2/(e^2 + n - 1)$, 0.7 % for 1,000 keys, so a learned $\\beta$ (about $\\sqrt{d_k}$ at the start) has to sharpen it."),
     ("Is the “general” score $q W k$ more expressive than a dot product in a Transformer?",
      "No: $q W k = x W_Q\\, W\\, W_K^\\top y^\\top$, and $W_Q W$ is just another $W_Q$. It matters where nothing projects the vectors before (Luong's seq2seq, where it joins a decoder state "
-     "to encoder states of another space). Here it only changes how training goes. Nor can a head score beyond rank $d_k$ either way."),
+     "to encoder states of another space). Here it only changes how training goes. Nor do a head's scores have more than rank $d_k$ either way (additive scores may). One matrix less would "
+     "not do: with $W_Q = W_K$, $S$ is symmetric, and every token tends to find itself."),
     ("What can a location-based score not do?",
      "See what stands at the places: $S = W q$ has no key in it. It can learn “one back”, not “the word that was named before”. It has a row for each place, so it ends at the trained length, and "
      "its cost grows with that length even for short texts."),

@@ -44,7 +44,7 @@ const lay = (() => {
   function matrix(app, width, narrow, y) {
     const { source, target } = app.spec, size = narrow ? 12 : 14, long = (names) => Math.max(...names.map((n) => Array.from(n).length));
     const gutter = Math.ceil(long(target) * size * MONO) + 16, n = source.length, m = target.length;
-    const room = width - gutter - 8, level = long(source) * size * MONO + 6;
+    const room = width - gutter - 8, level = long(source) * size * MONO + (long(source) > 1 ? 6 : 1);
     let cw = Math.min(74, room / n);
     const tilt = cw < level;
     const over = Math.ceil(long(source) * size * MONO * Math.cos(TILT));

@@ -69,12 +69,12 @@ const art = (() => {
     }
     s.outline(x - 1, y - 1, box.w + 1, box.h + 1, { stroke: c.line, lineWidth: 1 });
     if (cell) s.outline(x + cell.col * cw - 1, y + cell.row * ch - 1, cw + 1, ch + 1, { stroke: c.ink, lineWidth: 3 });
-    const wide = Math.min(120, box.w), foot = y + box.h + 12;
+    const wide = Math.min(narrow ? 90 : 120, box.w), foot = y + box.h + 12;
     for (let i = 0; i < 24; i++) s.rect(x + i * wide / 24, foot, wide / 24 + 0.5, 8, { fill: app.fill(i / 23) });
     s.outline(x, foot, wide, 8, { stroke: c.line, lineWidth: 1 });
     s.text(x, foot + 22, "0", { fill: c.muted, size: 12 });
     s.text(x + wide, foot + 22, "1", { fill: c.muted, size: 12, anchor: "end" });
-    s.text(x + wide + 14, foot + 9, narrow ? "outlined: the row's strongest" : "each row sums to 1; outlined: its strongest", { fill: c.muted, size: 13, family: plot.SANS });
+    s.text(x + wide + 14, foot + 9, narrow ? "outlined: strongest of its row" : "each row sums to 1; outlined: its strongest", { fill: c.muted, size: 13, family: plot.SANS });
   }
 
   return { draw };

@@ -132,11 +132,12 @@ export default (component) => gf.mount(component, (root, first) => {
     });
     const cursor = plot.scale(lo(), hi(), boxes[0].x, boxes[0].x + boxes[0].w)(X()[at]);
     const foot = boxes[boxes.length - 1];
-    handle(p, cursor, foot.y + foot.h);
+    handle(p, cursor, foot.y + foot.h, w);
   }
 
-  function handle(p, x, y) {   // where to take hold of the cursor, and where it stands
-    const text = `${spec.x.symbol} = ${shown(X()[at])}`, w = 9 * text.length + 12, middle = Math.max(w / 2 + 1, x);
+  function handle(p, x, y, room) {   // where to take hold of the cursor, and where it stands
+    const text = `${spec.x.symbol} = ${shown(X()[at])}`, w = 9 * text.length + 12;
+    const middle = Math.min(room - w / 2 - 1, Math.max(w / 2 + 1, x));
     p.rect(middle - w / 2, y + 3, w, 22, { fill: c.ink, radius: 6 });
     p.text(middle, y + 18.5, text, { fill: c.background, anchor: "middle", size: 14 });
   }
@@ -177,7 +178,7 @@ export default (component) => gf.mount(component, (root, first) => {
       return { text: s.label, fill: s.quiet ? c.muted : colour(s), y: y(line[i]) + 5 };
     }).sort((a, b) => a.y - b.y);
     for (let i = 1; i < found.length; i++) found[i].y = Math.max(found[i].y, found[i - 1].y + 17);
-    const over = found.length ? Math.max(0, found[found.length - 1].y - box.y - box.h - 8) : 0;
+    const over = found.length ? Math.max(0, found[found.length - 1].y - box.y - box.h) : 0;
     for (let i = found.length - 1; i >= 0; i--) {
       const most = i === found.length - 1 ? found[i].y - over : found[i + 1].y - 17;
       found[i].y = Math.min(found[i].y, most);
@@ -188,7 +189,9 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function figure(value, percent) {
-    return signed(percent ? `${(100 * value).toFixed(1)}%` : value.toFixed(Math.abs(value) < 100 ? 3 : 1));
+    if (percent) return signed(`${(100 * value).toFixed(1)}%`);
+    if (Math.abs(value) >= 1000) return signed(Math.round(value).toLocaleString("en-US"));
+    return signed(value.toFixed(Math.abs(value) < 100 ? 3 : 1));
   }
 
   const plain = (v) => String(Number(v.toFixed(4)));   // no exponent, which a screen reader's number may not have
