@@ -1,6 +1,6 @@
 """Seconds for the next token with and without the KV cache, by length: what the lesson on the cache opens with.
 
-    python -m benchmarks.kv_cache [--out assets/recorded/kv-cache.json] [--rounds 5] [--machine "laptop, 4 cores"]
+    python -m benchmarks.kv_cache [--out assets/measured/kv-cache.json] [--rounds 5] [--machine "laptop, 4 cores"]
 
 One thread, float32, the fastest of the rounds; SmolLM2 where it has been fetched, the tiny model always.
 """
@@ -22,7 +22,7 @@ LENGTHS = list(range(64, 513, 64))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "recorded" / "kv-cache.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "kv-cache.json")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--machine", default=f"a shared {platform.machine()} server, one thread")
     options = parser.parse_args()

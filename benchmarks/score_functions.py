@@ -1,6 +1,6 @@
 """Seconds for the scores of one layer, by function and length: what the lesson on score functions opens with.
 
-    python -m benchmarks.score_functions [--out assets/recorded/score-functions.json] [--rounds 9] [--machine "…"]
+    python -m benchmarks.score_functions [--out assets/measured/score-functions.json] [--rounds 9] [--machine "…"]
 """
 
 import argparse
@@ -20,7 +20,7 @@ LENGTHS = list(range(64, 513, 64))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "recorded" / "score-functions.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "score-functions.json")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--machine", default=f"a shared {platform.machine()} server, one thread")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """What averaging or squeezing key/value heads costs a trained model before any further training.
 
-    python -m benchmarks.shared_heads [--out assets/recorded/shared-heads.json] [--tokens 192]
+    python -m benchmarks.shared_heads [--out assets/measured/shared-heads.json] [--tokens 192]
 
 The first tokens of Macbeth, read by SmolLM2 (where it has been fetched) and by the tiny model.
 """
@@ -40,7 +40,7 @@ def measured(name: str, text: str, tokens: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "recorded" / "shared-heads.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "shared-heads.json")
     parser.add_argument("--tokens", type=int, default=192)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -24,7 +24,7 @@ from transformer.recording import CAPITAL, DEFAULTS, PRONOUN, REPEAT
 EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL, "a play": "To be, or not to be, that is the question"}
 TELLING = {"smollm2-135m": (13, 8), "minilm-l6": (3, 1), "tiny": (2, 2)}  # model -> layer and head
 MOST = 32  # tokens in the picture
-MEASURED = Path(__file__).parents[2] / "assets" / "recorded" / "shared-heads.json"
+MEASURED = Path(__file__).parents[2] / "assets" / "measured" / "shared-heads.json"
 LENGTHS = [1, 1024, 4096, 32_768, 131_072]
 # DeepSeek-V2's attention, by its report (§3.1.2); its experts are no part of a cache and are left out.
 DEEPSEEK = Config(vocab_size=102_400, d_model=5120, n_layers=60, n_heads=128, d_head=128, attention="latent", rank=512,
@@ -129,7 +129,7 @@ def show_wiring(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int,
                   help="Share of each row of A that lies on other keys than in the trained model, mean of all heads.")  # fmt: skip
         gap = float(np.abs(found.A[config.n_heads] - found.A[own]).max())
         st.caption(f"{reading.title} was trained with {own} key/value heads for {config.n_heads} query heads. Written out as multi-head attention "
-                   f"with copied heads, its maps differ by {gap:.0e}{', bit for bit the same' if gap == 0 else ''}. Averaged ones are not trained further." + (
+                   f"with copied heads, its maps {'are bit for bit the same' if gap == 0 else f'differ by {gap:.0e}'}. In K and V blue is below 0, rust above. Averaged heads are not trained further." + (
                        "" if causal else " An encoder keeps no cache; the bytes are a decoder's of its shape."))  # fmt: skip
     with picture:
         charts.mount_wiring(
@@ -167,7 +167,7 @@ def ways(known: Config) -> tuple[list[float], list[str], int]:
 def show_bytes(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, int, dict, str]:
     with controls:
         st.caption("Full colour: what the model really has; pale: what it would weigh with its other dimensions. The latent of models that have "
-                   "none is as wide as DeepSeek's, $4 d_k + d_k/2$. 16 bits a number, `cost.kv_cache_bytes`.")  # fmt: skip
+                   "none is as wide as DeepSeek's, $4 d_k + d_k/2$, and those that do not group would by 8. 16 bits a number, `cost.kv_cache_bytes`.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("bars", here)
     found = {name: ways(known) for name, known in KNOWN.items()}
@@ -183,7 +183,7 @@ def show_bytes(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, 
     n_bytes = cost.kv_cache_bytes(KNOWN["Llama-3-8B"], here.at)
     numbers = (rf"\text{{Llama-3-8B: }} 2 \cdot {here.at} \cdot \key{{8}} \cdot 128 \cdot 32 \cdot 2 = {n_bytes / 1e9:.4g}\text{{ GB}}"
                rf"\qquad \text{{DeepSeek-V2: }} {here.at} \cdot (\value{{512}} + 64) \cdot 60 \cdot 2 = {cost.kv_cache_bytes(DEEPSEEK, here.at) / 1e9:.4g}\text{{ GB}}")
-    return TELLING.get(reading.model, (0, 0))[0], choices[-1], table, numbers
+    return TELLING.get(reading.model, (0, 0))[0], config.n_kv_heads, table, numbers
 
 
 @st.cache_data(show_spinner=False)
@@ -218,7 +218,8 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, i
             found, whose = about["measured"][name], about["text"]
         st.caption(f"{models.TITLES[name]}, all layers converted at once, {whose}." + ("" if on_text else
                    f" Recorded {recorded_effects()['date']}; `{recorded_effects()['command']}` makes it anew.") +  # fmt: skip
-                   f" From {found['full_rank']} numbers on the latent holds all of [W_K; W_V] and loses nothing.")
+                   f" From {found['full_rank']} numbers on the latent holds all of [W_K; W_V] and loses nothing. "
+                   "KL: how far the next token's probabilities have moved, 0 where they are the same; loss: of the text itself; both in nats.")
     st.session_state["_heads_kept"] = found["kept"]
     here = stand()
     shown, epoch = held.to_send("curves", here)
@@ -233,8 +234,8 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, i
         ))  # fmt: skip
     i, least = found["kept"].index(here.at), min(grouped)
     near = int(np.argmin([abs(k - 2 * least * d_k) for k in found["kept"]]))
-    numbers = (rf"\value{{r}} = {here.at}:\ \text{{KL}} = {latent['kl'][i]:.3f}\qquad \text{{at }} {2 * least * d_k}\text{{ numbers: MQA by averaging }} "
-               rf"{grouped[least]['kl']:.3f},\ \text{{latent }} {latent['kl'][near]:.3f}")  # fmt: skip
+    numbers = (rf"\value{{r}} = {here.at}:\ \text{{KL}} = {latent['kl'][i]:.3f},\quad \value{{r}} = {found['kept'][near]}:\ \text{{KL}} = {latent['kl'][near]:.3f},\quad "
+               rf"\key{{h_{{kv}}}} = {least}\text{{, averaged}}:\ \text{{KL}} = {grouped[least]['kl']:.3f}")  # fmt: skip
     return TELLING.get(reading.model, (0, 0))[0], least, {"kept": found["kept"]} | {f"latent {f}": v for f, v in latent.items()}, numbers
 
 

@@ -23,7 +23,7 @@ from transformer.recording import CAPITAL, PRONOUN, REPEAT
 EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL, "a play": "To be, or not to be, that is the"}
 NEW = (4, 8, 12)  # tokens that the model writes
 MOST = 40  # tokens of the prompt: rows that can still be told apart
-MEASURED = Path(__file__).parents[2] / "assets" / "recorded" / "kv-cache.json"
+MEASURED = Path(__file__).parents[2] / "assets" / "measured" / "kv-cache.json"
 LENGTHS = list(range(64, 513, 64))
 CONTEXTS = np.arange(512, 32_769, 512)
 KNOWN = {
@@ -148,6 +148,8 @@ def show_steps(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Text,
     n, d_k = text.prompt + here.at, config.d_head
     with controls:
         st.caption(text.note)
+        st.caption("In Q, K and V blue is below 0, rust above. Small grids: a row a step, a square a token; full: read for the first "
+                   "time, half: again, faint: kept.")  # fmt: skip
         if text.apart is None:
             model, tokenizer = models.loaded("tiny")
             other = grown("tiny", reading.text, NEW[0], model, tokenizer)
@@ -181,6 +183,10 @@ def show_steps(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Text,
     table = {"step": range(steps), "tokens": [text.prompt + s for s in range(steps)], "FLOPs without": [f.without for f in flops],
              "FLOPs with cache": kept, "reads": [None, *text.pieces[text.prompt:]], "next": text.following}  # fmt: skip
     return text, layer, table, numbers
+
+
+def three_digits(value: float) -> str:
+    return f"{value:,.0f}".replace(",", "{,}") if value >= 100 else f"{value:.3g}"
 
 
 def size(n_bytes: int) -> str:
@@ -230,8 +236,8 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[dict, 
         ))  # fmt: skip
     i = LENGTHS.index(here.at)
     numbers = (rf"n = {here.at}:\quad \frac{{{both.without[i] / 1e9:.3g}}}{{{both.kept[i] / 1e9:.3g}}}\text{{ GFLOP}} = "
-               rf"{both.without[i] / both.kept[i]:.0f}\times,\quad \frac{{{seconds.without[i] * 1e3:.3g}}}"
-               rf"{{{seconds.kept[i] * 1e3:.3g}}}\text{{ ms}} = {seconds.without[i] / seconds.kept[i]:.0f}\times")  # fmt: skip
+               rf"{both.without[i] / both.kept[i]:.0f}\times,\quad \frac{{{three_digits(seconds.without[i] * 1e3)}}}"
+               rf"{{{three_digits(seconds.kept[i] * 1e3)}}}\text{{ ms}} = {seconds.without[i] / seconds.kept[i]:.0f}\times")  # fmt: skip
     table = {"n": LENGTHS, "FLOPs without": both.without, "FLOPs with cache": both.kept, "seconds without": seconds.without,
              "seconds with cache": seconds.kept, "cache bytes": cached}  # fmt: skip
     return table, numbers

@@ -22,7 +22,7 @@ from transformer.attention import masked_softmax
 TEXT = "To be, or not to be, that is the"
 EXAMPLES = {"a play": TEXT, "a repeated name": "Romeo, my Romeo, where is", "a list": "one and two and three and", "a speech": "Good my lord, I am your servant"}
 MOST, SAID = 14, 3  # tokens in the picture; terms of a sum that are written out
-MEASURED = Path(__file__).parents[2] / "assets" / "recorded" / "score-functions.json"
+MEASURED = Path(__file__).parents[2] / "assets" / "measured" / "score-functions.json"
 HERE = Config(vocab_size=256, d_model=128, n_heads=2, n_layers=1, max_len=512, position="none")  # as benchmarks/score_functions.py
 LENGTHS = list(range(64, 513, 64))
 STEP, REACH = 0.5, 3.0  # of the plane's grid

@@ -15,6 +15,7 @@ from transformer import cost, recording, sharing
 
 PAGE = "pages/attention/heads.py"
 ASSETS = Path(__file__).parents[2] / "assets" / "recorded"
+MEASURED = ASSETS.parent / "measured"
 PRONOUN = recording.load(ASSETS / "smollm2-135m-pronoun.safetensors.xz")
 AT = "layers.13.attention."
 
@@ -86,7 +87,7 @@ def test_bytes_of_real_models(open_page):
 def test_the_price_is_the_recorded_one_and_can_be_measured_on_the_text(open_page):
     app = open_page(PAGE, view="What it costs")
     header, arrays = sent(app, "curves")
-    about = json.loads((ASSETS / "shared-heads.json").read_text("utf-8"))["measured"]["smollm2-135m"]
+    about = json.loads((MEASURED / "shared-heads.json").read_text("utf-8"))["measured"]["smollm2-135m"]
     np.testing.assert_allclose(arrays[header["panels"][0]["series"][0]["y"]], about["latent"]["kl"], rtol=1e-5)
     at = about["kept"].index(2 * 64)
     assert about["latent"]["kl"][at] < about["grouped"]["1"]["kl"]  # what the page tells to look for

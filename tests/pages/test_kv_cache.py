@@ -16,6 +16,7 @@ from transformer import recording, step_by_step
 
 PAGE = "pages/attention/kv_cache.py"
 ASSETS = Path(__file__).parents[2] / "assets" / "recorded"
+MEASURED = ASSETS.parent / "measured"
 PRONOUN = recording.load(ASSETS / "smollm2-135m-pronoun.safetensors.xz")
 TINY = {"model": "tiny", "text": "To be, or not"}
 
@@ -77,7 +78,7 @@ def test_nor_in_the_other_pictures(open_page, query):
 def test_costs_are_the_librarys_and_the_recorded_times_say_when(open_page):
     app = open_page(PAGE, view="FLOPs and time")
     header, arrays = sent(app, "curves")
-    about = json.loads((ASSETS / "kv-cache.json").read_text("utf-8"))
+    about = json.loads((MEASURED / "kv-cache.json").read_text("utf-8"))
     flops, ms = ([arrays[line["y"]] for line in panel["series"]] for panel in header["panels"])
     expected = [step_by_step.step_flops(PRONOUN.config, n) for n in about["measured"]["smollm2-135m"]["n"]]
     np.testing.assert_allclose(flops[0], [f.without / 1e9 for f in expected], rtol=1e-6)

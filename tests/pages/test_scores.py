@@ -15,7 +15,7 @@ from transformer import Config, score_costs, six_scores
 from transformer.scores import SCORES
 
 PAGE = "pages/attention/scores.py"
-RECORDED = json.loads((Path(__file__).parents[2] / "assets/recorded/score-functions.json").read_text("utf-8"))
+RECORDED = json.loads((Path(__file__).parents[2] / "assets/measured/score-functions.json").read_text("utf-8"))
 TEXT = "To be, or not to be, that is the"
 
 
