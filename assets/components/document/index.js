@@ -150,7 +150,7 @@ export default (component) => gf.mount(component, (root, first) => {
       if (part.word < 0) {
         const most = Math.max(...parts.filter((one) => one.word < 0).map((one) => weight(one))) || 1;
         part.fill.style.width = `${100 * weight(part) / most}%`;
-        part.number.textContent = out ? "out" : gf.number(weight(part), 2);
+        part.number.textContent = out ? "out" : weight(part).toFixed(3);
         element.setAttribute("aria-label", `sentence ${part.sentence + 1}, weight ${gf.number(weight(part), 2)}`);
         element.parentElement.classList.toggle("out", out);
       } else {
