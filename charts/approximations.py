@@ -196,19 +196,18 @@ def means_message(
 
 
 def states_message(
-    phi_Q: np.ndarray, phi_K: np.ndarray, V: np.ndarray, S: np.ndarray, z: np.ndarray, out: np.ndarray,
-    pairs: np.ndarray, words: Choice, *, at: tuple[str, int, int] | None = None, epoch: int = 0,
+    phi_Q: np.ndarray, phi_K: np.ndarray, V: np.ndarray, S: np.ndarray, z: np.ndarray, read: np.ndarray,
+    out: np.ndarray, pairs: np.ndarray, words: Choice, *, at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """Linear attention as a recurrence, a frame for each token.
 
     phi_Q, phi_K, z [token, feature], V, out, pairs [token, d_v], S [token, feature, d_v]: the state after the token;
-    out: read from it; pairs: the same output from all pairs at once.
+    read: φ(q) S; out: that, divided by φ(q)·z; pairs: the same output from all pairs at once.
     """
     m, d_v = S.shape[1:]
     features, values = [f"f{i}" for i in range(m)], [f"v{i}" for i in range(d_v)]
     added = phi_K[:, :, None] * V[:, None]
     gap = np.abs(out - pairs).max(-1)
-    read = (phi_Q[:, None] @ S)[:, 0]  # divided by φ(q)·z it is the output
     total = (phi_Q * z).sum(-1)
     axes = dict(row_axis="feature", col_axis="d_v")
     wide = dict(row_axis="", col_axis="d_v", signed=True)

@@ -287,7 +287,7 @@ def show_state(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.H
     here = stand()
     shown, epoch = held.to_send(place, here)
     mount(picture, matrices.mount, charts.states_message(
-        found.phi_Q, found.phi_K, found.V, found.S, found.z, found.out, found.pairs, Choice("Token", names,
+        found.phi_Q, found.phi_K, found.V, found.S, found.z, found.read, found.out, found.pairs, Choice("Token", names,
             shown.token), at=shown.cell,
         epoch=epoch))  # fmt: skip
     t = names.index(here.token)

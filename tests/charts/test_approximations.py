@@ -37,8 +37,10 @@ def test_each_method_stands_beside_the_weights_it_is_compared_with():
 def test_states_and_what_is_read_from_them():
     phi_Q, phi_K, V = (RANDOM.random((2, n)) for n in (3, 3, 4))
     S, z = np.cumsum(phi_K[:, :, None] * V[:, None], 0), phi_K.cumsum(0)
-    out = np.einsum("tf,tfd->td", phi_Q, S) / (phi_Q * z).sum(-1, keepdims=True)
-    header, arrays = unpack(charts.states_message(phi_Q, phi_K, V, S, z, out, out + 1e-3, Choice("Token", ["a", "b"],
+    read = np.einsum("tf,tfd->td", phi_Q, S)
+    out = read / (phi_Q * z).sum(-1, keepdims=True)
+    header, arrays = unpack(charts.states_message(phi_Q, phi_K, V, S, z, read, out, out + 1e-3, Choice("Token", ["a",
+        "b"],
         "b")))
     np.testing.assert_allclose(arrays["S"], S, rtol=1e-6)
     np.testing.assert_allclose(arrays["added"], phi_K[:, :, None] * V[:, None], rtol=1e-6)
