@@ -91,3 +91,15 @@ def test_segments_are_made_longer_by_key_on_a_phone(open_page):
     page.keyboard.press("ArrowRight")
     assert "s = 65:" in page.locator(".st-key-curves .sum").inner_text()
     link_says(page, s="65")
+
+
+def test_the_picture_leaves_as_svg_and_png(open_page, tmp_path):
+    page = open_page(OPEN)
+    for kind in ("SVG", "PNG"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save this picture as {kind}").click()
+        download.value.save_as(tmp_path / kind)
+    svg = (tmp_path / "SVG").read_text("utf-8")
+    assert all(f">{text}</text>" in svg for text in ("king", "crown", "comedy", "tragedy")) and svg.startswith("<svg")
+    assert (tmp_path / "PNG").read_bytes().startswith(b"\x89PNG") and (tmp_path / "PNG").stat().st_size > 5_000
+    assert page.seen.console == []
