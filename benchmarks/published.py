@@ -15,31 +15,32 @@ from torch import Tensor, nn
 from transformers import ReformerConfig
 from transformers.models.reformer.modeling_reformer import LSHSelfAttention
 
+from transformer.timing import Forward
+
 HEADS, WIDTH = 8, 64
-Layer = Callable[[Tensor], Tensor]
 
 
-def window(n: int, causal: bool) -> Layer:
+def window(n: int, causal: bool) -> Forward:
     """local-attention (Phil Wang): blocks of 128 that see their neighbours, exactly 128 keys back where causal."""
     layer = LocalAttention(window_size=128, causal=causal, exact_windowsize=causal).eval()
     return lambda x: _by_head(x, layer)
 
 
-def linformer(n: int, causal: bool) -> Layer:
+def linformer(n: int, causal: bool) -> Forward:
     """linformer (Phil Wang), k = 256; it has no causal form, and neither has ours."""
     layer = LinformerSelfAttention(HEADS * WIDTH, seq_len=n, k=256, heads=HEADS).eval()
     layer.to_q = layer.to_k = layer.to_v = layer.to_out = nn.Identity()
     return layer
 
 
-def performer(n: int, causal: bool) -> Layer:
+def performer(n: int, causal: bool) -> Forward:
     """performer-pytorch (Phil Wang), as many features as it chooses by itself: 64 · ln 64 = 266."""
     with contextlib.redirect_stdout(io.StringIO()):  # it prints that there is no CUDA
         layer = FastAttention(WIDTH, causal=causal).eval()
     return lambda x: _by_head(x, layer)
 
 
-def lsh(n: int, causal: bool) -> Layer:
+def lsh(n: int, causal: bool) -> Forward:
     """Hugging Face's Reformer: 8 hashes, chunks of 64 that see the one before."""
     layer = LSHSelfAttention(ReformerConfig(
         attn_layers=["lsh"], hidden_size=HEADS * WIDTH, num_attention_heads=HEADS, attention_head_size=WIDTH,

@@ -15,19 +15,13 @@ import argparse
 import math
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import nn
-from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.published import PUBLISHED, Layer
+from benchmarks.published import PUBLISHED
 from transformer import Config
-from transformer.attention import Attention
-from transformer.block import ATTENTIONS
-from transformer.geometry import Geometry
-from transformer.tap import OFF
+from transformer.timing import Clock, Forward, forward_of, peak
 
 BASE = Config(d_model=512, n_heads=8, n_layers=1, position="none", max_len=16384)
 ROWS = {  # name: (the options of its config, the most that time may be of dense at the largest n, its exponent)
@@ -45,42 +39,6 @@ ROWS = {  # name: (the options of its config, the most that time may be of dense
 SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 
 
-def attention_of(options: dict, causal: bool) -> Attention:
-    """The attention alone, without its projections; dense where the kind cannot be had."""
-    config = replace(BASE, kind="decoder" if causal else "encoder", head=None, **options)
-    module = ATTENTIONS.get(config.attention, Attention)(config).eval()
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.02)
-    for buffer in module.buffers():  # Performer's features
-        nn.init.normal_(buffer)
-    for name in ("W_Q", "W_K", "W_V", "W_O"):
-        if getattr(module, name, None) is not None:
-            setattr(module, name, nn.Identity())
-    return module
-
-
-def layer_of(module: Attention) -> Layer:
-    """Its forward pass, the geometry's tables included."""
-
-    def layer(x: torch.Tensor) -> torch.Tensor:
-        at = torch.arange(x.shape[1])[None]
-        return module(x, Geometry(module.config, at, at, reach=x.shape[1] - 1), None, OFF)
-
-    return layer
-
-
-def peak(layer: Layer, x: torch.Tensor) -> float:
-    """The most bytes allocated at once by one forward pass, over those of x."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        layer(x)
-    held = most = 0
-    for event in seen.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            most = max(most, held)
-    return most / x.nbytes
-
-
 def slope(seconds: list[float], sizes: list[int]) -> float:
     """Least squares of log seconds on log n."""
     x, y = ([math.log(v) for v in values] for values in (sizes, seconds))
@@ -88,12 +46,13 @@ def slope(seconds: list[float], sizes: list[int]) -> float:
     return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
 
 
-def table(names: list[str], causal: bool, sizes: list[int], rounds: int, clock: Callable[[], float]) -> None:
-    ours: dict[str, Layer] = {}
+def table(names: list[str], causal: bool, sizes: list[int], rounds: int, clock: Clock) -> None:
+    ours: dict[str, Forward] = {}
     for name in names:
         try:
-            ours[name] = layer_of(attention_of(ROWS[name][0], causal))
-        except ValueError as refused:
+            config = replace(BASE, kind="decoder" if causal else "encoder", head=None, **ROWS[name][0])
+            ours[name] = forward_of(config)
+        except ValueError as refused:  # Linformer has no causal form
             print(f"  {name}: {refused}")
     seconds: dict[str, dict[int, list[float]]] = {}
     for n in sizes:
@@ -120,9 +79,9 @@ def table(names: list[str], causal: bool, sizes: list[int], rounds: int, clock: 
     print(f"{'causal' if causal else 'both ways':25}" + heading)
     for name, layer in ours.items():
         _, most, steepest = ROWS[name]
-        half = peak(layer, x[:, : sizes[-2]])
+        held, half = peak(layer, x), peak(layer, x[:, : sizes[-2]])
         row, exponent = line(name, "  ")
-        print(f"{row}{most:6.2f}{exponent:10.2f}{steepest:6.2f}{peak(layer, x):6.1f} x, × {2 * peak(layer, x) / half:.2f}")
+        print(f"{row}{most:6.2f}{exponent:10.2f}{steepest:6.2f}{held / x.nbytes:6.1f} x, × {held / half:.2f}")
         if name in PUBLISHED:
             other = PUBLISHED[name][0]
             row, exponent = line(other, "    ")
