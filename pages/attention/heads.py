@@ -219,7 +219,8 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, i
         st.caption(f"{models.TITLES[name]}, all layers converted at once, {whose}." + ("" if on_text else
                    f" Recorded {recorded_effects()['date']}; `{recorded_effects()['command']}` makes it anew.") +  # fmt: skip
                    f" From {found['full_rank']} numbers on the latent holds all of [W_K; W_V] and loses nothing. "
-                   "KL: how far the next token's probabilities have moved, 0 where they are the same; loss: of the text itself; both in nats.")
+                   "KL: how far the next token's probabilities have moved, 0 where they are the same; loss: of the "
+                   "text itself; both in nats.")
     st.session_state["_heads_kept"] = found["kept"]
     here = stand()
     shown, epoch = held.to_send("curves", here)

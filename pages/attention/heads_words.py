@@ -5,7 +5,8 @@ VIEWS = WIRING, BYTES, COST = "The wiring", "Bytes in real models", "What it cos
 LOOK_FOR = {
     WIRING: "Move the slider from one key/value head for each query head (MHA) to one for all (MQA): lines meet, the "
             "cache shrinks, and each map shows what its head makes of keys that it now shares.",
-    BYTES: "Every full-coloured bar is a real model's own choice. The axis is logarithmic: the same step to the left is "
+    BYTES: "Every full-coloured bar is a real model's own choice. The axis is logarithmic: the same step to the left "
+           "is "
            "the same factor saved. A latent weighs about as much as two shared heads.",
     COST: "At the same number of kept values, a latent that is fitted to the weights loses less than averaging "
           "heads. Neither was trained on: this is the price of the conversion alone.",
@@ -46,48 +47,73 @@ print(2 * h_kv * model.config.d_head * model.config.n_layers * 2, "bytes of cach
 """
 
 PROSE = {
-    "what": "Multi-head attention (MHA) gives each of the $h$ \\query{query} heads a \\key{key} and a \\value{value} head of its own. "
-            "Multi-query attention (MQA) lets all of them read **one**; grouped-query attention (GQA) lies between. Nothing "
+    "what": "Multi-head attention (MHA) gives each of the $h$ \\query{query} heads a \\key{key} and a \\value{value} "
+            "head of its own. "
+            "Multi-query attention (MQA) lets all of them read **one**; grouped-query attention (GQA) lies between. "
+            "Nothing "
             "else changes: the $h$ queries still make $h$ different maps. So they are one mechanism: GQA with "
-            "$h_{kv} = h$ is MHA, with $h_{kv} = 1$ MQA. Slide beyond what the model was trained with: the new heads are copies, and every map "
-            "says “same”. Slide below: keys are averaged, as GQA's authors convert a trained model before they train on.\n\n"
-            "A **latent** (DeepSeek's MLA) keeps one short vector $c$ a token and makes every head's key $c\\,W_{UK}$ and value $c\\,W_{UV}$ "
-            "from it. In decoding, $W_{UK}$ is taken into the query and $W_{UV}$ into the output, so the heads read $c$ itself. RoPE stands in "
-            "the way, as a rotation between the two matrices would keep them apart, hence a small rotated key, $d_R$ wide, beside $c$.",
-    "why": "Decoding reads all of $K$ and $V$ for each new token, so the cache costs memory *and* time. $h_{kv}$ cuts both by "
-           "$h/h_{kv}$. It saves few FLOPs: scores and $z$ are still computed for $h$ heads, only the projections $W_K$, $W_V$ shrink. And "
-           "heads themselves are nearly free: $h$ heads of width $d/h$ take the same $8nd^2 + 4n^2d$ FLOPs and the same "
+            "$h_{kv} = h$ is MHA, with $h_{kv} = 1$ MQA. Slide beyond what the model was trained with: the new heads "
+            "are copies, and every map "
+            "says “same”. Slide below: keys are averaged, as GQA's authors convert a trained model before they train "
+            "on.\n\n"
+            "A **latent** (DeepSeek's MLA) keeps one short vector $c$ a token and makes every head's key $c\\,W_{UK}$ "
+            "and value $c\\,W_{UV}$ "
+            "from it. In decoding, $W_{UK}$ is taken into the query and $W_{UV}$ into the output, so the heads read "
+            "$c$ itself. RoPE stands in "
+            "the way, as a rotation between the two matrices would keep them apart, hence a small rotated key, $d_R$ "
+            "wide, beside $c$.",
+    "why": "Decoding reads all of $K$ and $V$ for each new token, so the cache costs memory *and* time. $h_{kv}$ cuts "
+           "both by "
+           "$h/h_{kv}$. It saves few FLOPs: scores and $z$ are still computed for $h$ heads, only the projections "
+           "$W_K$, $W_V$ shrink. And "
+           "heads themselves are nearly free: $h$ heads of width $d/h$ take the same $8nd^2 + 4n^2d$ FLOPs and the "
+           "same "
            "parameters as one head of width $d$. They buy $h$ different softmaxes, each of a lower rank.",
-    "catch": "Fewer key/value heads do not mean fewer heads, and MQA is not “one head”: all $h$ queries stay. Averaging is no "
-             "compression that a model survives by itself: the numbers under the maps and in the third picture are **before** any further training; GQA's "
-             "authors train on for 5 % of the original steps. Nor is the latent free: its keys must be made anew, or absorbed; "
+    "catch": "Fewer key/value heads do not mean fewer heads, and MQA is not “one head”: all $h$ queries stay. "
+             "Averaging is no "
+             "compression that a model survives by itself: the numbers under the maps and in the third picture are "
+             "**before** any further training; GQA's "
+             "authors train on for 5 % of the original steps. Nor is the latent free: its keys must be made anew, or "
+             "absorbed; "
              "a joint latent with ordinary RoPE, as in the third picture, must turn its keys again at each step.",
 }  # fmt: skip
 
 INTERVIEW = [
     ("Why is GQA the usual choice and not MQA?",
-     "MQA's single key head costs quality and makes training less stable; GQA with about 8 heads comes close to MHA at a fraction of its "
-     "cache. Hardware agrees: with tensor parallelism over 8 devices each wants a key/value head of its own; with MQA the one "
+     "MQA's single key head costs quality and makes training less stable; GQA with about 8 heads comes close to MHA "
+     "at a fraction of its "
+     "cache. Hardware agrees: with tensor parallelism over 8 devices each wants a key/value head of its own; with MQA "
+     "the one "
      "head is copied to all of them, so going below the number of devices saves nothing per device."),
     ("What do you save with h_kv = h/8: parameters, FLOPs, memory, time?",
-     "Cache and its traffic: a factor 8. $W_K$ and $W_V$: a factor 8 of two of the four projections. FLOPs of scores and $z$: "
-     "nothing. Prefill is hardly faster (bound by arithmetic); decoding of long texts and large batches is, since it waits for the cache. Each "
+     "Cache and its traffic: a factor 8. $W_K$ and $W_V$: a factor 8 of two of the four projections. FLOPs of scores "
+     "and $z$: "
+     "nothing. Prefill is hardly faster (bound by arithmetic); decoding of long texts and large batches is, since it "
+     "waits for the cache. Each "
      "key that is fetched now serves 8 queries, so arithmetic per byte rises 8 times."),
     ("How does multi-head latent attention beat GQA at the same cache, and what does RoPE have to do with it?",
-     "Heads that share in GQA get the **same** key. From a latent of rank $r$ each head makes a **different** key, $c\\,W_{UK}^{(i)}$, so "
-     "the restriction is on the joint rank, not on equality. $q_i \\cdot k = (q_i W_{UK}^{(i)\\top}) \\cdot c$: absorbed, all heads read $c$ as one wide MQA head. "
-     "RoPE would put $R_{m-n}$ between $q$ and $W_{UK}$, different for each distance, so it could not be absorbed: MLA gives position a part of its own, "
-     "$d_R$ coordinates shared by all heads. DeepSeek-V2 keeps 512 + 64 numbers a layer, where 128 heads of 128 would keep 32,768."),
+     "Heads that share in GQA get the **same** key. From a latent of rank $r$ each head makes a **different** key, "
+     "$c\\,W_{UK}^{(i)}$, so "
+     "the restriction is on the joint rank, not on equality. $q_i \\cdot k = (q_i W_{UK}^{(i)\\top}) \\cdot c$: "
+     "absorbed, all heads read $c$ as one wide MQA head. "
+     "RoPE would put $R_{m-n}$ between $q$ and $W_{UK}$, different for each distance, so it could not be absorbed: "
+     "MLA gives position a part of its own, "
+     "$d_R$ coordinates shared by all heads. DeepSeek-V2 keeps 512 + 64 numbers a layer, where 128 heads of 128 would "
+     "keep 32,768."),
     ("Does a model with more heads cost more?",
-     "Not at constant $d$: $d_k = d/h$, and $h \\cdot n^2 \\cdot d_k = n^2 d$. Parameters are equal too. What grows is the number of $n \\times n$ maps ($h$ "
+     "Not at constant $d$: $d_k = d/h$, and $h \\cdot n^2 \\cdot d_k = n^2 d$. Parameters are equal too. What grows "
+     "is the number of $n \\times n$ maps ($h$ "
      "softmaxes), and what shrinks is $d_k$, the rank of each head's scores: too narrow heads cannot tell keys apart."),
 ]  # fmt: skip
 
 SOURCES = [
     "Shazeer 2019, [One Write-Head is All You Need](https://arxiv.org/abs/1911.02150): multi-query attention.",
-    "Ainslie et al. 2023, [GQA](https://arxiv.org/abs/2305.13245): grouped queries, and mean-pooling a trained model (§2.1).",
-    "DeepSeek-AI 2024, [DeepSeek-V2](https://arxiv.org/abs/2405.04434), §2.1: multi-head latent attention; sizes in its §3.1.2.",
-    "Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762), §3.2.2: heads at constant cost.",
+    "Ainslie et al. 2023, [GQA](https://arxiv.org/abs/2305.13245): grouped queries, and mean-pooling a trained model "
+    "(§2.1).",
+    "DeepSeek-AI 2024, [DeepSeek-V2](https://arxiv.org/abs/2405.04434), §2.1: multi-head latent attention; sizes in "
+    "its §3.1.2.",
+    "Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762), §3.2.2: heads at constant "
+    "cost.",
 ]  # fmt: skip
 
 OPTIONS = ("they become h times smaller", "they stay the same", "they become smaller by a little")
@@ -97,9 +123,12 @@ def predict(h: int, mha: int, mqa: int, scores: int) -> dict:
     """FLOPs of one layer stack with MHA and MQA: the answer is by the closed forms."""
     share = 1 - mqa / mha
     return {
-        "question": f"All {h} query heads share one key/value head (MQA), where each had its own. What becomes of the FLOPs of the "
+        "question": f"All {h} query heads share one key/value head (MQA), where each had its own. What becomes of the "
+                    "FLOPs of the "
                     "scores, $QK^\\top$?",
         "options": OPTIONS, "answer": OPTIONS[1],
-        "reveal": f"All {h} queries still meet every key: {scores / 1e6:,.0f} MFLOP before and after, for 1,024 tokens. Only $W_K$ and $W_V$ shrink: of "
-                  f"attention as a whole {share:.0%} is saved. The cache shrinks {h} times. That is what sharing is for.",
+        "reveal": f"All {h} queries still meet every key: {scores / 1e6:,.0f} MFLOP before and after, for 1,024 "
+                  "tokens. Only $W_K$ and $W_V$ shrink: of "
+                  f"attention as a whole {share:.0%} is saved. The cache shrinks {h} times. That is what sharing is "
+                  "for.",
     }  # fmt: skip

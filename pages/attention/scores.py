@@ -173,7 +173,8 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int
 def show_plane(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, dict, str]:
     with controls:
         st.caption("Drag an arrow by its tip, or use the arrow keys (Shift: q). The tips sit on a grid of 0.5, so every number is one that "
-                   "`transformer.scores` computed. Weights set by hand: general's W turns by 90°, additive has v = (1, 1), b = 0, "
+                   "`transformer.scores` computed. Weights set by hand: general's W turns by 90°, additive has v = "
+                   "(1, 1), b = 0, "
                    "location reads q's first coordinate, β = 1.")  # fmt: skip
     points, fields = plane()
     here = stand()
