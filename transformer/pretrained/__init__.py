@@ -35,7 +35,7 @@ def load(name: str | Path) -> tuple[Model, Tokenizer]:
     """A real model in eval mode (float32), and its tokenizer.
 
     name: "smollm2-135m", "minilm-l6", "marian-en-pt" or "marian-pt-en" (both in the archive of the first), once fetched;
-    "tiny", "dates" and "readable", which are always there; a folder of our own or of a
+    "tiny", "dates", "readable" or "segments", which are always there; a folder of our own or of a
     Hugging Face checkpoint in safetensors; a .gguf file; or a hub id "owner/name".
     Raises ValueError, one sentence: unknown, not fetched, damaged, pickled, a family that is not known here.
     """
