@@ -38,7 +38,8 @@ def main() -> None:
                 "kept": [round(t.seconds.kept, 6) for t in found],
             }  # fmt: skip
             for t in found:
-                print(f"{name:<14} n = {t.n:>4}   without {t.seconds.without * 1e3:8.1f} ms   with {t.seconds.kept * 1e3:6.1f} ms"
+                print(f"{name:<14} n = {t.n:>4}   without {t.seconds.without * 1e3:8.1f} ms   with "
+                      f"{t.seconds.kept * 1e3:6.1f} ms"
                       f"   {t.seconds.without / t.seconds.kept:6.1f} ×")  # fmt: skip
     about = {
         "command": "python -m benchmarks.kv_cache", "date": datetime.date.today().isoformat(), "machine": options.machine,

@@ -20,14 +20,16 @@ LENGTHS = list(range(64, 513, 64))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "score-functions.json")
+    parser.add_argument("--out", type=Path,
+                        default=Path(__file__).parents[1] / "assets" / "measured" / "score-functions.json")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--machine", default=f"a shared {platform.machine()} server, one thread")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = score_costs.timings(CONFIG, LENGTHS, options.rounds, budget=60.0)
     for timed in found:
-        print(f"n = {timed.n:>4} " + "  ".join(f"{score} {seconds * 1e3:7.2f} ms" for score, seconds in timed.seconds.items()))
+        print(f"n = {timed.n:>4} " + "  ".join(f"{score} {seconds * 1e3:7.2f} ms" for score,
+                                               seconds in timed.seconds.items()))
     about = {
         "command": "python -m benchmarks.score_functions", "date": datetime.date.today().isoformat(),
         "machine": options.machine, "torch": torch.__version__, "heads": CONFIG.n_heads, "d_head": CONFIG.d_head,

@@ -34,13 +34,15 @@ def measured(name: str, text: str, tokens: int) -> dict:
     return {
         "tokens": len(ids), "kept": kept, "full_rank": full,
         "latent": {field: [round(getattr(found, field), 5) for found in latent] for field in sharing.Effect._fields},
-        "grouped": {str(h_kv): {field: round(value, 5) for field, value in found._asdict().items()} for h_kv, found in grouped.items()},
+        "grouped": {str(h_kv): {field: round(value, 5) for field, value in found._asdict().items()} for h_kv,
+                    found in grouped.items()},
     }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "shared-heads.json")
+    parser.add_argument("--out", type=Path,
+                        default=Path(__file__).parents[1] / "assets" / "measured" / "shared-heads.json")
     parser.add_argument("--tokens", type=int, default=192)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -48,7 +50,8 @@ def main() -> None:
     about = {
         "command": "python -m benchmarks.shared_heads", "date": datetime.date.today().isoformat(),
         "text": f"the first {options.tokens} tokens of Macbeth",
-        "measured": {name: measured(name, text, options.tokens) for name in ("tiny", "smollm2-135m") if name == "tiny" or is_fetched(name)},
+        "measured": {name: measured(name, text, options.tokens) for name in ("tiny",
+                                                                             "smollm2-135m") if name == "tiny" or is_fetched(name)},
     }  # fmt: skip
     options.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 

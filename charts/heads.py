@@ -12,7 +12,8 @@ from charts.curves import Choice, Line, Mark, Panel, Row
 
 def wiring_message(
     tokens: Sequence[str], Q: np.ndarray, K: Mapping[int, np.ndarray], V: Mapping[int, np.ndarray],
-    A: Mapping[int, np.ndarray], moved: Mapping[int, np.ndarray], n_bytes: Sequence[int], *, own: int, at: int, head: int,
+    A: Mapping[int, np.ndarray], moved: Mapping[int,
+                                                np.ndarray], n_bytes: Sequence[int], *, own: int, at: int, head: int,
     cell: tuple[int, int], causal: bool, scale: float, scale_text: str, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """For the component "wiring".
@@ -33,7 +34,8 @@ def wiring_message(
         "label": "Which query head reads which key/value head.", "tokens": list(tokens), "heads": heads, "d_head": d_head,
         "choices": Choice("Key/value heads", choices, at).header(), "own": own, "head": head, "causal": causal,
         "cell": {"i": cell[0], "j": cell[1]}, "bytes": list(n_bytes), "scale": scale, "scale_text": scale_text,
-        "top": {"K": float(np.abs(K[own]).max()), "V": float(np.abs(V[own]).max())}, "encoder": not causal, "epoch": epoch,
+        "top": {"K": float(np.abs(K[own]).max()),
+                "V": float(np.abs(V[own]).max())}, "encoder": not causal, "epoch": epoch,
     }  # fmt: skip
     arrays = {"Q": Q.astype(np.float32)}
     for h_kv in choices:
@@ -59,7 +61,8 @@ def bars_message(
     models: (name, what its heads are); n_bytes [model, way of WAYS]: of one token, NaN where there is no such way; own:
     which way each model has; formulas: how each number comes about. ValueError where they are not as many.
     """
-    if n_bytes.shape != (len(models), len(WAYS)) or len(own) != len(models) or any(len(row) != len(WAYS) for row in formulas):
+    if n_bytes.shape != (len(models),
+                         len(WAYS)) or len(own) != len(models) or any(len(row) != len(WAYS) for row in formulas):
         raise ValueError(f"bytes have shape {list(n_bytes.shape)} for {len(models)} models and {len(WAYS)} ways.")
     header = {
         "label": "Bytes of the KV cache of known models, by the way that heads share keys.", "models": [list(m) for m in models],
@@ -75,7 +78,8 @@ def mount_bars(**where: object) -> object:
 
 
 def effect_message(
-    kept: np.ndarray, latent: Mapping[str, np.ndarray], grouped: Mapping[int, Mapping[str, float]], at: Mapping[int, int], *,
+    kept: np.ndarray, latent: Mapping[str, np.ndarray], grouped: Mapping[int, Mapping[str, float]], at: Mapping[int,
+                                                                                                                int], *,
     own: int, whose: str, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """What is lost against the numbers kept of a token in a layer: a latent of that rank, and averaged heads beside it.
@@ -94,7 +98,8 @@ def effect_message(
     def panel(field: str, title: str, short: str, *, percent: bool = False, note: str = "") -> Panel:
         dots = points(field)
         y = (-0.04, 1.08) if percent else curves.padded(latent[field], dots[np.isfinite(dots)], np.zeros(1))
-        marks = [Mark(float(at[h_kv]), f"{h_kv} head{'s' if h_kv > 1 else ''}, " + ("as trained" if h_kv == own else "averaged"),
+        marks = [Mark(float(at[h_kv]),
+                      f"{h_kv} head{'s' if h_kv > 1 else ''}, " + ("as trained" if h_kv == own else "averaged"),
                       "key", left=bool(at[h_kv] > kept[-1] - 3 * step)) for h_kv in grouped]  # fmt: skip
         return Panel(title, y, [Line(latent[field], "value", "latent (SVD)", width=3, dot=True, points=True),
                                 Line(dots, "key", "", width=7, points=True)],

@@ -51,12 +51,14 @@ def weights_message(
         return Matrix(
             f"{'S' if scores else 'A'} {score}", f"{TITLES[score]}   {FORMULAS[score]}", values,
             "scores" if scores else "attention", words, words, signed=scores, top=None if scores else 1.0,
-            barred=np.broadcast_to(barred, values.shape) if values.ndim == barred.ndim else np.stack([barred] * len(values)),
+            barred=np.broadcast_to(barred,
+                                   values.shape) if values.ndim == barred.ndim else np.stack([barred] * len(values)),
             says=says[score], switched=scores,
         )  # fmt: skip
 
     order, beside = list(TITLES), 2 if len(words) <= 10 else 3  # few columns are drawn wide, with numbers in them
-    grid = [[drawn(score, scores) for score in order[i : i + beside]] for scores in (False, True) for i in range(0, 6, beside)]
+    grid = [[drawn(score, scores) for score in order[i : i + beside]] for scores in (False, True) for i in range(0, 6,
+                                                                                                                 beside)]
     return matrices.message(
         "score-functions", "The same queries and keys of one head, weighed by six score functions.", grid, frames=heads,
         switch=switch, at=at, height=560, epoch=epoch,
@@ -77,7 +79,8 @@ def plane_message(
             raise ValueError(f"{score} has shape {list(S.shape)} for {len(points)} points of a square.")
     header = {
         "label": "A query and a key by hand; arrow keys move the key, with Shift the query.", "side": side, "step": step,
-        "titles": {score: TITLES[score] for score in fields}, "top": {s: float(np.abs(S).max()) for s, S in fields.items()},
+        "titles": {score: TITLES[score] for score in fields}, "top": {s: float(np.abs(S).max()) for s,
+                                                                      S in fields.items()},
         "picks": picks.header(), "q": q, "k": k, "epoch": epoch,
     }  # fmt: skip
     arrays = {"points": points.astype(np.float32)} | {score: S.astype(np.float16) for score, S in fields.items()}
@@ -98,7 +101,8 @@ def cost_message(
 
     def panel(of: Mapping[str, np.ndarray], unit: float, title: str, short: str, note: str = "") -> Panel:
         low, high = min(v.min() for v in of.values()) * unit, max(v.max() for v in of.values()) * unit
-        lines = [Line(v * unit, ROLES[score], TITLES[score], width=2.5, points=True, pick=TITLES[score]) for score, v in of.items()]
+        lines = [Line(v * unit, ROLES[score], TITLES[score], width=2.5, points=True, pick=TITLES[score]) for score,
+                 v in of.items()]
         return Panel(title, (low / 1.6, high * 1.8), lines, log=True, short=short, note=note)
 
     panels = [
@@ -107,7 +111,8 @@ def cost_message(
         panel(seconds, 1e3, "Milliseconds, measured", "ms, measured", measured),
     ]  # fmt: skip
     rows = [Row(f"{TITLES[score]}: {FORMULAS[score]}", ROLES[score],
-                [np.full(1, float(parameters[score])), flops[score] / 1e6, memory[score] / 1e6, seconds[score] * 1e3], pick=TITLES[score])
+                [np.full(1, float(parameters[score])), flops[score] / 1e6, memory[score] / 1e6,
+                 seconds[score] * 1e3], pick=TITLES[score])
             for score in flops]  # fmt: skip
     return curves.message(
         "score-costs", "FLOPs, memory and milliseconds of six score functions against the length of the text; left and right "

@@ -36,7 +36,8 @@ def work(score: Score, config: Config, n: int) -> Work:
     own = sum(cost.parameters(one).values()) - sum(cost.parameters(plain).values())
     pairs = config.n_heads * n * n
     wide = {"additive": pairs * config.d_head, "location": config.n_heads * n * max(n, config.max_len)}
-    return Work(own, cost.flops(one, n)["scores"], pairs * config.d_head if score == "additive" else 0, 4 * wide.get(score, pairs))
+    return Work(own, cost.flops(one, n)["scores"], pairs * config.d_head if score == "additive" else 0,
+                4 * wide.get(score, pairs))
 
 
 class Timed(NamedTuple):

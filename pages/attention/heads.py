@@ -21,7 +21,8 @@ from transformer.attention import Attention
 from transformer.latent import Latent
 from transformer.recording import CAPITAL, DEFAULTS, PRONOUN, REPEAT
 
-EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL, "a play": "To be, or not to be, that is the question"}
+EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL,
+            "a play": "To be, or not to be, that is the question"}
 TELLING = {"smollm2-135m": (13, 8), "minilm-l6": (3, 1), "tiny": (2, 2)}  # model -> layer and head
 MOST = 32  # tokens in the picture
 MEASURED = Path(__file__).parents[2] / "assets" / "measured" / "shared-heads.json"
@@ -121,14 +122,16 @@ def show_wiring(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int,
     found, here = Shared(*shared(subject, layer)), stand(default, head)
     shown, epoch = held.to_send("wiring", here)
     tokens, causal = reading.pieces[:MOST], config.kind == "decoder"
-    row = next((of.query for of in DEFAULTS.values() if (of.model, of.text) == (reading.model, reading.text)), len(tokens) - 1)
+    row = next((of.query for of in DEFAULTS.values() if (of.model, of.text) == (reading.model, reading.text)),
+               len(tokens) - 1)
     cell = row, int(found.A[own][here.head, row].argmax())
     with controls:
         st.metric("Cache of a token", f"{cache_of(here.heads) / 1e3:.2f} kB", help="2 · h_kv · d_k · layers · 2 bytes")
         st.metric("Weight that moved", f"{found.moved[here.heads].mean():.1%}",
                   help="Share of each row of A that lies on other keys than in the trained model, mean of all heads.")  # fmt: skip
         gap = float(np.abs(found.A[config.n_heads] - found.A[own]).max())
-        st.caption(f"{reading.title} was trained with {own} key/value heads for {config.n_heads} query heads. Written out as multi-head attention "
+        st.caption(f"{reading.title} was trained with {own} key/value heads for {config.n_heads} query heads. Written "
+                   f"out as multi-head attention "
                    f"with copied heads, its maps {'are bit for bit the same' if gap == 0 else f'differ by {gap:.0e}'}. In K and V blue is below 0, rust above. Averaged heads are not trained further." + (
                        "" if causal else " An encoder keeps no cache; the bytes are a decoder's of its shape."))  # fmt: skip
     with picture:
@@ -141,7 +144,8 @@ def show_wiring(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int,
             ),
         )  # fmt: skip
     numbers = (rf"h = {config.n_heads},\ \key{{h_{{kv}}}} = {here.heads}:\quad g({here.head}) = \lfloor {here.head} / "
-               rf"{config.n_heads // here.heads} \rfloor = {here.head * here.heads // config.n_heads},\quad 2 \cdot {here.heads} \cdot "
+               rf"{config.n_heads // here.heads} \rfloor = {here.head * here.heads // config.n_heads},\quad 2 \cdot "
+               rf"{here.heads} \cdot "
                rf"{config.d_head} \cdot {config.n_layers} \cdot 2 = {cache_of(here.heads):,}\text{{ bytes a token}}").replace(",", r"{,}").replace(r"{,}\quad", r",\quad").replace(r"{,}\ ", r",\ ")  # fmt: skip
     table = {"query head": range(config.n_heads)} | {f"moved, h_kv = {h_kv}": found.moved[h_kv] for h_kv in choices}
     return layer, here.heads, table, numbers
@@ -155,7 +159,8 @@ def ways(known: Config) -> tuple[list[float], list[str], int]:
     latent = Config(d_model=known.d_model, n_layers=L, n_heads=h, d_head=d_k, attention="latent", rank=rank)
     found, said = [], []
     for h_kv in (h, grouped, 1):
-        plain = None if h_kv is None else Config(d_model=known.d_model, n_layers=L, n_heads=h, n_kv_heads=h_kv, d_head=d_k)
+        plain = None if h_kv is None else Config(d_model=known.d_model, n_layers=L, n_heads=h, n_kv_heads=h_kv,
+                                                 d_head=d_k)
         found.append(float("nan") if plain is None else cost.kv_cache_bytes(plain, 1))
         said.append(f"2 · {h_kv} · {d_k} · {L} layers · 2 bytes")
     found.append(cost.kv_cache_bytes(latent, 1))
@@ -166,7 +171,8 @@ def ways(known: Config) -> tuple[list[float], list[str], int]:
 
 def show_bytes(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, int, dict, str]:
     with controls:
-        st.caption("Full colour: what the model really has; pale: what it would weigh with its other dimensions. The latent of models that have "
+        st.caption("Full colour: what the model really has; pale: what it would weigh with its other dimensions. The "
+                   "latent of models that have "
                    "none is as wide as DeepSeek's, $4 d_k + d_k/2$, and those that do not group would by 8. 16 bits a number, `cost.kv_cache_bytes`.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("bars", here)
@@ -175,13 +181,15 @@ def show_bytes(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, 
              for k in KNOWN.values()]  # fmt: skip
     with picture:
         charts.mount_bars(key="bars", on_stand_change=keep_bars, data=charts.bars_message(
-            list(zip(KNOWN, notes, strict=True)), np.array([f for f, _, _ in found.values()]), [o for _, _, o in found.values()],
+            list(zip(KNOWN, notes, strict=True)), np.array([f for f, _, _ in found.values()]), [o for _, _,
+                                                                                                o in found.values()],
             [s for _, s, _ in found.values()], lengths=curves.Choice("Tokens n", LENGTHS, shown.at), epoch=epoch,
         ))  # fmt: skip
     table = {"model": list(found)} | {f"{way}, bytes at n = {here.at}": [f[i] * here.at for f, _, _ in found.values()]
                                       for i, way in enumerate(charts.WAYS)}  # fmt: skip
     n_bytes = cost.kv_cache_bytes(KNOWN["Llama-3-8B"], here.at)
-    numbers = (rf"\text{{Llama-3-8B: }} 2 \cdot {here.at} \cdot \key{{8}} \cdot 128 \cdot 32 \cdot 2 = {n_bytes / 1e9:.4g}\text{{ GB}}"
+    numbers = (rf"\text{{Llama-3-8B: }} 2 \cdot {here.at} \cdot \key{{8}} \cdot 128 \cdot 32 \cdot 2 = "
+               rf"{n_bytes / 1e9:.4g}\text{{ GB}}"
                rf"\qquad \text{{DeepSeek-V2: }} {here.at} \cdot (\value{{512}} + 64) \cdot 60 \cdot 2 = {cost.kv_cache_bytes(DEEPSEEK, here.at) / 1e9:.4g}\text{{ GB}}")
     return TELLING.get(reading.model, (0, 0))[0], config.n_kv_heads, table, numbers
 
@@ -198,8 +206,10 @@ def converted(model: str, ids: tuple[int, ...], _model) -> dict:
     before, widest, full = _model.run(list(ids)).output[0], sharing.numbers_kept(_model.config), sharing.full_rank(_model.config)
     kept, known = list(range(widest // 12, widest + 1, widest // 12)), sharing.bases(_model)
     latent = [sharing.effect(before, sharing.squeezed(_model, min(rank, full), known), ids) for rank in kept]
-    grouped = {h_kv: sharing.effect(before, sharing.regrouped(_model, h_kv), ids) for h_kv in sharing.choices(_model.config.n_kv_heads)}
-    return {"kept": kept, "full_rank": full, "latent": {f: [getattr(e, f) for e in latent] for f in sharing.Effect._fields},
+    grouped = {h_kv: sharing.effect(before, sharing.regrouped(_model, h_kv),
+                                    ids) for h_kv in sharing.choices(_model.config.n_kv_heads)}
+    return {"kept": kept, "full_rank": full,
+            "latent": {f: [getattr(e, f) for e in latent] for f in sharing.Effect._fields},
             "grouped": {str(h_kv): e._asdict() for h_kv, e in grouped.items()}}  # fmt: skip
 
 
@@ -235,9 +245,11 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, i
         ))  # fmt: skip
     i, least = found["kept"].index(here.at), min(grouped)
     near = int(np.argmin([abs(k - 2 * least * d_k) for k in found["kept"]]))
-    numbers = (rf"\value{{r}} = {here.at}:\ \text{{KL}} = {latent['kl'][i]:.3f},\quad \value{{r}} = {found['kept'][near]}:\ \text{{KL}} = {latent['kl'][near]:.3f},\quad "
+    numbers = (rf"\value{{r}} = {here.at}:\ \text{{KL}} = {latent['kl'][i]:.3f},\quad \value{{r}} = "
+               rf"{found['kept'][near]}:\ \text{{KL}} = {latent['kl'][near]:.3f},\quad "
                rf"\key{{h_{{kv}}}} = {least}\text{{, averaged}}:\ \text{{KL}} = {grouped[least]['kl']:.3f}")  # fmt: skip
-    return TELLING.get(reading.model, (0, 0))[0], least, {"kept": found["kept"]} | {f"latent {f}": v for f, v in latent.items()}, numbers
+    return TELLING.get(reading.model, (0, 0))[0], least, {"kept": found["kept"]} | {f"latent {f}": v for f,
+                                                                                    v in latent.items()}, numbers
 
 
 SHOW = {WIRING: show_wiring, BYTES: show_bytes, COST: show_cost}
@@ -251,13 +263,15 @@ def draw(code_place: DeltaGenerator) -> None:
     lesson.formula(
         r"\begin{gathered}" + r"\\[.5em]".join(words.FORMULAS[view]) + r"\end{gathered}",
         shapes=[("Q", (f"head {h}", f"query {n}", d_k), "query"), ("K", (f"kv_head {h_kv}", f"key {n}", d_k), "key"),
-                ("V", (f"kv_head {h_kv}", f"key {n}", d_k), "value"), ("A", (f"head {h}", f"query {n}", f"key {n}"), "attention"),
+                ("V", (f"kv_head {h_kv}", f"key {n}", d_k), "value"), ("A", (f"head {h}", f"query {n}", f"key {n}"),
+                                                                       "attention"),
                 ("W_K", (config.d_model, h_kv * d_k), "output")],
         numbers=numbers,
     )  # fmt: skip
     at = {"model": reading.model, "text": reading.text, "layer": layer, "h_kv": h_kv}
     with code_place:
-        lesson.code([Attention.share, sharing.regroup, sharing.weights_of, sharing.moved, sharing.squeezed, cost.kv_cache_bytes, Latent.forward],
+        lesson.code([Attention.share, sharing.regroup, sharing.weights_of, sharing.moved, sharing.squeezed,
+                     cost.kv_cache_bytes, Latent.forward],
                     words.SNIPPET.format_map({name: repr(value) for name, value in at.items()}))  # fmt: skip
     lesson.downloads(table=table, config=at | {"view": view})
 
@@ -278,7 +292,8 @@ with stage:
 with below:
     lesson.prose(**words.PROSE)
     many, one = (cost.flops(replace(config, n_kv_heads=h_kv), 1024) for h_kv in (config.n_heads, 1))
-    lesson.predict(**words.predict(config.n_heads, *(sum(f[part] for part in cost.ATTENTION) for f in (many, one)), one["scores"]))
+    lesson.predict(**words.predict(config.n_heads, *(sum(f[part] for part in cost.ATTENTION) for f in (many, one)),
+                                   one["scores"]))
 with more:
     lesson.interview(words.INTERVIEW)
     lesson.sources(words.SOURCES)

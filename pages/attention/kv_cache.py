@@ -20,7 +20,8 @@ from transformer.attention import Attention
 from transformer.cache import KeyValues
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
 
-EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL, "a play": "To be, or not to be, that is the"}
+EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL,
+            "a play": "To be, or not to be, that is the"}
 NEW = (4, 8, 12)  # tokens that the model writes
 MOST = 40  # tokens of the prompt: rows that can still be told apart
 MEASURED = Path(__file__).parents[2] / "assets" / "measured" / "kv-cache.json"
@@ -148,7 +149,8 @@ def show_steps(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Text,
     n, d_k = text.prompt + here.at, config.d_head
     with controls:
         st.caption(text.note)
-        st.caption("In Q, K and V blue is below 0, rust above. Small grids: a row a step, a square a token; full: read for the first "
+        st.caption("In Q, K and V blue is below 0, rust above. Small grids: a row a step, a square a token; full: "
+                   "read for the first "
                    "time, half: again, faint: kept.")  # fmt: skip
         if text.apart is None:
             model, tokenizer = models.loaded("tiny")
@@ -169,18 +171,22 @@ def show_steps(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Text,
             key="cache", on_stand_change=keep_step,
             data=charts.message(
                 text.pieces, text.prompt, text.following, **text.arrays, without=np.array([f.without for f in flops]),
-                kept=np.array(kept), apart=None if text.apart is None else np.array(text.apart), step=min(shown.at, steps - 1),
+                kept=np.array(kept), apart=None if text.apart is None else np.array(text.apart), step=min(shown.at,
+                                                                                                          steps - 1),
                 scale=scores.scale(config), scale_text=f"/ √{d_k}", epoch=epoch,
                 where=f"layer {layer}, query head {head}, key/value head {head * config.n_kv_heads // config.n_heads}",
             ),
         )  # fmt: skip
     step = flops[here.at]
     numbers = (
-        rf"n = {n}:\quad \key{{K_{{\le {n}}}}}\ [{n}, {d_k}]\ \text{{in each of }} {config.n_kv_heads} \times {config.n_layers}"
-        rf"\text{{ caches}},\quad \frac{{{step.without:,.0f}}}{{{kept[here.at]:,.0f}}} = {step.without / kept[here.at]:.1f}"
+        rf"n = {n}:\quad \key{{K_{{\le {n}}}}}\ [{n}, {d_k}]\ \text{{in each of }} {config.n_kv_heads} \times "
+        rf"{config.n_layers}"
+        rf"\text{{ caches}},\quad \frac{{{step.without:,.0f}}}{{{kept[here.at]:,.0f}}} = "
+        rf"{step.without / kept[here.at]:.1f}"
         r"\text{ times fewer FLOPs}"
     ).replace(",", r"{,}")
-    table = {"step": range(steps), "tokens": [text.prompt + s for s in range(steps)], "FLOPs without": [f.without for f in flops],
+    table = {"step": range(steps), "tokens": [text.prompt + s for s in range(steps)],
+             "FLOPs without": [f.without for f in flops],
              "FLOPs with cache": kept, "reads": [None, *text.pieces[text.prompt:]], "next": text.following}  # fmt: skip
     return text, layer, table, numbers
 
@@ -223,7 +229,8 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[dict, 
         else:
             seconds, where = times(None)
         st.metric("Time gained at 512 tokens", f"{seconds.without[-1] / seconds.kept[-1]:.0f} ×")
-        st.caption(f"Lengths 64 to 512, float32, fastest of the rounds, {where}. `{recorded_times()['command']}` makes the recorded "
+        st.caption(f"Lengths 64 to 512, float32, fastest of the rounds, {where}. `{recorded_times()['command']}` "
+                   f"makes the recorded "
                    "numbers anew.")  # fmt: skip
     flops = [step_by_step.step_flops(config, n) for n in LENGTHS]
     both = charts.Step(np.array([f.without for f in flops], float), np.array([f.kept for f in flops], float))
@@ -235,34 +242,40 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[dict, 
             np.array(LENGTHS), both, seconds, cached, model=reading.title, measured=where, cursor=shown.at, epoch=epoch,
         ))  # fmt: skip
     i = LENGTHS.index(here.at)
-    numbers = (rf"n = {here.at}:\quad \frac{{{both.without[i] / 1e9:.3g}}}{{{both.kept[i] / 1e9:.3g}}}\text{{ GFLOP}} = "
+    numbers = (rf"n = {here.at}:\quad \frac{{{both.without[i] / 1e9:.3g}}}{{{both.kept[i] / 1e9:.3g}}}\text{{ GFLOP}} "
+               rf"= "
                rf"{both.without[i] / both.kept[i]:.0f}\times,\quad \frac{{{three_digits(seconds.without[i] * 1e3)}}}"
                rf"{{{three_digits(seconds.kept[i] * 1e3)}}}\text{{ ms}} = {seconds.without[i] / seconds.kept[i]:.0f}\times")  # fmt: skip
-    table = {"n": LENGTHS, "FLOPs without": both.without, "FLOPs with cache": both.kept, "seconds without": seconds.without,
+    table = {"n": LENGTHS, "FLOPs without": both.without, "FLOPs with cache": both.kept,
+             "seconds without": seconds.without,
              "seconds with cache": seconds.kept, "cache bytes": cached}  # fmt: skip
     return table, numbers
 
 
 def show_bytes(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[dict, str]:
     with controls:
-        st.caption("Keys and values in 16 bits, by `cost.kv_cache_bytes`; where a model was trained on shorter texts, as if "
+        st.caption("Keys and values in 16 bits, by `cost.kv_cache_bytes`; where a model was trained on shorter texts, "
+                   "as if "
                    "it went on. Mixtral's experts share one attention: they weigh in the weights alone.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("curves", here)
     presets = {title: PRESETS[name] for title, name in KNOWN.items()}
-    gigabytes = {title: np.array([[cost.kv_cache_bytes(preset, int(n), batch) / 1e9 for n in CONTEXTS] for batch in BATCHES])
+    gigabytes = {title: np.array([[cost.kv_cache_bytes(preset, int(n),
+                                                       batch) / 1e9 for n in CONTEXTS] for batch in BATCHES])
                  for title, preset in presets.items()}  # fmt: skip
     weights = {title: 2 * sum(cost.parameters(preset).values()) / 1e9 for title, preset in presets.items()}
     with picture:
         curves.mount(key="curves", on_stand_change=keep_curves, data=charts.bytes_message(
-            CONTEXTS, gigabytes, {title: cost.kv_cache_bytes(preset, 1) / 1e3 for title, preset in presets.items()}, weights,
+            CONTEXTS, gigabytes, {title: cost.kv_cache_bytes(preset, 1) / 1e3 for title,
+                                  preset in presets.items()}, weights,
             {title: f"{p.n_heads}/{p.n_kv_heads}" for title, p in presets.items()},
             batches=curves.Choice("Texts at once", BATCHES, shown.batch), cursor=shown.at, epoch=epoch,
             picks=curves.Picks("Model", list(KNOWN), shown.model, role="key"),
         ))  # fmt: skip
     one = presets[here.model]
     n_bytes = cost.kv_cache_bytes(one, here.at, here.batch)
-    numbers = (rf"\text{{{here.model}: }} 2 \cdot {here.at} \cdot \key{{{one.n_kv_heads}}} \cdot {one.d_head} \cdot {one.n_layers}"
+    numbers = (rf"\text{{{here.model}: }} 2 \cdot {here.at} \cdot \key{{{one.n_kv_heads}}} \cdot {one.d_head} \cdot "
+               rf"{one.n_layers}"
                rf" \cdot {here.batch} \cdot 2 = {n_bytes / 1e9:.3f}\text{{ GB}}")  # fmt: skip
     return {"n": CONTEXTS} | {title: of[BATCHES.index(here.batch)] for title, of in gigabytes.items()}, numbers
 
@@ -279,7 +292,8 @@ def draw(code_place: DeltaGenerator) -> None:
     h_kv, d_k, L = config.n_kv_heads, config.d_head, config.n_layers
     lesson.formula(
         r"\begin{gathered}" + r"\\[.5em]".join(words.FORMULAS[view]) + r"\end{gathered}",
-        shapes=[("q_n", (f"head {config.n_heads}", 1, d_k), "query"), ("K", (f"layer {L}", f"kv_head {h_kv}", f"key {n}", d_k), "key"),
+        shapes=[("q_n", (f"head {config.n_heads}", 1, d_k), "query"),
+                ("K", (f"layer {L}", f"kv_head {h_kv}", f"key {n}", d_k), "key"),
                 ("V", (f"layer {L}", f"kv_head {h_kv}", f"key {n}", d_k), "value"),
                 ("A_n", (f"head {config.n_heads}", 1, f"key {n}"), "attention")],
         numbers=numbers,
@@ -296,7 +310,8 @@ opened = st.session_state.get("view") or st.query_params.get("view")  # the cont
 lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[STEPS]))
 asked = models.decoder()
 if asked != models.chosen():
-    st.info(f"{models.TITLES[models.chosen()]} reads both ways: each new token changes all earlier rows, so an encoder has "
+    st.info(f"{models.TITLES[models.chosen()]} reads both ways: each new token changes all earlier rows, so an "
+            f"encoder has "
             f"nothing to keep. {models.TITLES[asked]} reads here.", icon=":material/info:")  # fmt: skip
 typed = lesson.text(PRONOUN, EXAMPLES)
 view = st.segmented_control("Picture", VIEWS, default=STEPS, required=True, key="view", bind="query-params",
@@ -310,7 +325,8 @@ with below:
     lesson.prose(**words.PROSE)
     far, recorded = LENGTHS[-1], recorded_times()["measured"][reading.model]
     step = step_by_step.step_flops(config, far)
-    lesson.predict(**words.predict(reading.title, far, step.without / step.kept, recorded["without"][-1] / recorded["kept"][-1]))
+    lesson.predict(**words.predict(reading.title, far, step.without / step.kept,
+                                   recorded["without"][-1] / recorded["kept"][-1]))
 with more:
     lesson.interview(words.INTERVIEW)
     lesson.sources(words.SOURCES)

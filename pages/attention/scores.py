@@ -20,10 +20,12 @@ from transformer import Config, score_costs, scores, six_scores
 from transformer.attention import masked_softmax
 
 TEXT = "To be, or not to be, that is the"
-EXAMPLES = {"a play": TEXT, "a repeated name": "Romeo, my Romeo, where is", "a list": "one and two and three and", "a speech": "Good my lord, I am your servant"}
+EXAMPLES = {"a play": TEXT, "a repeated name": "Romeo, my Romeo, where is", "a list": "one and two and three and",
+            "a speech": "Good my lord, I am your servant"}
 MOST, SAID = 14, 3  # tokens in the picture; terms of a sum that are written out
 MEASURED = Path(__file__).parents[2] / "assets" / "measured" / "score-functions.json"
-HERE = Config(vocab_size=256, d_model=128, n_heads=2, n_layers=1, max_len=512, position="none")  # as benchmarks/score_functions.py
+HERE = Config(vocab_size=256, d_model=128, n_heads=2, n_layers=1, max_len=512,
+              position="none")  # as benchmarks/score_functions.py
 LENGTHS = list(range(64, 513, 64))
 STEP, REACH = 0.5, 3.0  # of the plane's grid
 SIDE = round(2 * REACH / STEP) + 1
@@ -98,11 +100,14 @@ def cell_in_link(text: str) -> tuple[str, int, int]:
 
 
 def stand() -> Stand:
-    head, shows, cell, pick, q, k, n = TELLING, False, ("scaled_dot", len(pieces) - 1, max(0, len(pieces) - 2)), TITLES["dot"], point("2,1"), point("1,2"), 512
+    head, shows, cell, pick, q, k, n = TELLING, False, ("scaled_dot", len(pieces) - 1,
+                                                        max(0,
+                                                            len(pieces) - 2)), TITLES["dot"], point("2,1"), point("1,2"), 512
     if view == WEIGHTS:
         head = url.url_state("head", TELLING, int, range(heads).__contains__)
         shows = url.url_state("before", "false", str.lower, ("true", "false").__contains__) == "true"
-        cell = url.url_state("cell", cell, cell_in_link, lambda of: of[0] in TITLES and 0 <= of[2] <= of[1] < len(pieces), shown="its own cell")
+        cell = url.url_state("cell", cell, cell_in_link,
+                             lambda of: of[0] in TITLES and 0 <= of[2] <= of[1] < len(pieces), shown="its own cell")
     elif view == PLANE:
         pick = url.url_state("score", pick, str, BY_TITLE.__contains__)
         q, k = (url.url_state(name, default, point, shown=written(default)) for name, default in (("q", q), ("k", k)))
@@ -149,7 +154,8 @@ def keep_curves() -> None:
 def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, dict, str]:
     with controls:
         layer = st.selectbox("Layer", range(model_config.n_layers), 1, key="layer", bind="query-params")
-        st.caption("A model of ours that was trained with all six functions on Shakespeare's plays. Queries and keys are those of the "
+        st.caption("A model of ours that was trained with all six functions on Shakespeare's plays. Queries and keys "
+                   "are those of the "
                    "run with scaled dots, the same for all six; W, β, v, b and w are each function's own, trained.")  # fmt: skip
     S, A, says = weighed(ids, layer)
     here = stand()
@@ -172,16 +178,18 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int
 
 def show_plane(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, dict, str]:
     with controls:
-        st.caption("Drag an arrow by its tip, or use the arrow keys (Shift: q). The tips sit on a grid of 0.5, so every number is one that "
+        st.caption("Drag an arrow by its tip, or use the arrow keys (Shift: q). The tips sit on a grid of 0.5, so "
+                   "every number is one that "
                    "`transformer.scores` computed. Weights set by hand: general's W turns by 90°, additive has v = "
                    "(1, 1), b = 0, "
-                   "location reads q's first coordinate, β = 1.")  # fmt: skip
+                   "location reads q's first coordinate, β = 1. A bar is a share of the most that its function reaches on this grid.")  # fmt: skip
     points, fields = plane()
     here = stand()
     shown, epoch = held.to_send("plane", here)
     with picture:
         charts.mount_plane(key="plane", on_stand_change=keep_plane, data=charts.plane_message(
-            points, fields, step=STEP, picks=curves.Picks("Field of", list(BY_TITLE), shown.pick), q=shown.q, k=shown.k, epoch=epoch,
+            points, fields, step=STEP, picks=curves.Picks("Field of", list(BY_TITLE),
+                                                          shown.pick), q=shown.q, k=shown.k, epoch=epoch,
         ))  # fmt: skip
     q, k = points[here.q], points[here.k]
     long = [fields["dot"][i, i] ** 0.5 for i in (here.q, here.k)]
@@ -205,27 +213,33 @@ def measured_here() -> dict[str, list[float]]:
 def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, dict, str]:
     about = recorded_scores()
     with controls:
-        own = st.toggle("Measure on this machine", key="measure", bind="query-params", help="Some seconds; additive takes most of them.")
+        own = st.toggle("Measure on this machine", key="measure", bind="query-params",
+                        help="Some seconds; additive takes most of them.")
         seconds = measured_here() if own else about["seconds"]
         where = "measured here, just now" if own else f"{about['machine']}, {about['date']}"
         at = LENGTHS.index(stand().n)
         st.metric("Additive / scaled dot", f"{seconds['additive'][at] / seconds['scaled_dot'][at]:,.0f} ×")
-        st.caption(f"Scores of one layer, {HERE.n_heads} heads of {HERE.d_head}, float32, fastest of the rounds, {where}. `{about['command']}` makes the "
+        st.caption(f"Scores of one layer, {HERE.n_heads} heads of {HERE.d_head}, float32, fastest of the rounds, "
+                   f"{where}. `{about['command']}` makes the "
                    "recorded numbers anew. FLOPs count matrix products (`cost.flops`); the tanhs stand in the code.")  # fmt: skip
     work = {score: [score_costs.work(score, HERE, n) for n in LENGTHS] for score in TITLES}
-    flops, memory = ({score: np.array([getattr(one, field) for one in of], float) for score, of in work.items()} for field in ("flops", "memory"))
+    flops, memory = ({score: np.array([getattr(one, field) for one in of], float) for score,
+                      of in work.items()} for field in ("flops", "memory"))
     here = stand()
     shown, epoch = held.to_send("curves", here)
     with picture:
         curves.mount(key="curves", on_stand_change=keep_curves, data=charts.cost_message(
             np.array(LENGTHS), flops, memory, {score: np.array(seconds[score]) for score in TITLES},
-            {score: of[0].parameters for score, of in work.items()}, layer=f"one layer, {HERE.n_heads} heads of {HERE.d_head}",
+            {score: of[0].parameters for score,
+             of in work.items()}, layer=f"one layer, {HERE.n_heads} heads of {HERE.d_head}",
             measured=where, picks=curves.Picks("Stands out", list(BY_TITLE), shown.pick), cursor=shown.n, epoch=epoch,
         ))  # fmt: skip
     one = work["additive"][LENGTHS.index(here.n)]
-    numbers = (rf"n = {here.n}:\quad 2 \cdot {HERE.n_heads} \cdot {here.n}^2 \cdot {HERE.d_head} = {one.flops / 1e6:.1f}\text{{ MFLOP each, and }}"
+    numbers = (rf"n = {here.n}:\quad 2 \cdot {HERE.n_heads} \cdot {here.n}^2 \cdot {HERE.d_head} = "
+               rf"{one.flops / 1e6:.1f}\text{{ MFLOP each, and }}"
                rf"{one.tanhs / 1e6:.1f}\text{{ M tanhs for additive}}")  # fmt: skip
-    table = {"n": LENGTHS} | {f"{score} {name}": of[score] for score in TITLES for name, of in (("FLOPs", flops), ("bytes", memory), ("seconds", seconds))}
+    table = {"n": LENGTHS} | {f"{score} {name}": of[score] for score in TITLES for name,
+                              of in (("FLOPs", flops), ("bytes", memory), ("seconds", seconds))}
     return 1, table, numbers
 
 
@@ -244,7 +258,8 @@ def draw(code_place: DeltaGenerator) -> None:
     lesson.formula(r"\begin{gathered}" + r"\\[.5em]".join(words.FORMULAS[view]) + r"\end{gathered}", shapes, numbers)
     at = {"text": typed, "layer": layer, "head": stand().head, "most": MOST}
     with code_place:
-        lesson.code([scores.Dot, scores.General, scores.Cosine, scores.Additive, scores.Location, six_scores.on_plane, score_costs.work],
+        lesson.code([scores.Dot, scores.General, scores.Cosine, scores.Additive, scores.Location, six_scores.on_plane,
+                     score_costs.work],
                     words.SNIPPET.format_map({name: repr(value) for name, value in at.items()}))  # fmt: skip
     lesson.downloads(table=table, config=at | {"view": view})
 

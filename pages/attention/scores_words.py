@@ -47,7 +47,8 @@ for score, model in models.items():
     print(score, [round(a, 4) for a in A[-1].tolist()])
 """
 
-CATCH = ("“Dot product won because it is better” is not what was found: additive attention holds its own in quality, here and in the "
+CATCH = ("“Dot product won because it is better” is not what was found: additive attention holds its own in quality, "
+         "here and in the "
          "papers, and beats the *unscaled* dot product for large $d_k$ (Vaswani et al., §3.2.1: that is what "
          "$1/\\sqrt{d_k}$ repairs). It lost on the "
          "clock and in memory. And a FLOP count of matrix products does not see why: it says that they cost the same.")

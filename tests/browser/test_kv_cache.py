@@ -9,7 +9,8 @@ from tests.browser.rig import link_says
 from transformer import recording
 
 PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors.xz")
-Q, K, S, A = (PRONOUN[f"layers.13.attention.{part}"][0, head] for part, head in (("Q", 8), ("K", 2), ("scores", 8), ("A", 8)))
+Q, K, S, A = (PRONOUN[f"layers.13.attention.{part}"][0, head] for part,
+              head in (("Q", 8), ("K", 2), ("scores", 8), ("A", 8)))
 PLACE = ".st-key-cache"
 
 

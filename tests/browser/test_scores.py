@@ -47,7 +47,8 @@ def test_arrow_keys_move_the_key_and_shift_the_query(open_page):
     link_says(page, q="2,0.5", k="1.5,2")
     page.locator(f"{PLANE} .gf-pick").get_by_text("cosine", exact=True).click()
     cosine = six_scores.on_plane("cosine", torch.stack((found["q"], found["k"])))[0, 1].item()
-    assert float(re.search(r"= (-?[\d.]+):", page.locator(f"{PLANE} .sum").inner_text())[1]) == pytest.approx(cosine, abs=0.006)
+    assert float(re.search(r"= (-?[\d.]+):", page.locator(f"{PLANE} .sum").inner_text())[1]) == pytest.approx(cosine,
+                                                                                                              abs=0.006)
     link_says(page, score="cosine")
     again = open_page(page.url.split("/", 3)[3])
     assert picture(again, PLANE) == picture(page, PLANE)
@@ -57,7 +58,8 @@ def test_a_tip_can_be_dragged(open_page):
     page = open_page("score-functions?view=Two+vectors+by+hand")
     box = page.locator(PLACE_CANVAS).bounding_box()
     size = min(box["width"] * 0.54, 500)
-    at = lambda x, y: (box["x"] + 8 + size / 2 + x / 0.5 * size / 13, box["y"] + 12 + size / 2 - y / 0.5 * size / 13)  # noqa: E731
+    at = lambda x, y: (box["x"] + 8 + size / 2 + x / 0.5 * size / 13,
+                       box["y"] + 12 + size / 2 - y / 0.5 * size / 13)  # noqa: E731
     page.mouse.move(*at(1, 2))
     page.mouse.down()
     page.mouse.move(*at(-2, 1), steps=5)

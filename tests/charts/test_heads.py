@@ -15,7 +15,8 @@ MOVED = {h_kv: np.arange(H, dtype=np.float32) / h_kv for h_kv in K}
 
 
 def wired(**changes):
-    given = {"tokens": list("abc"), "Q": Q, "K": K, "V": K, "A": A, "moved": MOVED, "n_bytes": [400, 200, 100], "own": 2,
+    given = {"tokens": list("abc"), "Q": Q, "K": K, "V": K, "A": A, "moved": MOVED, "n_bytes": [400, 200, 100],
+             "own": 2,
              "at": 1, "head": 3, "cell": (2, 0), "causal": True, "scale": 0.5, "scale_text": "/ √4"}  # fmt: skip
     return unpack(heads.wiring_message(**given | changes))
 
@@ -30,7 +31,8 @@ def test_each_number_of_heads_has_its_own_tensors():
     assert header["bytes"] == [400, 200, 100] and header["cell"] == {"i": 2, "j": 0}
 
 
-@pytest.mark.parametrize("wrong", [{"K": K | {1: K[2]}}, {"A": A | {2: A[2][:, :2]}}, {"moved": MOVED | {4: np.zeros(3)}}])
+@pytest.mark.parametrize("wrong",
+                         [{"K": K | {1: K[2]}}, {"A": A | {2: A[2][:, :2]}}, {"moved": MOVED | {4: np.zeros(3)}}])
 def test_what_does_not_fit_is_refused(wrong):
     with pytest.raises(ValueError, match="has shape"):
         wired(**wrong)
@@ -38,7 +40,8 @@ def test_what_does_not_fit_is_refused(wrong):
 
 def test_bars_are_the_given_bytes():
     n_bytes = np.array([[8.0, np.nan, 2.0, 3.0]])
-    header, arrays = unpack(heads.bars_message([("m", "4 heads")], n_bytes, [0], [["a", "b", "c", "d"]], lengths=Choice("n", [1, 10], 10)))
+    header, arrays = unpack(heads.bars_message([("m", "4 heads")], n_bytes, [0], [["a", "b", "c", "d"]],
+                                               lengths=Choice("n", [1, 10], 10)))
     np.testing.assert_array_equal(arrays["bytes"], n_bytes)
     assert header["own"] == [0] and header["ways"] == list(heads.WAYS)
     with pytest.raises(ValueError, match="4 ways"):

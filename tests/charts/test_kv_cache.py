@@ -41,10 +41,13 @@ def test_what_does_not_fit_is_refused(wrong):
 
 def test_cost_and_bytes_are_the_given_numbers():
     x = np.array([64, 128, 192])
-    flops, seconds = kv_cache.Step(np.array([9e9, 2e10, 3e10]), np.full(3, 1e9)), kv_cache.Step(x / 1e3, np.full(3, 0.01))
+    flops, seconds = kv_cache.Step(np.array([9e9, 2e10, 3e10]), np.full(3, 1e9)), kv_cache.Step(x / 1e3,
+                                                                                                np.full(3, 0.01))
     header, arrays = unpack(kv_cache.cost_message(x, flops, seconds, x * 1e6, model="m", measured="here", cursor=64))
     drawn = [arrays[line["y"]] for panel in header["panels"] for line in panel["series"]]
-    for line, expected in zip(drawn, (flops.without / 1e9, flops.kept / 1e9, seconds.without * 1e3, seconds.kept * 1e3), strict=True):
+    for line, expected in zip(drawn,
+                              (flops.without / 1e9, flops.kept / 1e9, seconds.without * 1e3,
+                               seconds.kept * 1e3), strict=True):
         np.testing.assert_allclose(line, expected, rtol=1e-6)
     np.testing.assert_allclose(arrays[header["table"]["rows"][1]["cells"][2]], x, rtol=1e-6)
     gigabytes = {"one": np.array([[1.0, 2, 3], [4, 8, 12]]), "two": np.array([[2.0, 4, 6], [8, 16, 24]])}

@@ -16,7 +16,10 @@ BARRED = np.triu(np.ones((N, N), dtype=bool), 1)
 
 def test_all_six_go_out_before_and_after_the_softmax():
     header, arrays = unpack(scores.weights_message(
-        list("abc"), S, A, {score: scores.said(score, S[score], A[score], TERMS[score], BARRED) for score in S}, heads=Choice("Head", [0, 1], 1), switch=Switch("S", False), barred=BARRED,
+        list("abc"), S, A, {score: scores.said(score, S[score], A[score], TERMS[score],
+                                               BARRED) for score in S}, heads=Choice("Head", [0, 1],
+                                                                                     1), switch=Switch("S",
+                                                                                                       False), barred=BARRED,
         at=("A dot", 2, 1),
     ))  # fmt: skip
     for score in scores.TITLES:
@@ -32,7 +35,8 @@ def test_all_six_go_out_before_and_after_the_softmax():
 def test_the_plane_is_the_fields():
     points = np.array([[x, y] for y in (-1, 0, 1) for x in (-1, 0, 1)], dtype=float)
     fields = {"dot": points @ points.T, "cosine": np.ones((9, 9))}
-    header, arrays = unpack(scores.plane_message(points, fields, step=1.0, picks=Picks("Field", ["dot", "cosine"], "dot"), q=0, k=8))
+    header, arrays = unpack(scores.plane_message(points, fields, step=1.0,
+                                                 picks=Picks("Field", ["dot", "cosine"], "dot"), q=0, k=8))
     np.testing.assert_array_equal(arrays["dot"], fields["dot"])
     assert header["side"] == 3 and header["top"] == {"dot": 2.0, "cosine": 1.0} and (header["q"], header["k"]) == (0, 8)
     with pytest.raises(ValueError, match="9 points"):

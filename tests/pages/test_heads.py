@@ -29,7 +29,8 @@ def test_it_opens_on_smollm2s_own_grouping(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
     header, arrays = sent(app)
-    assert (header["heads"], header["own"], header["choices"]["values"], header["choices"]["at"]) == (9, 3, [9, 3, 1], 3)
+    assert (header["heads"], header["own"], header["choices"]["values"], header["choices"]["at"]) == (9, 3, [9, 3, 1],
+                                                                                                      3)
     assert header["head"] == 8 and header["cell"] == {"i": 8, "j": 1}  # “it” reads “animal”
     np.testing.assert_array_equal(arrays["Q"], PRONOUN[AT + "Q"][0].numpy())
     np.testing.assert_array_equal(arrays["K3"], PRONOUN[AT + "K"][0].numpy())
@@ -77,7 +78,8 @@ def test_bytes_of_real_models(open_page):
     header, arrays = sent(open_page(PAGE, view="Bytes in real models"), "cache_bars")
     of = {name: row for (name, _), row in zip(header["models"], arrays["bytes"], strict=True)}
     own = {name: header["own"][i] for i, (name, _) in enumerate(header["models"])}
-    assert of["Llama-2-7B"][0] == cost.kv_cache_bytes(transformer.PRESETS["llama-2-7b"], 1) == 524_288 and own["Llama-2-7B"] == 0
+    assert of["Llama-2-7B"][0] == cost.kv_cache_bytes(transformer.PRESETS["llama-2-7b"],
+                                                      1) == 524_288 and own["Llama-2-7B"] == 0
     assert of["Llama-3-8B"][1] == of["Mixtral-8x7B"][1] == 131_072 and own["Llama-3-8B"] == 1
     assert of["SmolLM2-135M"][1] == 23_040
     assert of["DeepSeek-V2"][3] == (512 + 64) * 60 * 2 and own["DeepSeek-V2"] == 3

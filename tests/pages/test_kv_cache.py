@@ -69,7 +69,9 @@ def test_what_a_link_cannot_mean_is_one_sentence(open_page, query):
     assert sent(app)[0]["tokens"] == list(PRONOUN.pieces)
 
 
-@pytest.mark.parametrize("query", [{"view": "FLOPs and time", "n": "65"}, {"view": "Bytes", "batch": "3"}, {"view": "Bytes", "of": "GPT-9"}])
+@pytest.mark.parametrize("query",
+                         [{"view": "FLOPs and time", "n": "65"}, {"view": "Bytes", "batch": "3"},
+                          {"view": "Bytes", "of": "GPT-9"}])
 def test_nor_in_the_other_pictures(open_page, query):
     app = open_page(PAGE, **query)
     assert not app.exception and len(app.warning) == 1 and sent(app, "curves")

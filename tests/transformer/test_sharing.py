@@ -56,7 +56,8 @@ def test_pooled_keys_of_a_trace_are_those_of_the_pooled_weights():
     torch.testing.assert_close(K, pooled["layers.0.attention.K"][0], **CLOSE)
     A = sharing.weights_of(trace["layers.0.attention.Q"][0], K, MULTI)
     torch.testing.assert_close(A, pooled["layers.0.attention.A"][0], **CLOSE)
-    torch.testing.assert_close(sharing.weights_of(trace["layers.0.attention.Q"][0], trace["layers.0.attention.K"][0], MULTI),
+    torch.testing.assert_close(sharing.weights_of(trace["layers.0.attention.Q"][0], trace["layers.0.attention.K"][0],
+                                                  MULTI),
                                trace["layers.0.attention.A"][0], **CLOSE)
 
 
@@ -70,7 +71,8 @@ def test_the_squeeze_is_exact_at_full_rank_and_the_nearest_below_it():
     full = sharing.full_rank(model.config)
     assert full == 16
     torch.testing.assert_close(sharing.squeezed(model, full).run(ids).output, model.run(ids).output, **CLOSE)
-    of = lambda m: torch.cat((m.stack.blocks[1].attention.W_K.weight, m.stack.blocks[1].attention.W_V.weight))  # noqa: E731
+    of = lambda m: torch.cat((m.stack.blocks[1].attention.W_K.weight,
+                              m.stack.blocks[1].attention.W_V.weight))  # noqa: E731
     W, near = of(model), of(sharing.squeezed(model, 5))
     assert torch.linalg.matrix_rank(near) == 5
     torch.testing.assert_close((W - near).norm(), torch.linalg.svdvals(W)[5:].norm(), **CLOSE)  # Eckart–Young
@@ -103,7 +105,9 @@ def test_one_wide_head_costs_as_many_products_as_many_narrow_ones():
     assert cost.flops(many, 100) == cost.flops(one, 100) and cost.parameters(many) == cost.parameters(one)
 
 
-@pytest.mark.parametrize("wrong", [lambda m: sharing.regrouped(m, 3), lambda m: sharing.squeezed(m, 0), lambda m: sharing.squeezed(m, 33)])
+@pytest.mark.parametrize("wrong",
+                         [lambda m: sharing.regrouped(m, 3), lambda m: sharing.squeezed(m, 0),
+                          lambda m: sharing.squeezed(m, 33)])
 def test_what_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError):
         wrong(model_of(MULTI))

@@ -40,7 +40,8 @@ def test_the_terms_add_up_to_the_models_own_scores(six, score):
 def test_the_shipped_losses_are_those_of_the_shipped_weights(six, plays):
     """The training script's own measure, on a part of its held-out windows: within what a part may differ."""
     models, tokenizer, made = six
-    unseen = torch.tensor([i for title in made["held_out"] for i in [*tokenizer.encode(plays[title]), tokenizer.end_id]])
+    unseen = torch.tensor([i for title in made["held_out"] for i in [*tokenizer.encode(plays[title]),
+                                                                     tokenizer.end_id]])
     windows = training.judged(unseen)[::8]
     for score, model in models.items():
         assert training.evaluate(model, windows) == pytest.approx(made["held_out_loss"]["together"][score][0], abs=0.1)
@@ -81,7 +82,8 @@ def test_additive_makes_as_many_tanhs_as_the_dot_product_multiplications():
 
 
 def test_additive_takes_longer_than_one_matrix_multiplication():
-    (timed,) = score_costs.timings(Config(vocab_size=8, d_model=256, n_heads=4, max_len=256, position="none"), [256], rounds=3)
+    (timed,) = score_costs.timings(Config(vocab_size=8, d_model=256, n_heads=4, max_len=256, position="none"), [256],
+                                   rounds=3)
     assert timed.seconds["additive"] > 4 * timed.seconds["scaled_dot"]
     with pytest.raises(ValueError, match="places"):
         score_costs.timings(CONFIG, [64])
