@@ -45,13 +45,17 @@ export default (component) => gf.mount(component, (root, first) => {
   function arrow(p, l, i, stroke, text) {
     const [x0, y0] = place(l, [0, 0]), [x, y] = place(l, at(i)), s = Math.hypot(x - x0, y - y0);
     if (s > 1) {
-      const ux = (x - x0) / s, uy = (y - y0) / s;
-      p.line([[x0, y0], [x - ux * 12, y - uy * 12]], { stroke, lineWidth: 5 });
+      const ux = (x - x0) / s, uy = (y - y0) / s, shaft = [[x0, y0], [x - ux * 12, y - uy * 12]];
+      p.line(shaft, { stroke: c.background, lineWidth: 9 });   // or it would drown in a field of its own colour
+      p.circle(x, y, 13, { stroke: c.background, lineWidth: 6 });
+      p.line(shaft, { stroke, lineWidth: 5 });
       p.area([[x, y], [x - ux * 18 - uy * 9, y - uy * 18 + ux * 9], [x - ux * 18 + uy * 9, y - uy * 18 - ux * 9]], { fill: stroke });
     }
     p.circle(x, y, 13, { stroke, lineWidth: 2 });
     const out = s > 1 ? 26 : 0, lx = x + (s > 1 ? (x - x0) / s : 0) * out, ly = y + (s > 1 ? (y - y0) / s : -1) * (out || 22);
-    p.text(Math.max(l.x + 8, Math.min(l.x + l.size - 8, lx)), Math.max(l.y + 16, Math.min(l.y + l.size - 4, ly + 7)), text, { fill: stroke, size: 21, anchor: "middle", weight: 700 });
+    const tx = Math.max(l.x + 8, Math.min(l.x + l.size - 8, lx)), ty = Math.max(l.y + 16, Math.min(l.y + l.size - 4, ly + 7));
+    p.circle(tx, ty - 6, 11, { fill: c.background });
+    p.text(tx, ty, text, { fill: stroke, size: 21, anchor: "middle", weight: 700 });
   }
 
   function draw(p, l) {
