@@ -7,8 +7,8 @@ LOOK_FOR = {
            "before. On the right a step frames one row of $Q$, $K$, $V$ and one row of $A$; the rest was kept.",
     COST: "Without the cache a token costs more, the longer the text; with it the price hardly moves. The measured "
           "gain is smaller than the one in FLOPs: reading one token waits for the weights, not for arithmetic.",
-    BYTES: "What is saved in time is paid in memory: a straight line in tokens and in texts at once. Turn up the batch "
-           "and watch the cache pass the weights (dashed).",
+    BYTES: "What is saved in time is paid in memory: twice the tokens or twice the texts, twice the bytes (the axis is "
+           "logarithmic). Turn up the texts at once and watch the cache pass the weights (dashed).",
 }
 
 FORMULAS = {  # short lines, so that a phone has room
