@@ -80,6 +80,7 @@ def forget(*parameters: str) -> None:
 
 def choose_hidden() -> None:
     if translators.loaded(name) is None:
+        url.url_state("hide_token", NOTHING, str)  # a link may say it: once Marian is here, the control takes it up
         st.caption("A recording cannot be written anew. With Marian here, or with dates, you can hide a token from the decoder "
                    "and see what it writes without it.")  # fmt: skip
         return

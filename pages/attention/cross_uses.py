@@ -12,9 +12,9 @@ from transformer.translation import Translation
 TABLE = """
 | use | Q from | K, V from | sees | A is |
 |---|---|---|---|---|
-| encoder, self | encoder | encoder | all | ${n×n}$ |
-| decoder, self | decoder | decoder | the past | ${m×m}$ |
-| **cross** | **decoder** | **encoder, last layer** | all | ${m×n}$ |
+| encoder, self | encoder | encoder | all | n×n |
+| decoder, self | decoder | decoder | the past | m×m |
+| **cross** | **decoder** | **encoder, last layer** | all | **m×n** |
 
 $n$ tokens are read, $m$ are written. All layers of the decoder read the *same* last layer of the encoder, each through its own
 $W_K$ and $W_V$.

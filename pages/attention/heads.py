@@ -260,12 +260,13 @@ def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
     layer, h_kv, table, numbers = SHOW[view](*lesson.stage(0.26))
     n, d_k, h = len(reading.ids), config.d_head, config.n_heads
+    shown = h_kv if view == WIRING else config.n_kv_heads
     lesson.formula(
         r"\begin{gathered}" + r"\\[.5em]".join(words.FORMULAS[view]) + r"\end{gathered}",
-        shapes=[("Q", (f"head {h}", f"query {n}", d_k), "query"), ("K", (f"kv_head {h_kv}", f"key {n}", d_k), "key"),
-                ("V", (f"kv_head {h_kv}", f"key {n}", d_k), "value"), ("A", (f"head {h}", f"query {n}", f"key {n}"),
+        shapes=[("Q", (f"head {h}", f"query {n}", d_k), "query"), ("K", (f"kv_head {shown}", f"key {n}", d_k), "key"),
+                ("V", (f"kv_head {shown}", f"key {n}", d_k), "value"), ("A", (f"head {h}", f"query {n}", f"key {n}"),
                                                                        "attention"),
-                ("W_K", (config.d_model, h_kv * d_k), "output")],
+                ("W_K", (config.d_model, shown * d_k), "output")],
         numbers=numbers,
     )  # fmt: skip
     at = {"model": reading.model, "text": reading.text, "layer": layer, "h_kv": h_kv}

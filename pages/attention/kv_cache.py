@@ -149,9 +149,8 @@ def show_steps(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Text,
     n, d_k = text.prompt + here.at, config.d_head
     with controls:
         st.caption(text.note)
-        st.caption("In Q, K and V blue is below 0, rust above. Small grids: a row a step, a square a token; full: "
-                   "read for the first "
-                   "time, half: again, faint: kept.")  # fmt: skip
+        st.caption("In Q, K and V blue is below 0, rust above. Small grids: a row a step, a square a token; full: read "
+                   "for the first time, half: again, faint: kept.")  # fmt: skip
         if text.apart is None:
             model, tokenizer = models.loaded("tiny")
             other = grown("tiny", reading.text, NEW[0], model, tokenizer)
@@ -254,9 +253,8 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[dict, 
 
 def show_bytes(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[dict, str]:
     with controls:
-        st.caption("Keys and values in 16 bits, by `cost.kv_cache_bytes`; where a model was trained on shorter texts, "
-                   "as if "
-                   "it went on. Mixtral's experts share one attention: they weigh in the weights alone.")  # fmt: skip
+        st.caption("32/8: query heads and key/value heads. Keys and values in 16 bits, by `cost.kv_cache_bytes`; where "
+                   "a model was trained on shorter texts, as if it went on. Mixtral's experts share one attention: they weigh in the weights alone.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("curves", here)
     presets = {title: PRESETS[name] for title, name in KNOWN.items()}
