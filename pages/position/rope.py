@@ -87,7 +87,8 @@ def stand() -> Stand:
     last = {DISTANCE: FARTHEST, BESIDE: BESIDE_TO, LONGER: config.d_head // 2 - 1}[view]
     name, start = CURSORS[view]
     cursor = url.url_state(name, min(start, last), int, lambda at: 0 <= at <= last)
-    head, base, words, rho, up_to, factor, scaling = telling[1], link.base(), "False", 1.0, 256, 4, charts.SCALINGS["yarn"]
+    head, base, words, rho = telling[1], link.base(), "False", 1.0
+    up_to, factor, scaling = 256, 4, charts.SCALINGS["yarn"]
     if view != LONGER:
         head = link.head()
     if view == DISTANCE:
@@ -189,7 +190,8 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
                 queries=Choice("Query word", link.names, shown.query), keys=Choice("Key word", link.names, shown.key),
                 bases=link.bases(shown.base), reaches=Choice("Positions up to", REACHES, shown.reach),
                 words=[name.split(" ", 1)[1] for name in link.names], first=link.first, place=shown.place, epoch=epoch,
-                d_head=config.d_head, scale=at.scale, label=f"A query and a key of layer {layer}, turned by their positions.",
+                d_head=config.d_head, scale=at.scale,
+                label=f"A query and a key of layer {layer}, turned by their positions.",
             ),
         )  # fmt: skip
     m, n = here.place.m, here.place.n
