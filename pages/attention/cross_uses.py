@@ -13,7 +13,7 @@ TABLE = """
 | use | Q from | K, V from | sees | A is |
 |---|---|---|---|---|
 | encoder, self | encoder | encoder | all | n×n |
-| decoder, self | decoder | decoder | the past | m×m |
+| decoder, self | decoder | decoder | past | m×m |
 | **cross** | **decoder** | **encoder, last layer** | all | **m×n** |
 
 $n$ tokens are read, $m$ are written. All layers of the decoder read the *same* last layer of the encoder, each through its own

@@ -124,6 +124,11 @@ def test_a_link_that_means_nothing_gives_one_sentence(open_page, link, says):
     assert says in warning.value and "cannot take" in warning.value
 
 
+def test_a_link_that_hides_a_token_waits_for_marian(open_page):
+    app = open_page(PAGE, hide_token="2 cat")
+    assert not app.warning and "recorded" in chip(app) and app.query_params["hide_token"] == "2 cat"
+
+
 def test_a_link_restores_head_step_and_cell(open_page):
     header, _ = sent(open_page(PAGE, head="layer 0, mean", step="4", cell="2,1"), "alignment")
     assert (header["heads"]["at"], header["step"], header["at"]) == ("layer 0, mean", 4, [2, 1])
