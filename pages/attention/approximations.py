@@ -146,7 +146,8 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers
     with controls:
         length = choose_length()
         seed = st.number_input("Seed of ω, E and F", 0, 9999, 0, key="seed", bind="query-params")
-        st.caption("Drawn as the n × n weights that each method stands for. E and F of “fitted” are learned for this "
+        st.caption("Drawn as the n × n weights that each method stands for; the error is ‖Ã − A‖ / ‖A‖ over all of "
+                   "them. E and F of “fitted” are learned for this "
                    "one "
                    "text, more than a trained Linformer may do, which has one pair for all texts. Its rank ends at "
                    f"k = {n}: nothing is squeezed there.")  # fmt: skip

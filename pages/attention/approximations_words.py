@@ -17,8 +17,8 @@ LOOK_FOR = {
 }
 
 TWICE_AS_LONG = (
-    " Then take layer 13, head 8, which finds “animal” for “it”: its q and k are twice as long, all of the estimated "
-    "weight goes to the one short key, and no m helps."
+    " Then take layer 13, head 8, which finds “animal” for “it”: its q and k are twice as long as these, all of the "
+    "estimated weight goes to the key of least length, the first, and no m helps."
 )
 
 ESTIMATE = (
@@ -33,7 +33,8 @@ SQUEEZE = (
 FORMULAS = {  # a line each, so that a phone has room
     WEIGHTS: (
         ESTIMATE, r"\text{Performer: }\phi(x) = e^{\,\omega \hat x - |\hat x|^2/2} / \sqrt m",
-        r"\hat x = x / d_k^{1/4}\qquad\text{linear: }\phi(x) = \operatorname{elu}(x) + 1",
+        r"\hat x = x / d_k^{1/4},\quad \omega \sim \mathcal N(0, I)",
+        r"\text{linear: }\phi(x) = \operatorname{elu}(x) + 1 = \max(x, 0) + e^{\min(x, 0)}",
         r"\text{Linformer: }\attention{\tilde A} = \attention{P}F,\ \ \operatorname{rank} \le k", SQUEEZE[0],
     ),
     FEATURES: (
@@ -91,15 +92,15 @@ CATCH = (
     "F$ is no softmax: its entries may be negative and its rows need not add up to 1."
 )
 PREDICT = {
-    "question": "You make every q and every k **half as long**. The scores shrink to a quarter. How many times fewer "
+    "question": "You make every q and every k **half as long**. The scores shrink to a quarter. What share of its "
                 "random features does Performer then need for the same relative spread of its estimates?",
-    "options": ["twice as few", "4 times as few", "16 times as few", "it depends on the head, exponentially"],
+    "options": ["a half", "a quarter", "a sixteenth", "it depends on the head, exponentially"],
     "answer": "it depends on the head, exponentially",
 }  # fmt: skip
 REVEAL = (
     "The variance over the square of the mean is $(e^{{|q+k|^2/\\sqrt{{d_k}}}} - 1)/m$. For the middle pair of layer "
     "{layer}, head {head} on this text the exponent is {whole:.1f}; with half the length it is a quarter, "
-    "{quarter:.1f}. So the factor is about $10^{{{power:.0f}}}$ here. Open “Features” and pull the length."
+    "{quarter:.1f}. So about $10^{{{power:.0f}}}$ times fewer will do here. Open “Features” and pull the length."
 )
 
 SNIPPET = """
@@ -154,7 +155,8 @@ INTERVIEW = [
      "dashed curve); Johnson–Lindenstrauss says that a random projection to $k = O(\\log n / \\varepsilon^2)$ (for "
      "fixed d even independent of n) keeps each row's product to ε, and learning E and F does better. But a row of $E "
      "K$ mixes positions: with a causal mask every squeezed row would leak the future. And E has a column for each "
-     "position: a fixed longest length, and no KV cache that grows by a token."),
+     "position: a fixed longest length, and no KV cache that grows by a token. Nyströmformer goes through a few "
+     "landmarks, means of stretches of Q and K, and mixes the future in as well."),
     ("For which n is a kernel attention really cheaper?",
      "While decoding, all pairs cost $4 n d_k$ FLOPs a head and token. A state of m features costs $4 m d_k$ to write "
      "and read, and Performer as much again to make its features: for elu ($m = d_k$) it pays from n ≈ $d_k$, for "

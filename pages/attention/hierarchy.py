@@ -214,7 +214,8 @@ def draw(code_place: DeltaGenerator) -> None:
     sentences, words = len(ids), max(map(len, ids))
     lesson.formula(
         hierarchy_words.FORMULAS[view],
-        shapes=[("h", (f"sentence {sentences}", f"word {words}", d), "value"), ("u", (d,), "query"),
+        shapes=[] if view == COST else [
+                ("h", (f"sentence {sentences}", f"word {words}", d), "value"), ("u", (d,), "query"),
                 (r"\alpha", (f"sentence {sentences}", f"word {words}"), "attention"), (r"\beta", (f"sentence {sentences}",), "attention"),
                 ("d", (d,), "residual"), ("p", (f"class {len(classifier.classes)}",), "output")],
         numbers=taken.numbers,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from transformer.documents import MOST_WORDS
+
 VIEWS = DOCUMENT, COST = "The document", "What it costs"
 OPENS = "Henry VIII"  # the passage that the page opens with
 
@@ -14,14 +16,15 @@ LOOK_FOR = {
 
 FORMULAS = {
     DOCUMENT: (
-        r"\begin{gathered}\attention{\alpha_{it}} = \operatorname{softmax}_t\bigl(\query{u_w}\cdot\tanh(W_w\,\key{h_{it}} + b_w)\bigr),"
-        r"\quad \value{s_i} = \sum_t \attention{\alpha_{it}}\,\value{h_{it}}\\[.5em]"
-        r"\attention{\beta_i} = \operatorname{softmax}_i\bigl(\query{u_s}\cdot\tanh(W_s\,\key{h_i} + b_s)\bigr),"
-        r"\quad \residual{d} = \sum_i \attention{\beta_i}\,\value{h_i},\quad \output{p} = \operatorname{softmax}(W_C\,\residual{d} + b_C)"
+        r"\begin{gathered}\attention{\alpha_{it}} = \operatorname{softmax}_t\bigl(\query{u_w}\cdot\tanh(W_w\,\key{h_{it}} + b_w)\bigr)\\[.3em]"
+        r"\value{s_i} = \sum_t \attention{\alpha_{it}}\,\value{h_{it}}\\[.3em]"  # a line each, so that a phone has room
+        r"\attention{\beta_i} = \operatorname{softmax}_i\bigl(\query{u_s}\cdot\tanh(W_s\,\key{h_i} + b_s)\bigr)\\[.3em]"
+        r"\residual{d} = \sum_i \attention{\beta_i}\,\value{h_i},\quad \output{p} = \operatorname{softmax}(W_C\,\residual{d} + b_C)"
         r"\end{gathered}"
     ),
-    COST: r"\underbrace{n \cdot s}_{\text{words}} + \underbrace{(n/s)^2}_{\text{sentences}}\ \ll\ n^2,\qquad "
-    r"\frac{d}{ds} = n - \frac{2n^2}{s^3} = 0\ \Rightarrow\ s = \sqrt[3]{2n},\quad \text{pairs} = 1.89\,n^{4/3}",
+    COST: r"\begin{gathered}\underbrace{n \cdot s}_{\text{words}} + \underbrace{(n/s)^2}_{\text{sentences}}\ \ll\ n^2\\[.5em]"
+    r"\frac{d}{ds}\text{ pairs} = n - \frac{2n^2}{s^3} = 0\ \Rightarrow\ s = \sqrt[3]{2n}\\[.5em]"
+    r"\text{pairs there: } 1.89\,n^{4/3}\end{gathered}",
 }
 
 SNIPPET = {
@@ -92,11 +95,12 @@ def prose(made: Mapping[str, Any]) -> dict[str, str]:
     mean = sum(made["held_out_accuracy"]) / len(made["held_out_accuracy"])
     against = "more than" if made["bag_of_words_accuracy"] > mean else "less than"
     return {
-        "what": "One Transformer layer lets the words of a sentence see each other, and a learned query $\\query{u_w}$ asks each of "
-                "them “what matters here?”: the softmax of the answers, $\\attention{α}$, pools the words into one vector a "
-                "sentence. A second layer and a second query $\\query{u_s}$ do the same to the sentences: $\\attention{β}$ pools "
-                "them into one vector for the document, and a linear layer reads the class off it. The queries are weights, "
-                "the same for every text.",
+        "what": "One Transformer layer lets the words of sentence $i$ see each other and makes a vector $\\value{h_{it}}$ of each word "
+                "$t$; a learned query $\\query{u_w}$ asks each “what matters here?”, and the softmax of the answers, "
+                "$\\attention{α}$, pools them into one vector $\\value{s_i}$. A second layer makes $\\value{h_i}$ of the $s_i$, a "
+                "second query $\\query{u_s}$ asks these, $\\attention{β}$ pools them into one vector $d$ for the document, and a "
+                "linear layer reads the class off it. The queries are weights, the same for every text. A sentence of more than "
+                f"{MOST_WORDS} words goes on as another.",
         "why": "A long text costs $n^2$ pairs in one piece, and $n\\cdot s + (n/s)^2$ in sentences of $s$ words. And it is a reader "
                f"that can be checked: trained by us on {passages['training']:,} passages of {36 - len(made['held_out'])} plays, "
                f"classes by the First Folio of 1623, it names the class of {passages['held_out']:,} passages of "
@@ -105,7 +109,7 @@ def prose(made: Mapping[str, Any]) -> dict[str, str]:
                f"{share(made['bag_of_words_accuracy'])}, {against} all this attention. With few texts, counting words is hard "
                "to beat; the paper's gains came from hundreds of thousands of reviews.",
         "catch": f"{even(made)} Nor is a large weight an **explanation**: measured on "
-                 f"{tested['documents']} held-out passages by taking every part out, the rank correlation "
+                 f"{tested['documents']} held-out passages by taking every part out, the rank correlation ρ "
                  "of a part's weight with how much its removal changes the answer is "
                  f"{tested['sentences']:.2f} for sentences and {tested['words']:.2f} for words (1 would be the same order). The weights "
                  "pool vectors that have already read their neighbours, the rest is weighed anew when a part goes, and a heavy word "
@@ -140,10 +144,10 @@ INTERVIEW = [
      "Padding needs a mask at both levels: words in short sentences, sentences in short documents."),
     ("You have 4,096 words. How long should segments be, what is saved, and what is lost?",
      "$n s + (n/s)^2$ is least at $s = \\sqrt[3]{2n} \\approx 20$: 82,000 + 42,000 pairs against 16.8 million, about 135 times "
-     "fewer; the least cost grows as $n^{4/3}$. That is close to the length of a sentence. Lost is every direct path between words "
-     "of different "
-     "segments: they meet only as sentence vectors, so “it” cannot look up a noun in the sentence before, and all that a "
-     "sentence tells the others must fit in $d$ numbers. The sums leave out FFNs and projections, which stay linear in $n$."),
+     "fewer; the least cost grows as $n^{4/3}$. Lost is every direct path between words of different segments: they meet only as "
+     "sentence vectors, so “it” cannot look up a noun in the sentence before, and all that a "
+     "sentence tells the others must fit in $d$ numbers. The sums leave out FFNs and projections, which stay linear in $n$. "
+     "In a decoder only later segments may read a segment's vector, or it leaks the future."),
     ("A product manager wants to highlight the words with the largest weights as reasons. What do you say, and what do you do instead?",
      "Weights show what was pooled, not what the answer hangs on. Two checks: remove the part and run again (this page), or "
      "change the weights and see whether the answer moves; where even weights answer the same, they explain nothing. Highlight "

@@ -62,7 +62,7 @@ def stand() -> Stand:
         here = here._replace(scores=url.url_state("scores", "false", str.lower, ("true",
             "false").__contains__) == "true")
     if view == SAME:
-        return here._replace(cursor=url.url_state("at", n - 1, int, range(n).__contains__))
+        return here._replace(cursor=url.url_state("at", guessed, int, range(n).__contains__))
     return here._replace(cell=cells.in_link())
 
 
@@ -74,7 +74,7 @@ def keep() -> None:
     if view == WORTH and isinstance(at, int | float):
         url.set_url_state("place", int(at), 1)
     if view == SAME and isinstance(at, int | float):
-        url.set_url_state("at", int(at), n - 1)
+        url.set_url_state("at", int(at), guessed)
     if view == MAP:
         url.set_url_state("scores", "true" if said.get("switch") else "false", "false")
     if view != WORTH and said.get("frame") in MEMORIES:
@@ -193,7 +193,7 @@ def show_same(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
          "surprise_at_once": found.whole},
         [(r"\ell", (f"token {n}", config.vocab_size), "output"), ("h", (f"layer {config.n_layers}", f"token {n}",
             config.d_model), "residual")],
-        rf"\max_{{\text{{all past in sight}}}} \Delta = {covered:.1e}" + outside,
+        rf"\max_{{\text{{all past in sight}}}} \Delta = {covered:.7f}" + outside,
     )  # fmt: skip
 
 
@@ -260,6 +260,7 @@ except ValueError as problem:
     tokens = numbers.tokens_of(text)
 st.session_state["_memory_text"] = text
 config, n = numbers.ours()[0].config, len(tokens.ids)
+guessed = max(0, n - 2)  # the last token that has a next one to be surprised by
 view = st.segmented_control("Picture", VIEWS, default=REACH, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
 place = "matrices" if view in (REACH, MAP) else "curves"  # what draws it, by its key
@@ -276,11 +277,12 @@ with words:
             "first": (found.runs["without"] - found.runs["with"])[:, 0].mean()}  # fmt: skip
     lesson.prose(say.PROSE["what"], say.PROSE["why"].format(**said, **ranges), say.PROSE["catch"].replace("{{",
         "{").replace("}}", "}"))
-    right = SEGMENT + DEPTH * SEGMENT
-    heard = int((segments.reach(20 * SEGMENT, SEGMENT, SEGMENT, DEPTH)[-1] >= 0).sum())
-    fields = {"layers": DEPTH, "segment": SEGMENT, "segment_less": SEGMENT - 1, "right": right, "found": heard}
-    options = [str(SEGMENT), str(2 * SEGMENT), str(right), "all there are"]
-    lesson.predict(say.PREDICT["question"].format(**fields), options, str(right),
+    half = SEGMENT // 2
+    heard = int((segments.reach(20 * SEGMENT, SEGMENT, half, DEPTH)[-1] >= 0).sum())
+    simple = SEGMENT + DEPTH * half
+    fields = {"layers": DEPTH, "segment": SEGMENT, "memory": half, "simple": simple, "found": heard}
+    options = [str(SEGMENT + half), str(simple), str(heard), "all there are"]
+    lesson.predict(say.PREDICT["question"].format(**fields), options, str(heard),
                    say.PREDICT["reveal"].format(**fields))
 with more:
     lesson.interview(say.INTERVIEW)

@@ -33,7 +33,7 @@ LAYER = (
 FORMULAS = {  # a line each, so that a phone has room
     REACH: (
         *LAYER,
-        r"p \mapsto \left\lfloor p / L \right\rfloor L - M \ \ (N\text{ times)}",
+        r"\text{hears from: } p \mapsto \left\lfloor p / L \right\rfloor L - M \ (N\times)",
         r"M = L:\ \ N\cdot M + L \text{ tokens}",
     ),
     MAP: (XL, r"\attention{A} = \operatorname{softmax}(\scores{S} + \text{mask})"),
@@ -46,15 +46,15 @@ FORMULAS = {  # a line each, so that a phone has room
 }
 
 PROSE = {
-    "what": "The text is cut into segments of L tokens. While a segment is read, the keys and values that **every "
-            "layer** computed for the last M tokens lie beside its own, and its queries read both. Afterwards its own "
-            "become the memory of the next. What lies in memory was computed with a memory of its own, so layer by "
-            "layer the past seeps further up the text: with N layers a token hears of N · M tokens before its segment "
-            "(M a multiple of L; a shorter memory still crosses one border a layer and hears of (N − 1) · L + M), at "
-            "the price of attending to M + L. In training no gradient flows into the memory: it is read, not taught. "
-            "**Compressive** Transformers go on from here: what falls out of the memory is not thrown away but "
-            "squeezed, c vectors into one, into a second, coarser memory, so that the same number of slots covers c "
-            "times as much.",
+    "what": "The text is cut into segments of L tokens, numbered τ. While a segment is read, the keys and values that "
+            "**every layer** computed for the last M tokens lie beside its own, and its queries read both. Afterwards "
+            "its own become the memory of the next. What lies in memory was computed with a memory of its own, so "
+            "layer by layer the past seeps further up the text: with N layers and M = L a token hears of N · M tokens "
+            "before its "
+            "segment, at the price of attending to M + L. In training no gradient flows into the memory: it is read, "
+            "not taught. **Compressive** Transformers go on from here: what falls out of the memory is not thrown away "
+            "but squeezed, c vectors into one, into a second, coarser memory, so that the same number of slots covers "
+            "c times as much.",
     "why": "Cut without a memory, a text is **fragmented**: the first words of each piece are predicted from nothing, "
            "at training and later. Our two small models differ in nothing but this: {with_:.3f} nats a token with a "
            "memory of {segment}, {without:.3f} without ({seeds} seeds each, ranges {with_range} and {without_range}; "
@@ -64,17 +64,20 @@ PROSE = {
     "catch": "“Layers × segment” is how far news **can** travel, hop by hop through other tokens' vectors; what a "
              "token can *look up* directly is the memory, M tokens. And a memory is only possible with **relative** "
              "positions. With absolute ones, token 3 of this segment and token 3 of the last would claim the same "
-             "place; here $\\key{k}$ carries no place at all, $R_{{i-j}}$ depends on the distance alone, $u$ and $v$ "
-             "stand for the query's own place that is gone. So a key stays valid in the next segment, and a memory "
+             "place; here $\\key{k}$ carries no place at all; the score (open “Attention”) has the distance in it, "
+             "$R_{{i-j}}$, and learned vectors $u$ and $v$ where the query's own place was. So a key stays valid in "
+             "the next segment, and a memory "
              "may be longer at reading than it was in training. Equality with the whole at once holds for the forward "
              "pass; the gradient is cut.",
 }  # fmt: skip
 PREDICT = {
-    "question": "A model has {layers} layers, segments of {segment} tokens and a memory of {segment}. It reads a long "
-                "text. How many tokens, itself included, can the **last** token of a segment have heard of?",
-    "reveal": "Its own segment, {segment}, and one memory more with each layer: {segment} + {layers} · {segment} = "
-              "{right}. `transformer.segments.reach` multiplies the masks and finds {found}. The first token of a "
-              "segment has heard of {segment_less} fewer, its own segment being only itself.",
+    "question": "A model has {layers} layers, segments of {segment} tokens and a memory of {memory}, half as long. It "
+                "reads a long text. How many tokens, itself included, can the **last** token of a segment have heard "
+                "of?",
+    "reveal": "{segment} + {layers} · {memory} = {simple} is too few: what lies in memory has read its own segment "
+              "from its start. So each layer but one gains a whole segment, the other a memory: {segment} + ({layers} "
+              "− 1) · {segment} + {memory}. `transformer.segments.reach` multiplies the masks and finds {found}. Set "
+              "the memory to {memory} and see.",
 }  # fmt: skip
 
 SNIPPET = """
@@ -108,7 +111,7 @@ INTERVIEW = [
      "K and V anew). Without a memory, the same reach while reading would mean recomputing a window of that length "
      "for every token: the paper counts up to 1,800 times the time."),
     ("Is training with a memory the same as training on the whole sequence?",
-     "Forward, yes, as long as the memory covers the whole past: equal to the last float. Backward, no: the memory is "
+     "Forward, yes, as long as the memory covers the whole past: equal up to rounding. Backward, no: the memory is "
      "a constant (stop-gradient), like truncated backpropagation through time, so nothing is taught to *write* for "
      "later segments; it only learns to read what is there. And during training the memory was computed by slightly "
      "older weights when segments are in different steps. Batches must follow the text: row b of the next batch "
@@ -117,8 +120,9 @@ INTERVIEW = [
      "A KV cache keeps everything, so decoding equals reading at once. A window keeps the last w tokens and moves "
      "with every token: same reach per layer, exact at each step for the windowed mask. A segment memory moves by "
      "whole segments: a segment's first tokens see M tokens back and its last see M + L − 1, and a segment is read in "
-     "one parallel pass, which is what makes it fit for training. Compressive memory, Memorizing Transformers and "
-     "retrieval lengthen the past further."),
+     "one parallel pass, which is what makes it fit for training. To remember further back: Memorizing Transformers "
+     "look up the nearest of many old keys; Infini-attention adds what falls out into a state of fixed size (as linear "
+     "attention does); a recurrent memory hands a few vectors on, with their gradient."),
 ]  # fmt: skip
 
 SOURCES = [

@@ -43,7 +43,8 @@ WHAT = (
     "every $r$-th; **strided** joins neighbours and every $w$-th key; **Longformer** adds global tokens that read all "
     "and are read by all; **BigBird** adds a few keys drawn at random for each query, which shorten every path; "
     "**LSH** (Reformer) lets the content decide: queries and keys that point the same way fall into one bucket, and "
-    "only they meet. **Routing** attention learns the clusters (k-means on queries and keys); it is not built here. "
+    "only they meet. **Routing** attention learns the clusters (k-means on queries and keys), NSA and MoBA choose a "
+    "few blocks of keys for each query; these are not built here. "
     "What one layer does not see, the next may: a block keeps its token and adds what it read, so reach grows with "
     "depth. A causal window reaches $L(w-1)$ tokens back after $L$ layers, a dilated one $L(w-1)r$, on its own residue "
     "class; one global token makes any two tokens of an encoder meet in two."
@@ -51,9 +52,9 @@ WHAT = (
 WHY = (
     "Full attention scores $n^2$ pairs a head. With the $w$ and $r$ of this page, a causal text of 4,096 tokens has\n\n"
     "{table}\n\n"
-    "“multiplied” counts the masked corners of the blocks that are really computed. All of them are really computed "
-    "sparsely: blocks of queries meet the few keys that their pattern can reach in one fused call, residue classes "
-    "become texts of their own, buckets are sorted and cut into chunks. Cost grows as the pattern does. What is saved "
+    "“multiplied” counts the masked corners of blocks, too: all of them are really computed sparsely. Blocks of "
+    "queries meet the few keys that their pattern can reach in one fused call, residue classes "
+    "become texts of their own, buckets are sorted and cut into chunks. What is saved "
     "is time: the memory of the n × n table is saved already by a fused kernel that never writes it, for full "
     "attention, too."
 )
@@ -138,6 +139,13 @@ INTERVIEW = [
      "queries in blocks, give each the contiguous keys that it can reach (w plus one block), one batched product; or "
      "a kernel that skips whole masked tiles. Expect a gain only where n is several times w: dense products run near "
      "peak, gathers do not."),
+    ("You decode token by token. Which patterns shrink the KV cache, and what breaks when a window drops the first "
+     "tokens?",
+     "A window's: the last w keys and values are kept in a ring, whatever the text's length; global tokens add g. "
+     "Strided, BigBird's draws, LSH, and blocks chosen anew for each query (NSA, MoBA) may need any old key again: "
+     "they read less and keep all. Trained heads rest on the first token where nothing else matters (an attention "
+     "sink, see “On a real head”). Drop it and the softmax pushes that weight onto words; StreamingLLM keeps a few "
+     "first tokens for this, as Longformer's global ones do here."),
 ]  # fmt: skip
 
 SOURCES = [
@@ -149,6 +157,9 @@ SOURCES = [
     "price in §3",
     "Kitaev, Kaiser, Levskaya 2020, *Reformer*, [arXiv:2001.04451](https://arxiv.org/abs/2001.04451); Roy et al. 2020, "
     "*Routing Transformer*, [arXiv:2003.05997](https://arxiv.org/abs/2003.05997)",
+    "Xiao et al. 2023, *StreamingLLM* (attention sinks), [arXiv:2309.17453](https://arxiv.org/abs/2309.17453); Yuan et "
+    "al. 2025, *Native Sparse Attention*, [arXiv:2502.11089](https://arxiv.org/abs/2502.11089); Lu et al. 2025, "
+    "*MoBA*, [arXiv:2502.13189](https://arxiv.org/abs/2502.13189)",
     "The trained models: by this project, `python -m transformer.training.patterns`; the recorded costs: "
     "`python -m benchmarks.patterns`.",
 ]

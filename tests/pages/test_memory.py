@@ -147,6 +147,6 @@ def test_the_snippet_gives_the_pages_numbers(open_page, capsys):
 
 def test_the_prediction_is_revealed_after_the_choice(open_page):
     app = open_page(PAGE)
-    app.radio(key="prediction").set_value("64").run()
+    app.radio(key="prediction").set_value("56").run()
     app.button(key="commit").click().run()
     assert [box.value for box in app.success] == ["Right."]
