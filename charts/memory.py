@@ -100,7 +100,7 @@ def same_message(
     n, layers = len(words), apart.shape[1] - 1
     x, floor = np.arange(float(n)), 2e-8
     apart = np.maximum(apart, floor * 1.01)
-    marks = [Mark(float(start), f"segment {i + 1}" if n / len(starts) > 9 or i == 0 else "") for i,
+    marks = [Mark(float(start), f"segment {i + 1}" if i == 0 or n / len(starts) > 9 and start < 0.93 * n else "") for i,
              start in enumerate(starts)]
     shades = np.linspace(0.4, 0.8, layers)
     lines = [Line(apart[:, i], "residual", f"layer {i}", width=2, shade=float(shades[i])) for i in range(layers)]

@@ -189,6 +189,7 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function figure(value, percent) {
+    if (Number.isNaN(value)) return "–";   // nothing there, such as a surprise after the last token
     if (percent) return signed(`${(100 * value).toFixed(1)}%`);
     if (Math.abs(value) >= 1000) return signed(Math.round(value).toLocaleString("en-US"));
     return signed(value.toFixed(Math.abs(value) < 100 ? 3 : 1));

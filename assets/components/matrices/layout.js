@@ -68,11 +68,10 @@ const plan = (() => {
       const n = box.m.cols.length, last = box === line[line.length - 1];
       box.cw = Math.min(66, room * box.units / units / n);
       box.colSize = box.cw >= box.long * box.size * LETTER + 4 ? box.size : Math.max(11, box.size - 2);
-      const level = box.long * box.colSize * LETTER + 3;
-      box.tilt = box.cw < level && box.long > 3;
+      box.level = box.long * box.colSize * LETTER + 3;
+      box.tilt = box.cw < box.level && box.long > 3;
       if (box.tilt) box.colSize = box.size;
       if (last && box.tilt) box.cw = Math.min(box.cw, (box.cw * n - Math.max(0, slant(box) - box.cw / 2)) / n);
-      box.everyCol = Math.max(1, Math.ceil((box.tilt ? box.colSize + 1 : level) / box.cw));
       box.labelHeight = box.tilt ? Math.ceil(box.long * box.size * LETTER * Math.sin(TILT)) + 10 : 20;
       box.w = box.cw * n;
       const span = Math.max(box.w, SLOT) + (box.labels ? box.gutter : 0) + (last ? 0 : GAP - 12);
@@ -102,6 +101,7 @@ const plan = (() => {
       box.y = y + head;
       box.h = box.ch * rows;
       box.everyRow = Math.max(1, Math.ceil(box.size * 1.15 / box.ch));
+      box.everyCol = Math.max(1, Math.ceil((box.tilt ? box.colSize + 1 : box.level) / box.cw));
       box.legendY = box.y + box.h + 10;
       box.noteY = box.y + box.h + 19 + (box.numbers ? 0 : LEGEND);
       box.font = box.numbers ? Math.min(16, ch * 0.56, (box.cw - 5) / (LETTER * box.chars)) : 0;
