@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 from hypothesis import settings
 
 from transformer.pretrained import load
@@ -11,6 +12,8 @@ from transformer.pretrained.fetch import fetch
 from transformer.training.plays import plays as training_plays
 
 os.environ["GLASSFORMER_AUTO_FETCH"] = "0"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the workers share the cores
 
 # The check runs the same cases each time, so that it turns red by a change alone; at a desk each run looks for new ones.
 settings.register_profile("ci", derandomize=True)

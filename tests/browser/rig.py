@@ -9,11 +9,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 from playwright.sync_api import Page, Playwright
 
 ROOT = Path(__file__).parents[2]
@@ -67,22 +69,26 @@ def link_says(page: Page, **expected: str | None) -> None:
 
 def find_chromium(playwright: Playwright) -> str:
     """The Chromium on PATH, else Playwright's own, else one that is installed now; RuntimeError where there is none."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"):
-        if found := shutil.which(name):
-            return found
     own = playwright.chromium.executable_path
-    if Path(own).exists():
-        return own
+    if found := _chromium_here(own):
+        return found
     attempts = [[sys.executable, "-m", "playwright", "install", "chromium"]]
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         attempts.insert(0, ["sh", "-c", "apt-get update -q && apt-get install -q -y --no-install-recommends chromium"])
-    for command in attempts:
-        subprocess.run(command, check=False, timeout=600)
-        if found := shutil.which("chromium"):
-            return found
-        if Path(own).exists():
-            return own
+    with filelock.FileLock(Path(tempfile.gettempdir()) / "glassformer-chromium.lock"):  # one worker brings it for all
+        for command in attempts:
+            if not _chromium_here(own):
+                subprocess.run(command, check=False, timeout=600)
+    if found := _chromium_here(own):
+        return found
     raise RuntimeError("No Chromium: put one on PATH, or run `python -m playwright install --with-deps chromium`.")
+
+
+def _chromium_here(own: str) -> str | None:
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"):
+        if found := shutil.which(name):
+            return found
+    return own if Path(own).exists() else None
 
 
 def _wait_for(health: str, server: subprocess.Popen) -> None:
