@@ -116,19 +116,16 @@ SOURCES = [
     "cost.",
 ]  # fmt: skip
 
-OPTIONS = ("they become h times smaller", "they stay the same", "they become smaller by a little")
+OPTIONS = ("less than a tenth", "a tenth to a half", "more than half")
 
 
 def predict(h: int, mha: int, mqa: int, scores: int) -> dict:
     """FLOPs of one layer stack with MHA and MQA: the answer is by the closed forms."""
     share = 1 - mqa / mha
     return {
-        "question": f"All {h} query heads share one key/value head (MQA), where each had its own. What becomes of the "
-                    "FLOPs of the "
-                    "scores, $QK^\\top$?",
-        "options": OPTIONS, "answer": OPTIONS[1],
-        "reveal": f"All {h} queries still meet every key: {scores / 1e6:,.0f} MFLOP before and after, for 1,024 "
-                  "tokens. Only $W_K$ and $W_V$ shrink: of "
-                  f"attention as a whole {share:.0%} is saved. The cache shrinks {h} times. That is what sharing is "
-                  "for.",
+        "question": f"All {h} query heads share one key/value head (MQA), where each had its own. How many of attention's "
+                    "FLOPs does that save, projections included, for 1,024 tokens?",
+        "options": OPTIONS, "answer": OPTIONS[0] if share < 0.1 else OPTIONS[1] if share <= 0.5 else OPTIONS[2],
+        "reveal": f"{share:.0%}: only $W_K$ and $W_V$ shrink. All {h} queries still meet every key: the scores take "
+                  f"{scores / 1e6:,.0f} MFLOP before and after. The cache shrinks {h} times. That is what sharing is for.",
     }  # fmt: skip
