@@ -234,9 +234,10 @@ def show_rank(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.He
         },
         [("E, F", ("rank k", f"key {n}"), "value"), ("EK", ("rank k", config.d_head), "key"),
          ("P", (f"query {n}", "rank k"), "attention")],
-        rf"k = {k}: \quad \text{{best }} {of_A['best'][0][k - 1]:.3f} \quad \text{{fitted }} "
+        rf"\begin{{gathered}}k = {k}: \quad \text{{best }} {of_A['best'][0][k - 1]:.3f} \quad \text{{fitted }} "
         rf"{of_A['fitted'][0][k - 1]:.3f}"
-        rf"\quad \text{{pooled }} {of_A['pooled'][0][k - 1]:.3f} \quad \text{{drawn }} {of_A['drawn'][0][k - 1]:.3f}",
+        rf"\\ \text{{pooled }} {of_A['pooled'][0][k - 1]:.3f} \quad \text{{drawn }} {of_A['drawn'][0][k - 1]:.3f}"
+        r"\end{gathered}",
     )  # fmt: skip
 
 
@@ -325,9 +326,9 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator, one: numbers.He
          "performer": found["performer"][frame],
          "linformer": found["linformer"]},
         [("S", ("feature m", config.d_head), "value"), ("z", ("feature m",), "key")],
-        rf"n = {2 ** int(here.cursor):,}: \quad \text{{all pairs }} {found['full'][at]:,.0f} \quad \text{{elu }} "
-        rf"{found['elu'][at]:,.0f}"
-        rf"\quad \text{{Performer }} {found['performer'][frame][at]:,.0f}".replace(",", "{,}"),
+        rf"\begin{{gathered}}n = {2 ** int(here.cursor):,}: \quad \text{{all pairs }} {found['full'][at]:,.0f}\\"
+        rf"\text{{elu }} {found['elu'][at]:,.0f} \quad \text{{Performer }} {found['performer'][frame][at]:,.0f}"
+        r"\end{gathered}".replace(",", "{,}"),
     )  # fmt: skip
 
 

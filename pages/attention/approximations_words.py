@@ -34,7 +34,8 @@ FORMULAS = {  # a line each, so that a phone has room
     WEIGHTS: (
         ESTIMATE, r"\text{Performer: }\phi(x) = e^{\,\omega \hat x - |\hat x|^2/2} / \sqrt m",
         r"\hat x = x / d_k^{1/4},\quad \omega \sim \mathcal N(0, I)",
-        r"\text{linear: }\phi(x) = \operatorname{elu}(x) + 1 = \max(x, 0) + e^{\min(x, 0)}",
+        r"\text{linear: }\phi(x) = \operatorname{elu}(x) + 1",
+        r"{} = x + 1 \text{ for } x > 0,\ \ e^x \text{ else}",
         r"\text{Linformer: }\attention{\tilde A} = \attention{P}F,\ \ \operatorname{rank} \le k", SQUEEZE[0],
     ),
     FEATURES: (

@@ -172,9 +172,10 @@ def show_document() -> Taken:
     top = int(found.beta[0].argmax())
     best = max((w for w, i in enumerate(of) if i == top), key=lambda w: found.alpha[0, w])
     lines = (
-        rf"\attention{{\beta_{{{top + 1}}}}} = {found.beta[0, top]:.3f},\quad \attention{{\alpha}}_{{\text{{heaviest word there}}}} = "
-        rf"{found.alpha[0, best]:.3f},\quad \attention{{\alpha\beta}} = {found.alpha[0, best] * found.beta[0, top]:.4f}",
-        r",\quad ".join(rf"\output{{p}}_{{\text{{{name}}}}} = {p:.3f}" for name, p in zip(classifier.classes, found.p[0])),
+        rf"\attention{{\beta_{{{top + 1}}}}} = {found.beta[0, top]:.3f},\quad "
+        rf"\attention{{\alpha\beta}} = {found.alpha[0, best] * found.beta[0, top]:.4f}",
+        rf"\attention{{\alpha}}_{{\text{{heaviest word there}}}} = {found.alpha[0, best]:.3f}",
+        *(rf"\output{{p}}_{{\text{{{name}}}}} = {p:.3f}" for name, p in zip(classifier.classes, found.p[0])),
     )
     numbers = r"\begin{gathered}" + r"\\[.3em]".join(lines) + r"\end{gathered}"
     return Taken(table, {"text": text, "levels": levels}, numbers)
@@ -198,7 +199,7 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> Taken:
         )  # fmt: skip
     words, sentences = scored_pairs(here.n, here.s)
     numbers = (
-        rf"\begin{{gathered}}n = {here.n},\ s = {here.s}:\quad {words} + {sentences} = {words + sentences}\\[.3em]"
+        rf"\begin{{gathered}}n = {here.n},\ s = {here.s}\\[.3em]{words} + {sentences} = {words + sentences}\\[.3em]"
         rf"= {100 * (words + sentences) / here.n**2:.2f}\,\%\text{{ of }}n^2,\quad \sqrt[3]{{2n}} = "
         rf"{best_segment(here.n):.1f}\end{{gathered}}"
     )

@@ -22,7 +22,7 @@ FORMULAS = {  # a line each, so that a phone has room
         r"\residual{R_l} = \residual{R_{l-1}} \vee \attention{M}\,\residual{R_{l-1}}, \quad \residual{R_0} = I",
     ),
     HEAD: (
-        r"\attention{A'} = \operatorname{softmax}(\scores{S} + \log M)",
+        r"\attention{A'} = \operatorname{softmax}(\scores{S} + \log M),\quad \output{z} = \attention{A}\value{V}",
         r"\text{error} = \lVert \attention{A'}\value{V} - \attention{A}\value{V}\rVert \,/\, "
         r"\lVert\attention{A}\value{V}\rVert",
         r"\lVert \attention{A'_q} - \attention{A_q} \rVert_1 = 2\,(1 - \text{kept}_q)",
