@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import transformer
-from transformer import step_by_step
+from transformer.experiments import cached_steps
 from transformer.pretrained.fetch import is_fetched
 
 LENGTHS = list(range(64, 513, 64))
@@ -32,7 +32,7 @@ def main() -> None:
         if name == "tiny" or is_fetched(name):
             model, _ = transformer.load(name)
             rounds = options.rounds * (20 if name == "tiny" else 1)  # short runs are the ones that other work disturbs
-            found = step_by_step.timings(model, LENGTHS, rounds, budget=120.0)
+            found = cached_steps.timings(model, LENGTHS, rounds, budget=120.0)
             measured[name] = {
                 "n": LENGTHS, "without": [round(t.seconds.without, 6) for t in found],
                 "kept": [round(t.seconds.kept, 6) for t in found],

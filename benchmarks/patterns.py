@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from transformer import Config
-from transformer.timing import measured
+from transformer.experiments.timing import measured
 
 BASE = dict(d_model=512, n_heads=8, n_layers=1, position="none", max_len=16384)
 ROWS: dict[str, dict] = {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import ReformerConfig
 from transformers.models.reformer.modeling_reformer import LSHSelfAttention
 
-from transformer.timing import Forward
+from transformer.experiments.timing import Forward
 
 HEADS, WIDTH = 8, 64
 

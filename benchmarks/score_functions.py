@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from transformer import Config, score_costs
+from transformer import Config
+from transformer.experiments import score_costs
 from transformer.scores import SCORES
 
 CONFIG = Config(vocab_size=256, d_model=128, n_heads=2, n_layers=1, max_len=512, position="none")

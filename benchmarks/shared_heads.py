@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import transformer
-from transformer import sharing
+from transformer.experiments import sharing
 from transformer.pretrained.fetch import is_fetched
 from transformer.training.plays import plays
 

@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.published import PUBLISHED
 from transformer import Config
-from transformer.timing import Clock, Forward, forward_of, peak
+from transformer.experiments.timing import Clock, Forward, forward_of, peak
 
 BASE = Config(d_model=512, n_heads=8, n_layers=1, position="none", max_len=16384)
 ROWS = {  # name: (the options of its config, the most that time may be of dense at the largest n, its exponent)

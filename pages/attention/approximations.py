@@ -19,7 +19,8 @@ from pages.attention.approximations_numbers import (
 from pages.attention.approximations_words import COST, FEATURES, MEAN, RANK, STATE, VIEWS, WEIGHTS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
-from transformer import approximation, kernels
+from transformer import kernels
+from transformer.experiments import approximation
 from transformer.recording import PRONOUN, REPEAT
 
 EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT}

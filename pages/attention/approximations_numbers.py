@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pages.shared.models import Reading
-from transformer import approximation, one_head
+from transformer.experiments import approximation, one_head
 from transformer.config import Config
-from transformer.one_head import Head, Means, States, Weights
+from transformer.experiments.one_head import Head, Means, States, Weights
 from transformer.pretrained import ASSETS
 
 MOST_WORDS, STATE_WORDS = 32, 20

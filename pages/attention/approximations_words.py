@@ -106,7 +106,8 @@ REVEAL = (
 
 SNIPPET = """
 import torch, transformer
-from transformer import approximation, kernels
+from transformer import kernels
+from transformer.experiments import approximation
 
 model, tokenizer = transformer.load({model})
 ids = tokenizer.encode({text})

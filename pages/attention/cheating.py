@@ -9,7 +9,7 @@ import torch
 
 import transformer
 from charts.masks import Runs
-from transformer import leaks
+from transformer.experiments import leaks
 from transformer.training import cheat
 
 MOST = 22  # tokens that a map of theirs shows

@@ -16,7 +16,8 @@ from pages.attention import heads_words as words
 from pages.attention.heads_words import BYTES, COST, VIEWS, WIRING
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
-from transformer import PRESETS, Config, cost, scores, sharing
+from transformer import PRESETS, Config, cost, scores
+from transformer.experiments import sharing
 from transformer.attention import Attention
 from transformer.latent import Latent
 from transformer.recording import CAPITAL, DEFAULTS, PRONOUN, REPEAT

@@ -31,7 +31,8 @@ FORMULAS = {
 
 SNIPPET = """
 import transformer
-from transformer import cost, sharing
+from transformer import cost
+from transformer.experiments import sharing
 
 model, tokenizer = transformer.load({model})
 ids = tokenizer.encode({text})

@@ -14,7 +14,8 @@ from pages.attention import hierarchy_words
 from pages.attention.hierarchy_words import COST, DOCUMENT, VIEWS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
-from transformer import documents, removal
+from transformer import documents
+from transformer.experiments import removal
 from transformer.hierarchy import Hierarchical, Pool, best_segment, scored_pairs
 
 MOST_WORDS, MOST_SENTENCES = 240, 30  # what can be read on a page, and taken out one by one in a moment

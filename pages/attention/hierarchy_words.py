@@ -30,7 +30,8 @@ FORMULAS = {
 SNIPPET = {
     DOCUMENT: """
 import torch
-from transformer import documents, removal
+from transformer import documents
+from transformer.experiments import removal
 from transformer.documents import split
 
 classifier = documents.load()

@@ -15,7 +15,8 @@ from pages.attention import kv_cache_words as words
 from pages.attention.kv_cache_words import BYTES, COST, STEPS, VIEWS
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
-from transformer import PRESETS, Cache, cost, scores, step_by_step
+from transformer import PRESETS, Cache, cost, scores
+from transformer.experiments import cached_steps
 from transformer.attention import Attention
 from transformer.cache import KeyValues
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
@@ -57,8 +58,8 @@ class Stand(NamedTuple):
 
 
 @st.cache_data(max_entries=64, show_spinner="The model writes, and every step is done twice…")
-def grown(model: str, text: str, new: int, _model, _tokenizer) -> step_by_step.Grown:
-    return step_by_step.grow(_model, _tokenizer.encode(text)[:MOST], new)
+def grown(model: str, text: str, new: int, _model, _tokenizer) -> cached_steps.Grown:
+    return cached_steps.grow(_model, _tokenizer.encode(text)[:MOST], new)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -144,7 +145,7 @@ def show_steps(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Text,
         st.query_params.pop("step", None)
     here = stand(steps)
     shown, epoch = held.to_send("cache", here)
-    flops = [step_by_step.step_flops(config, text.prompt + step) for step in range(steps)]
+    flops = [cached_steps.step_flops(config, text.prompt + step) for step in range(steps)]
     kept = [flops[0].without, *(step.kept for step in flops[1:])]  # the prompt is read once, either way
     n, d_k = text.prompt + here.at, config.d_head
     with controls:
@@ -205,7 +206,7 @@ def recorded_times() -> dict:
 
 @st.cache_data(max_entries=4, ttl=3600, show_spinner="Measuring each length both ways, for some seconds…")
 def measured_here(model: str, _model) -> tuple[list[float], list[float]]:
-    found = step_by_step.timings(_model, LENGTHS, rounds=5, budget=3.0)
+    found = cached_steps.timings(_model, LENGTHS, rounds=5, budget=3.0)
     return [t.seconds.without for t in found], [t.seconds.kept for t in found]
 
 
@@ -231,7 +232,7 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[dict, 
         st.caption(f"Lengths 64 to 512, float32, fastest of the rounds, {where}. `{recorded_times()['command']}` "
                    f"makes the recorded "
                    "numbers anew.")  # fmt: skip
-    flops = [step_by_step.step_flops(config, n) for n in LENGTHS]
+    flops = [cached_steps.step_flops(config, n) for n in LENGTHS]
     both = charts.Step(np.array([f.without for f in flops], float), np.array([f.kept for f in flops], float))
     here = stand()
     shown, epoch = held.to_send("curves", here)
@@ -298,7 +299,7 @@ def draw(code_place: DeltaGenerator) -> None:
     )  # fmt: skip
     at = {"model": reading.model, "ids": ids, "n": max(2, n), "layer": layer}
     with code_place:
-        lesson.code([KeyValues.append, Attention.forward, step_by_step.step_flops, cost.kv_cache_bytes, Cache.empty],
+        lesson.code([KeyValues.append, Attention.forward, cached_steps.step_flops, cost.kv_cache_bytes, Cache.empty],
                     words.SNIPPET.format_map({name: repr(value) for name, value in at.items()}))  # fmt: skip
     lesson.downloads(table=table, config=at | {"view": view})
 
@@ -322,7 +323,7 @@ with stage:
 with below:
     lesson.prose(**words.PROSE)
     far, recorded = LENGTHS[-1], recorded_times()["measured"][reading.model]
-    step = step_by_step.step_flops(config, far)
+    step = cached_steps.step_flops(config, far)
     lesson.predict(**words.predict(reading.title, far, step.without / step.kept,
                                    recorded["without"][-1] / recorded["kept"][-1]))
 with more:

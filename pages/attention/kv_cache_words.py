@@ -33,7 +33,8 @@ FORMULAS = {  # short lines, so that a phone has room
 
 SNIPPET = """
 import torch, transformer
-from transformer import Cache, cost, step_by_step
+from transformer import Cache, cost
+from transformer.experiments import cached_steps
 
 model, tokenizer = transformer.load({model})
 ids = {ids}                       # the text on the page
@@ -44,7 +45,7 @@ with torch.no_grad():
     without = model(torch.tensor([ids[:n]]))[:, -1:]                            # all n again
 print(tokenizer.pieces([int(kept.argmax())]), float((kept - without).abs().max() / without.abs().max()))
 print([tuple(layer.K.shape) for layer in cache.layers][{layer}])                # [batch, kv_head, key, d_head]
-print(step_by_step.step_flops(model.config, n))
+print(cached_steps.step_flops(model.config, n))
 print(cost.kv_cache_bytes(model.config, n, bytes_per_value=2))
 """
 

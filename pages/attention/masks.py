@@ -13,10 +13,10 @@ from pages.attention import cells, cheating, masks_words
 from pages.attention.masks_words import CHANGE, LOSS, MAPS, MASKS, VIEWS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
-from transformer import leaks, mask_examples
+from transformer.experiments import leaks, mask_examples
 from transformer import masks as library
 from transformer.attention import masked_softmax
-from transformer.mask_examples import KINDS
+from transformer.experiments.mask_examples import KINDS
 from transformer.recording import CAPITAL, DEFAULTS, PRONOUN, REPEAT
 from transformer.training import cheat
 

@@ -59,7 +59,7 @@ CATCH = (
 SNIPPETS = {
     MASKS: """
 import torch, transformer
-from transformer import mask_examples
+from transformer.experiments import mask_examples
 
 model, tokenizer = transformer.load({model})
 ids = tokenizer.encode({text})[:{most}]
@@ -71,7 +71,7 @@ print(found.late.sum(-1))     # zeros after it: what is left
 """,
     CHANGE: """
 import transformer
-from transformer import leaks
+from transformer.experiments import leaks
 
 for mask in ("causal", "broken"):
     model, tokenizer = transformer.load("assets/cheat/" + mask)      # in the project's folder

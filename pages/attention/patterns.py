@@ -12,8 +12,8 @@ import transformer
 from charts.sparse import Cost, OnHead, Pattern
 from pages.shared.models import Reading
 from transformer import Config, cost, masks
-from transformer.sparsified import allowed, before_all_heads, same_bucket, sparsified
-from transformer.timing import measured
+from transformer.experiments.sparsified import allowed, before_all_heads, same_bucket, sparsified
+from transformer.experiments.timing import measured
 from transformer.training import patterns as training
 
 FIXED = ("dilated", "window", "longformer", "bigbird", "strided", "full")  # a function of positions alone

@@ -13,7 +13,8 @@ from pages.attention import scale_words
 from pages.attention.scale_words import DRAWN, FACTORS, HEAD, ROWS, VIEWS, WIDTHS, Found
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
-from transformer import masks, saturation, scores
+from transformer import masks, scores
+from transformer.experiments import saturation
 from transformer.attention import masked_softmax
 from transformer.recording import CAPITAL, DEFAULTS, PRONOUN, REPEAT
 

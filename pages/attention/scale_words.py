@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transformer import saturation
+from transformer.experiments import saturation
 
 VIEWS = DRAWN, HEAD = "Drawn q and k", "A trained head"
 WIDTHS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
@@ -30,7 +30,7 @@ FORMULA = (  # a line each, so that a phone has room
 SNIPPET = {
     DRAWN: """
 import math, torch
-from transformer import saturation
+from transformer.experiments import saturation
 
 widths = {widths}
 found = saturation.drawn(widths, rows={rows}, keys={keys}, seed={seed})
@@ -45,7 +45,8 @@ print(saturation.multiplied(found.raw[at], [1.0]).A[0, 0])  # the first row of w
 """,
     HEAD: """
 import math, torch, transformer
-from transformer import masks, saturation
+from transformer import masks
+from transformer.experiments import saturation
 
 model, tokenizer = transformer.load({model})
 ids = tokenizer.encode({text})

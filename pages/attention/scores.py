@@ -16,7 +16,8 @@ from pages.attention import scores_words as words
 from pages.attention.scores_words import COST, PLANE, VIEWS, WEIGHTS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
-from transformer import Config, score_costs, scores, six_scores
+from transformer import Config, scores
+from transformer.experiments import score_costs, six_scores
 from transformer.attention import masked_softmax
 
 TEXT = "To be, or not to be, that is the"

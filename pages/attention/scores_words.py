@@ -33,7 +33,7 @@ FORMULAS = {
 
 SNIPPET = """
 import torch
-from transformer import six_scores
+from transformer.experiments import six_scores
 
 models, tokenizer, made = six_scores.load()            # {{score: model}}: one model, six score functions
 ids = tokenizer.encode({text})[:{most}]

@@ -13,7 +13,8 @@ from pages.attention.patterns import DEPTHS, FIXED, LSH, NAMES
 from pages.attention.sparse_words import COST, HEAD, PATTERN, TRAINED, VIEWS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
-from transformer import cost, hashing, masks, sparse, sparsified, timing
+from transformer import cost, hashing, masks, sparse
+from transformer.experiments import sparsified, timing
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
 from transformer.training import patterns as training
 

@@ -71,7 +71,7 @@ SNIPPETS = {
     PATTERN: """
 import torch
 from transformer import Config, cost, masks
-from transformer.sparsified import allowed
+from transformer.experiments.sparsified import allowed
 
 config = Config({options})
 M = allowed(config, {n})                                 # bool [query, key]
@@ -84,7 +84,7 @@ print("at n = 4096:", cost.pairs(config, 4096) if config.kind == "decoder" else 
     HEAD: """
 import transformer
 from transformer import Config
-from transformer.sparsified import allowed, before_all_heads, same_bucket, sparsified
+from transformer.experiments.sparsified import allowed, before_all_heads, same_bucket, sparsified
 
 model, tokenizer = transformer.load({model})
 ids, at = tokenizer.encode({text})[:{most}], "layers.{layer}.attention."
@@ -98,7 +98,7 @@ print("error", found.error)         # [head]
 """,
     COST: """
 from transformer import Config
-from transformer.timing import measured
+from transformer.experiments.timing import measured
 
 for n in (256, 512, 1024, 2048):
     for options in ({{"attention": "full"}}, {options}):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tests.browser.rig import link_says, settle
-from transformer import approximation, kernels, recording
+from transformer import kernels, recording
+from transformer.experiments import approximation
 from transformer.kernels import random_rows
 
 PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors.xz")

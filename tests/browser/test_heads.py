@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.rig import link_says
-from transformer import recording, sharing
+from transformer import recording
+from transformer.experiments import sharing
 
 PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors.xz")
 Q, K, A = (PRONOUN[f"layers.13.attention.{part}"][0] for part in "QKA")

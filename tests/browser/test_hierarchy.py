@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tests.browser.rig import link_says
-from transformer import documents, removal
+from transformer import documents
+from transformer.experiments import removal
 
 STAGE = ".st-key-document"
 TEXT = "The king is dead. Weep for him, my lords! Where is his crown?"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.browser.rig import link_says, settle
 from transformer import recording
-from transformer.mask_examples import masked
+from transformer.experiments.mask_examples import masked
 
 SCORES = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors.xz")[
     "layers.13.attention.scores"][0, 8]  # fmt: skip

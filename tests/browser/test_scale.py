@@ -7,7 +7,8 @@ import torch
 
 from pages.attention.scale_words import ROWS, WIDTHS
 from tests.browser.rig import link_says
-from transformer import recording, saturation
+from transformer import recording
+from transformer.experiments import saturation
 
 STAGE = ".st-key-saturation"
 SWITCH, CANVAS, SUM = f"{STAGE} [role=switch]", f"{STAGE} canvas", f"{STAGE} .sum"

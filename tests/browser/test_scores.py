@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.browser.rig import link_says
-from transformer import six_scores
+from transformer.experiments import six_scores
 
 WEIGHTS, PLANE = ".st-key-weights", ".st-key-plane"
 PLACE_CANVAS = f"{PLANE} canvas"

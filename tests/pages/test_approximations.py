@@ -10,7 +10,8 @@ import torch
 
 from pages.attention.approximations_words import COST, FEATURES, MEAN, RANK, STATE, VIEWS
 from tests.charts.test_component import unpack
-from transformer import approximation, cost, recording
+from transformer import cost, recording
+from transformer.experiments import approximation
 from transformer.kernels import random_rows
 
 PAGE = "pages/attention/approximations.py"

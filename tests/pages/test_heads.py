@@ -11,7 +11,8 @@ import pytest
 import transformer
 from pages.attention import heads_words as words
 from tests.charts.test_component import unpack
-from transformer import cost, recording, sharing
+from transformer import cost, recording
+from transformer.experiments import sharing
 
 PAGE = "pages/attention/heads.py"
 ASSETS = Path(__file__).parents[2] / "assets" / "recorded"

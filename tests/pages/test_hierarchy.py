@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tests.charts.test_component import unpack
-from transformer import documents, hierarchy, removal
+from transformer import documents, hierarchy
+from transformer.experiments import removal
 
 PAGE = "pages/attention/hierarchy.py"
 TEXT = "The king is dead. Weep for him, my lords! Where is his crown?"

@@ -12,7 +12,8 @@ import pytest
 import transformer
 from pages.attention import kv_cache_words as words
 from tests.charts.test_component import unpack
-from transformer import recording, step_by_step
+from transformer import recording
+from transformer.experiments import cached_steps
 
 PAGE = "pages/attention/kv_cache.py"
 ASSETS = Path(__file__).parents[2] / "assets" / "recorded"
@@ -33,7 +34,7 @@ def test_it_opens_on_smollm2s_recorded_head(open_page):
     assert header["tokens"] == list(PRONOUN.pieces) and header["prompt"] == 6 and header["steps"]["at"] == "3"
     for part, head in (("Q", 8), ("K", 2), ("V", 2), ("A", 8)):  # three query heads share a key head
         np.testing.assert_array_equal(arrays[part], PRONOUN[f"layers.13.attention.{part}"][0, head].numpy())
-    flops = [step_by_step.step_flops(PRONOUN.config, n) for n in range(6, 13)]
+    flops = [cached_steps.step_flops(PRONOUN.config, n) for n in range(6, 13)]
     np.testing.assert_allclose(arrays["without"], [f.without for f in flops], rtol=1e-6)
     np.testing.assert_allclose(arrays["kept"], [flops[0].without] + [f.kept for f in flops[1:]], rtol=1e-6)
     assert header["next"] == [*PRONOUN.pieces[6:], None] and not header["apart"]
@@ -44,7 +45,7 @@ def test_the_tiny_model_writes_and_both_readings_agree(open_page):
     header, arrays = sent(app)
     model, tokenizer = transformer.load("tiny")
     prompt = tokenizer.encode(TINY["text"])
-    grown = step_by_step.grow(model, prompt, 4)
+    grown = cached_steps.grow(model, prompt, 4)
     assert header["tokens"] == tokenizer.pieces(list(grown.ids)) and header["prompt"] == len(prompt)
     trace = model.run(list(grown.ids), record="layers.1.attention.[QKVA]").trace
     for part in "QKVA":
@@ -82,7 +83,7 @@ def test_costs_are_the_librarys_and_the_recorded_times_say_when(open_page):
     header, arrays = sent(app, "curves")
     about = json.loads((MEASURED / "kv-cache.json").read_text("utf-8"))
     flops, ms = ([arrays[line["y"]] for line in panel["series"]] for panel in header["panels"])
-    expected = [step_by_step.step_flops(PRONOUN.config, n) for n in about["measured"]["smollm2-135m"]["n"]]
+    expected = [cached_steps.step_flops(PRONOUN.config, n) for n in about["measured"]["smollm2-135m"]["n"]]
     np.testing.assert_allclose(flops[0], [f.without / 1e9 for f in expected], rtol=1e-6)
     np.testing.assert_allclose(flops[1], [f.kept / 1e9 for f in expected], rtol=1e-6)
     np.testing.assert_allclose(ms[1], np.array(about["measured"]["smollm2-135m"]["kept"]) * 1e3, rtol=1e-5)
@@ -91,8 +92,8 @@ def test_costs_are_the_librarys_and_the_recorded_times_say_when(open_page):
 
 
 def test_times_can_be_measured_here(open_page, monkeypatch):
-    monkeypatch.setattr(step_by_step, "timings", lambda model, lengths, **_: [
-        step_by_step.Timing(n, step_by_step.Both(n / 1e3, 1e-3)) for n in lengths])  # fmt: skip
+    monkeypatch.setattr(cached_steps, "timings", lambda model, lengths, **_: [
+        cached_steps.Timing(n, cached_steps.Both(n / 1e3, 1e-3)) for n in lengths])  # fmt: skip
     app = open_page(PAGE, view="FLOPs and time", model="tiny", measure="true")
     header, arrays = sent(app, "curves")
     np.testing.assert_allclose(arrays[header["panels"][1]["series"][0]["y"]], range(64, 513, 64), rtol=1e-6)
@@ -129,7 +130,7 @@ def test_the_notebook_snippet_gives_the_pages_numbers(open_page):
 
 def test_the_prediction_is_answered_by_this_models_numbers_and_the_catch_is_there(open_page):
     app = open_page(PAGE)
-    ratio = step_by_step.step_flops(PRONOUN.config, 512)
+    ratio = cached_steps.step_flops(PRONOUN.config, 512)
     app.radio(key="prediction").set_value(words.OPTIONS[2]).run()
     app.button(key="commit").click().run()
     assert app.success[0].value == "Right."

@@ -13,8 +13,9 @@ import transformer
 from charts import masks as charts
 from pages.attention.masks_words import CHANGE, LOSS, MAPS, VIEWS
 from tests.charts.test_component import unpack
-from transformer import mask_examples, recording
-from transformer.mask_examples import KINDS, masked
+from transformer import recording
+from transformer.experiments import mask_examples
+from transformer.experiments.mask_examples import KINDS, masked
 from transformer.training import cheat
 from transformer.training import patterns as training
 

@@ -12,7 +12,8 @@ import torch
 import transformer
 from pages.attention.scale_words import FACTORS, ROWS, WIDTHS
 from tests.charts.test_component import unpack
-from transformer import recording, saturation
+from transformer import recording
+from transformer.experiments import saturation
 
 PAGE = "pages/attention/scale.py"
 PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors.xz")

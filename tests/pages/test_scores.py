@@ -11,7 +11,8 @@ import torch
 
 from pages.attention import scores_words as words
 from tests.charts.test_component import unpack
-from transformer import Config, score_costs, six_scores
+from transformer import Config
+from transformer.experiments import score_costs, six_scores
 from transformer.scores import SCORES
 
 PAGE = "pages/attention/scores.py"

@@ -16,7 +16,7 @@ from pages.attention.sparse_words import COST, HEAD, TRAINED, VIEWS
 from tests.charts.test_component import unpack
 from transformer import Config, masks, recording
 from transformer.attention import masked_softmax
-from transformer.sparsified import allowed, same_bucket
+from transformer.experiments.sparsified import allowed, same_bucket
 from transformer.training import patterns as training
 from transformer.training.loop import evaluate
 

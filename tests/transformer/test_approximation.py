@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from transformer import Config, approximation, build, kernels
+from transformer import Config, build, kernels
+from transformer.experiments import approximation
 from transformer.cache import Cache
 from transformer.kernels import random_rows
 

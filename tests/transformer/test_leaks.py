@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from transformer import Config, build, leaks
+from transformer import Config, build
+from transformer.experiments import leaks
 from transformer.attention import masked_softmax
 
 CAUSAL = torch.ones(7, 7, dtype=torch.bool).tril()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from transformer.mask_examples import KINDS, example, masked, parts
+from transformer.experiments.mask_examples import KINDS, example, masked, parts
 
 RULES = {
     "causal": lambda q, k, n, m: k <= q,

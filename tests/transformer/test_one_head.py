@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from transformer import approximation, one_head
+from transformer.experiments import approximation, one_head
 from transformer.kernels import log_elu_features
 
 N, D = 7, 16

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from transformer import Config, build, masks
-from transformer.sparsified import allowed
+from transformer.experiments.sparsified import allowed
 
 N = 24
 PATTERNS = {

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.transformer.test_hierarchy import LONG, model
-from transformer import removal
+from transformer.experiments import removal
 from transformer.hierarchy import best_segment, scored_pairs
-from transformer.removal import Part, parts_of, rank_correlation, removals, without
+from transformer.experiments.removal import Part, parts_of, rank_correlation, removals, without
 
 
 def test_parts_are_sentences_and_words_of_which_something_is_left():

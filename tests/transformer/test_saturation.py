@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from transformer import saturation
-from transformer.saturation import drawn, jacobian, jacobian_norm, look, multiplied, slope_to_query, spread
+from transformer.experiments import saturation
+from transformer.experiments.saturation import drawn, jacobian, jacobian_norm, look, multiplied, slope_to_query, spread
 
 WIDTHS = [1, 2, 8, 64, 256, 1024]
 

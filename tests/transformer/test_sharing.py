@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import transformer
-from transformer import Config, cost, sharing
+from transformer import Config, cost
+from transformer.experiments import sharing
 
 CLOSE = dict(atol=1e-10, rtol=1e-10)
 MULTI = Config(vocab_size=40, d_model=32, n_heads=8, d_head=4, n_layers=2, qkv_bias=True)

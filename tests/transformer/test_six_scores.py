@@ -3,7 +3,8 @@
 import torch
 import pytest
 
-from transformer import Config, score_costs, six_scores
+from transformer import Config
+from transformer.experiments import score_costs, six_scores
 from transformer.scores import SCORES
 from transformer.training import scores as training
 

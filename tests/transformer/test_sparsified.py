@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from transformer import Config
-from transformer.sparsified import allowed, same_bucket, sparsified
+from transformer.experiments.sparsified import allowed, same_bucket, sparsified
 
 
 def test_everything_allowed_is_exact_and_a_pattern_is_the_exact_rows_renormalised():

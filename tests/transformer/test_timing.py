@@ -3,7 +3,7 @@
 import pytest
 
 from transformer import Config
-from transformer.timing import attention_of, measured
+from transformer.experiments.timing import attention_of, measured
 
 BASE = dict(d_model=64, n_heads=2, position="none", max_len=2048)
 

@@ -23,7 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transformer import documents, removal
+from transformer import documents
+from transformer.experiments import removal
 from transformer.config import Config, Init
 from transformer.documents import Classifier, Reader, Sentence, split
 from transformer.hierarchy import Hierarchical

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transformer import six_scores
+from transformer.experiments import six_scores
 from transformer.build import build
 from transformer.config import Config
 from transformer.models import Model

@@ -22,7 +22,7 @@ from transformer.pretrained.safetensors_file import read_file, read_json
 from transformer.scores import SCORES, Additive, Location, scale
 from transformer.tokenizers import Tokenizer
 
-FOLDER = Path(__file__).parents[1] / "assets" / "scores"
+FOLDER = Path(__file__).parents[2] / "assets" / "scores"
 OWN = "own/scores.safetensors"  # what the functions have learned, "<score>.<layer>.<parameter>"
 
 

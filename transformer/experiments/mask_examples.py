@@ -7,7 +7,7 @@ from torch import Tensor
 
 from transformer import masks
 from transformer.attention import masked_softmax
-from transformer.leaks import renormalised, zeroed_after
+from transformer.experiments.leaks import renormalised, zeroed_after
 
 KINDS = ("causal", "padding", "padding in front", "prefix", "sliding window", "cross", "none")
 

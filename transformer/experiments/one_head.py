@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from transformer import approximation, kernels
+from transformer import kernels
+from transformer.experiments import approximation
 from transformer.attention import masked_softmax
 from transformer.kernels import random_rows
 
