@@ -1,6 +1,7 @@
 """The house stands as the README says: imports point down, maths and figures stay where they belong."""
 
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ def files(layer: str) -> list[Path]:
     return sorted((ROOT / layer).rglob("*.py"))
 
 
+@functools.cache
 def imports(file: Path) -> list[str]:
     """Every module a file imports, as dotted names; `from a import b` counts as a.b and relative ones are resolved."""
     package = file.relative_to(ROOT).with_suffix("").parts[:-1]
