@@ -148,9 +148,9 @@ def test_the_gap_is_magnified_in_the_picture_and_kept_in_the_link(open_page):
     looked, height = canvas.evaluate("c => c.toDataURL()"), canvas.bounding_box()["height"]
     switch.focus()
     page.keyboard.press(" ")
-    page.wait_for_function("([canvas, height]) => canvas.clientHeight === height",
-                           arg=[canvas.element_handle(), height + 120])
-    assert canvas.evaluate("c => c.toDataURL()") != looked and switch.is_checked()
+    page.wait_for_function("([canvas, height, looked]) => canvas.clientHeight === height && canvas.toDataURL() !== looked",
+                           arg=[canvas.element_handle(), height + 120, looked])
+    assert switch.is_checked()
     link_says(page, gap="true")
     assert open_page(page.url.split("/", 3)[3]).locator(".st-key-curves [role=switch]").is_checked()
     switch.click()
