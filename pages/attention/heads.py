@@ -113,7 +113,7 @@ def keep_curves() -> None:
 def show_wiring(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, int, dict, str]:
     layer, head = TELLING.get(reading.model, (0, 0))
     with controls:
-        if st.session_state.get("layer") is not None and st.session_state["layer"] >= config.n_layers:
+        if st.session_state.get("layer") not in (None, *range(config.n_layers)):
             del st.session_state["layer"]  # another model has fewer
         layer = st.selectbox("Layer", range(config.n_layers), layer, key="layer", bind="query-params")
     own = config.n_kv_heads

@@ -91,7 +91,7 @@ def written(layer: int, head: int, new: int) -> Text:
 
 
 def choose(label: str, count: int, default: int, key: str) -> int:
-    if st.session_state.get(key) is not None and st.session_state[key] >= count:
+    if st.session_state.get(key) not in (None, *range(count)):
         del st.session_state[key]  # another model has fewer
     return st.selectbox(label, range(count), default, key=key, bind="query-params")
 

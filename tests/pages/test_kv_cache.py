@@ -136,3 +136,11 @@ def test_the_prediction_is_answered_by_this_models_numbers_and_the_catch_is_ther
     assert app.success[0].value == "Right."
     assert any(f"{ratio.without / ratio.kept:,.0f} times" in m.value for m in app.markdown)
     assert any("does not make a step free of" in m.value for m in app.markdown)
+
+
+def test_a_layer_that_another_model_lacks_is_forgotten(open_page):
+    """After the learner's own words the tiny model reads, which has fewer layers; the box may hold it as it stood in the link."""
+    page = open_page("pages/attention/kv_cache.py", layer="13")
+    page.session_state["layer"] = "13"
+    page.text_input(key="text").set_value("one two three one two").run()
+    assert not page.exception and page.selectbox(key="layer").value in range(4)
