@@ -39,7 +39,7 @@ DEFAULT = "smollm2-135m"
 ENCODERS = {"minilm-l6"}  # no language-model head: no logits
 AUTO_FETCH = "GLASSFORMER_AUTO_FETCH"  # "0" leaves the network alone until the learner presses the button
 TRACE_BYTES = 64 * 2**20               # the most that one reading may keep
-CACHE_BYTES = 256 * 2**20              # the most that all kept readings together may hold
+CACHE_BYTES = 128 * 2**20              # the most that all kept readings together may hold
 MOST_TOKENS = 512                      # beyond this no picture on these pages can be read any more
 
 
