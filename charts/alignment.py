@@ -17,7 +17,7 @@ from charts.curves import Choice
 if TYPE_CHECKING:
     import altair as alt
 
-PARTS = ("plot.js", "matrices/surface.js", "alignment/layout.js", "alignment/paint.js")
+PARTS = ("plot.js", "player.js", "player.css", "matrices/surface.js", "alignment/layout.js", "alignment/paint.js")
 Words = Sequence[tuple[int, int]]  # of each word, the pieces that it is made of: (begin, end)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from charts import component
 from charts.curves import Choice, Picks, Switch, Tone, Words
 
-PARTS = ("plot.js", "matrices/surface.js", "matrices/layout.js", "matrices/paint.js", "matrices/sums.js")
+PARTS = ("plot.js", "player.js", "player.css", "matrices/surface.js", "matrices/layout.js", "matrices/paint.js", "matrices/sums.js")
 SOFTMAX = "softmax:"
 
 

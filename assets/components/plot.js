@@ -7,6 +7,8 @@
        p.rect(x, y, w, h, {fill, stroke, radius, opacity})
        p.circle(x, y, r, {fill, stroke, lineWidth, opacity})
        p.text(x, y, text, {fill, size, anchor, family, weight})
+       p.image(source, x, y, w, h)       a small canvas, enlarged without smoothing
+       p.matrix(values, rows, cols, x, y, w, h, map, lo, hi)   gf.matrix on either surface
    plot.scale(lo, hi, from, to, log)   ->  f(value) in pixels, with f.invert(pixel)
    plot.ticks(lo, hi, count, log)      ->  round values
    plot.frame(p, c, box, x, y, {logX, logY, last, xLabel, countX, countY, percentY})   grid and tick labels; last: the
@@ -14,7 +16,10 @@
    plot.tick(value, percent)           ->  "1,000", "0.25", "−3"; "25%"
    plot.scrubber(label, change)        ->  {element, set(names, at)}: a slider over named positions
    plot.buttons(change)                ->  {element, set(label, names, at)}: one of a few names to pick
-   plot.saveSvg(name, {width, height}, background, draw)   draw(p, width, height) once more, into a file */
+   plot.saveSvg(name, {width, height}, background, draw)   draw(p, width, height) once more, into a file
+   plot.foot(view, name, saveSvg)      ->  {sum, tools}: what is read out under a picture, and the buttons that save it;
+                                           name(): the stem of the PNG
+   plot.readable(c, fill)              ->  ink or background, whichever stands out more on the fill */
 const plot = (() => {
   const SANS = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
   const MONO = '"Source Code Pro", ui-monospace, Menlo, monospace';
@@ -78,6 +83,11 @@ const plot = (() => {
         ctx.textBaseline = "alphabetic";
         ctx.fillText(text, x, y);
       },
+      image(source, x, y, w, h) {
+        ctx.imageSmoothingEnabled = false;
+        ctx.drawImage(source, x, y, w, h);
+      },
+      matrix: (...given) => gf.matrix(ctx, ...given),
     };
   }
 
@@ -85,6 +95,14 @@ const plot = (() => {
     const d = (points, close) => points.map(([x, y], i) => `${i ? "L" : "M"}${round(x)} ${round(y)}`).join("")
       + (close ? "Z" : "");
     const round = (v) => Math.round(v * 100) / 100;
+    function image(source, x, y, w, h) {   // an SVG keeps the sides of a picture in proportion: enlarge it first
+      const copy = document.createElement("canvas"), ctx = copy.getContext("2d");
+      copy.width = Math.round(2 * w);
+      copy.height = Math.round(2 * h);
+      ctx.imageSmoothingEnabled = false;
+      ctx.drawImage(source, 0, 0, copy.width, copy.height);
+      svg.image(copy, x, y, w, h);
+    }
     return {
       line(points, { stroke, lineWidth = 1, dash, opacity = 1 }) {
         for (const run of runs(points)) {
@@ -104,6 +122,12 @@ const plot = (() => {
       },
       text: (x, y, text, { fill, size = 13, anchor = "start", family = MONO }) =>
         svg.text(round(x), round(y), text, { fill, size, anchor, family }),
+      image,
+      matrix(values, rows, cols, x, y, w, h, map, lo, hi) {
+        const one = Object.assign(document.createElement("canvas"), { width: cols, height: rows });
+        gf.matrix(one.getContext("2d"), values, rows, cols, 0, 0, cols, rows, map, lo, hi);
+        image(one, x, y, w, h);
+      },
     };
   }
 
@@ -222,5 +246,20 @@ const plot = (() => {
     svg.save(name);
   }
 
-  return { onCanvas, onSvg, scale, ticks, tick, frame, scrubber, buttons, saveSvg, SANS, MONO };
+  function foot(view, name, saveSvg) {
+    const sum = Object.assign(document.createElement("p"), { className: "sum" });
+    const tools = Object.assign(document.createElement("div"), { className: "tools" });
+    sum.setAttribute("role", "status");
+    tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
+      gf.button("PNG", () => gf.savePng(view.canvas, `${name()}.png`), { label: "Save this picture as PNG" }));
+    return { sum, tools };
+  }
+
+  function readable(c, fill) {
+    const light = (colour) => gf.rgb(colour).reduce((sum, v, i) => sum + [0.2126, 0.7152, 0.0722][i] * (v / 255) ** 2.2, 0.05);
+    const contrast = (text) => Math.max(light(text), light(fill)) / Math.min(light(text), light(fill));
+    return contrast(c.ink) >= contrast(c.background) ? c.ink : c.background;
+  }
+
+  return { onCanvas, onSvg, scale, ticks, tick, frame, scrubber, buttons, saveSvg, foot, readable, SANS, MONO };
 })();

@@ -67,6 +67,17 @@ def link_says(page: Page, **expected: str | None) -> None:
     settle(page)
 
 
+def picture(page: Page, stage: str) -> str:
+    """The first canvas inside `stage`, a CSS selector, as it is drawn after what was just done."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return page.locator(f"{stage} canvas").first.evaluate("canvas => canvas.toDataURL()")
+
+
+def said(page: Page, stage: str) -> str:
+    """The arithmetic written out under a picture, minus signs as Python reads them."""
+    return page.locator(f"{stage} .sum").inner_text().replace("−", "-")
+
+
 def find_chromium(playwright: Playwright) -> str:
     """The Chromium on PATH, else Playwright's own, else one that is installed now; RuntimeError where there is none."""
     own = playwright.chromium.executable_path

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.browser.rig import link_says, settle
+from tests.browser.rig import link_says, picture, said, settle
 from transformer import kernels, recording
 from transformer.experiments import approximation
 from transformer.kernels import random_rows
@@ -17,34 +17,24 @@ CAUSAL = torch.ones(12, 12, dtype=torch.bool).tril()
 STAGE, CURVES = ".st-key-matrices", ".st-key-curves"
 
 
-def picture(page, stage: str = STAGE) -> str:
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.locator(f"{stage} canvas").evaluate("canvas => canvas.toDataURL()")
-
-
-def said(page, stage: str = STAGE) -> str:
-    return page.locator(f"{stage} .sum").inner_text().replace("−", "-")
-
-
-
 def test_a_cell_says_its_sum_and_the_link_restores_method_size_and_cell(open_page):
     page = open_page("approximations?cell=Performer,8,6&scores=true")
     omega = random_rows(4096, 64, torch.Generator().manual_seed(0))
-    value = float(re.search(r"softmax over the row = ([\d.e-]+)", said(page))[1])
+    value = float(re.search(r"softmax over the row = ([\d.e-]+)", said(page, STAGE))[1])
     assert value == pytest.approx(approximation.performer(Q, K, omega[:64], CAUSAL)[8, 6].item(), rel=6e-3)
-    before = picture(page)
+    before = picture(page, STAGE)
     page.locator(f"{STAGE} .gf-scrubber input").focus()
     page.keyboard.press("ArrowRight")
-    value = float(re.search(r"softmax over the row = ([\d.e-]+)", said(page))[1])
+    value = float(re.search(r"softmax over the row = ([\d.e-]+)", said(page, STAGE))[1])
     assert value == pytest.approx(approximation.performer(Q, K, omega[:256], CAUSAL)[8, 6].item(), rel=6e-3)
-    larger = picture(page)
+    larger = picture(page, STAGE)
     page.locator(f"{STAGE} .gf-pick input:checked").focus()
     page.keyboard.press("ArrowDown")
-    other = picture(page)
+    other = picture(page, STAGE)
     assert len({before, larger, other}) == 3
     link_says(page, size="256", method="elu + 1", scores="true")
     again = open_page(page.url.split("/", 3)[3])
-    assert picture(again) == picture(page) and said(again) == said(page)
+    assert picture(again, STAGE) == picture(page, STAGE) and said(again, STAGE) == said(page, STAGE)
     assert not page.seen.console and not page.seen.outside
 
 
@@ -52,13 +42,13 @@ def test_the_state_is_stepped_token_by_token(open_page):
     page = open_page("approximations?view=State&cell=read,0,7")
     phi_Q, phi_K = (kernels.log_elu_features(x).exp() for x in (Q, K))
     S, _ = approximation.recurrence(phi_K, V)
-    assert float(re.search(r"= φ\(q\)·S = (-?[\d.e-]+)", said(page))[1]) == pytest.approx((phi_Q[11] @ S[11])[7].item(),
+    assert float(re.search(r"= φ\(q\)·S = (-?[\d.e-]+)", said(page, STAGE))[1]) == pytest.approx((phi_Q[11] @ S[11])[7].item(),
         rel=1e-2)
     page.locator(f"{STAGE} .gf-scrubber input").focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     assert "2 tokens read" in page.locator(f"{STAGE} .said").inner_text()
-    assert float(re.search(r"= φ\(q\)·S = (-?[\d.e-]+)", said(page))[1]) == pytest.approx((phi_Q[1] @ S[1])[7].item(),
+    assert float(re.search(r"= φ\(q\)·S = (-?[\d.e-]+)", said(page, STAGE))[1]) == pytest.approx((phi_Q[1] @ S[1])[7].item(),
         rel=1e-2)
     link_says(page, token="1 animal")
 

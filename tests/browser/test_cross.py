@@ -6,17 +6,12 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 import transformer
-from tests.browser.rig import link_says
+from tests.browser.rig import link_says, picture
 from transformer.translation import crossings, links, load, translate
 
 STAGE = ".st-key-alignment"
 DATES = "cross-attention?way=Dates+→+ISO"
 CHAIR = load("assets/recorded/marian-en-pt-chair.safetensors")
-
-
-def picture(page) -> str:
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.locator(f"{STAGE} canvas").evaluate("canvas => canvas.toDataURL()")
 
 
 def words(page, part: str) -> str:
@@ -29,10 +24,10 @@ def query(page) -> dict[str, str]:
 
 def test_it_is_written_token_by_token_and_crossings_are_counted(open_page):
     page = open_page("cross-attention")
-    whole = picture(page)
+    whole = picture(page, STAGE)
     assert words(page, "said").endswith("7 words have a link, with 2 crossings.")
     page.get_by_role("button", name="Reset").first.click()
-    assert words(page, "count") == "1 of 10" and picture(page) != whole
+    assert words(page, "count") == "1 of 10" and picture(page, STAGE) != whole
     found = links(CHAIR.A(1, 0), CHAIR.source, CHAIR.target)
     for step, (piece, before) in enumerate(zip(CHAIR.target, CHAIR.before)):
         if step < 9:
@@ -41,7 +36,7 @@ def test_it_is_written_token_by_token_and_crossings_are_counted(open_page):
             best = CHAIR.A(1, 0)[step].argmax().item()
             assert f"reads “{CHAIR.source[best].strip()}” most ({CHAIR.A(1, 0)[step, best].item():.3g}" in said
             page.get_by_role("button", name="Step ›").first.click()
-    assert picture(page) == whole and len(crossings(found)) == 2
+    assert picture(page, STAGE) == whole and len(crossings(found)) == 2
     assert page.get_by_role("button", name="Step ›").first.is_disabled()
     page.locator(f"{STAGE} canvas").focus()
     page.keyboard.press("Home")
@@ -49,16 +44,16 @@ def test_it_is_written_token_by_token_and_crossings_are_counted(open_page):
     assert words(page, "count") == "2 of 10"
     link_says(page, step="1", head=None)
     page.keyboard.press("End")
-    assert picture(page) == whole
+    assert picture(page, STAGE) == whole
     assert page.seen.console == [] and page.seen.outside == []
 
 
 def test_the_slider_shows_every_head_and_the_link_restores_it(open_page):
     page = open_page("cross-attention")
-    before = picture(page)
+    before = picture(page, STAGE)
     page.locator(f"{STAGE} input[type=range]").focus()
     page.keyboard.press("ArrowLeft")  # layer 0, mean
-    assert picture(page) != before
+    assert picture(page, STAGE) != before
     found = crossings(links(CHAIR.A(0), CHAIR.source, CHAIR.target))
     assert re.search(rf"with {len(found)} crossings?\.$", words(page, "said"))
     link_says(page, head="layer 0, mean")
@@ -69,7 +64,7 @@ def test_the_slider_shows_every_head_and_the_link_restores_it(open_page):
     each = [CHAIR.A(0, head)[0, 1].item() for head in range(8)]
     assert words(page, "sum").startswith(f"A[O, black] = {sum(each) / 8:.3g}") and "the mean of 8 heads" in words(page, "sum")
     again = open_page(page.url.split("/", 3)[3])
-    assert picture(again) == picture(page) and words(again, "sum") == words(page, "sum")
+    assert picture(again, STAGE) == picture(page, STAGE) and words(again, "sum") == words(page, "sum")
 
 
 def test_hovering_a_cell_gives_its_own_arithmetic(open_page):

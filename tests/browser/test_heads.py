@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.rig import link_says
+from tests.browser import rig
+from tests.browser.rig import link_says, picture
 from transformer import recording
 from transformer.experiments import sharing
 
@@ -15,13 +16,8 @@ MQA = sharing.weights_of(Q, sharing.regroup(K, 1), PRONOUN.config)
 PLACE = ".st-key-wiring"
 
 
-def picture(page):
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.locator(f"{PLACE} canvas").evaluate("canvas => canvas.toDataURL()")
-
-
 def said(page):
-    return page.locator(f"{PLACE} .sum").inner_text().replace("−", "-").replace("\n", " ")
+    return rig.said(page, PLACE).replace("\n", " ")
 
 
 def weights(page):
@@ -30,19 +26,19 @@ def weights(page):
 
 def test_the_slider_rewires_and_the_link_restores_it(open_page):
     page = open_page("shared-heads")
-    before = picture(page)
+    before = picture(page, PLACE)
     assert "3 key/value heads, as trained. Query head 8 reads key/value head 2, with 6, 7" in said(page)
     assert weights(page) == pytest.approx([A[8, 8, 1].item()] * 2, rel=2e-3)
     page.locator(f"{PLACE} input[type=range]").focus()
     page.keyboard.press("ArrowRight")
-    assert picture(page) != before
+    assert picture(page, PLACE) != before
     assert "1 key/value head, each the mean of 3 trained ones. Query head 8 reads key/value head 0" in said(page)
     assert weights(page) == pytest.approx([MQA[8, 8, 1].item(), A[8, 8, 1].item()], rel=2e-3)
     moved = float(re.search(r"([\d.]+)% of its weight moved", said(page))[1])
     assert moved == pytest.approx(100 * sharing.moved(A, MQA)[8].item(), abs=0.06)
     link_says(page, kv_heads="1")
     again = open_page(page.url.split("/", 3)[3])
-    assert said(again) == said(page) and picture(again) == picture(page)
+    assert said(again) == said(page) and picture(again, PLACE) == picture(page, PLACE)
 
 
 def test_keys_choose_the_head_and_the_cell_and_a_click_a_head(open_page):

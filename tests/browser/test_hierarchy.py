@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.rig import link_says
+from tests.browser.rig import link_says, picture
 from transformer import documents
 from transformer.experiments import removal
 
@@ -29,20 +29,15 @@ def word(page, text: str):
     return page.locator(f"{STAGE} .word", has_text=re.compile(f"^{text}$"))
 
 
-def picture(page) -> str:
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.locator(f"{STAGE} canvas").evaluate("canvas => canvas.toDataURL()")
-
-
 def test_a_word_that_is_taken_out_changes_the_shares_and_the_link(open_page, found):
     removals, classes = found
     page = open_page(OPEN)
     assert shares(page) == pytest.approx(dict(zip(classes, removals.p[0].tolist())), abs=6e-4)
-    before = picture(page)
+    before = picture(page, STAGE)
     word(page, "king").click()
     variant = removals.parts.index((0, 1)) + 1
     assert shares(page) == pytest.approx(dict(zip(classes, removals.p[variant].tolist())), abs=6e-4)
-    assert word(page, "king").get_attribute("aria-pressed") == "true" and picture(page) != before
+    assert word(page, "king").get_attribute("aria-pressed") == "true" and picture(page, STAGE) != before
     link_says(page, without="1.2")
     again = open_page(page.url.split("/", 3)[3])
     assert shares(again) == shares(page) and word(again, "king").get_attribute("aria-pressed") == "true"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.rig import link_says
+from tests.browser.rig import link_says, picture, said
 from transformer import recording
 
 PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors.xz")
@@ -14,36 +14,27 @@ Q, K, S, A = (PRONOUN[f"layers.13.attention.{part}"][0, head] for part,
 PLACE = ".st-key-cache"
 
 
-def picture(page):
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.locator(f"{PLACE} canvas").evaluate("canvas => canvas.toDataURL()")
-
-
-def said(page):
-    return page.locator(f"{PLACE} .sum").inner_text().replace("−", "-")
-
-
 def test_the_slider_moves_the_picture_and_the_link_restores_it(open_page):
     page = open_page("kv-cache")
-    before = picture(page)
-    assert "Step 3 reads “·it”" in said(page) and "1.97 GFLOP without a cache, 270 MFLOP with it" in said(page)
+    before = picture(page, PLACE)
+    assert "Step 3 reads “·it”" in said(page, PLACE) and "1.97 GFLOP without a cache, 270 MFLOP with it" in said(page, PLACE)
     page.locator(f"{PLACE} input[type=range]").focus()
     page.keyboard.press("ArrowRight")
-    assert picture(page) != before and "Step 4 reads “·was”" in said(page)
+    assert picture(page, PLACE) != before and "Step 4 reads “·was”" in said(page, PLACE)
     link_says(page, step="4")
     again = open_page(page.url.split("/", 3)[3])
-    assert said(again) == said(page) and picture(again) == picture(page)
+    assert said(again, PLACE) == said(page, PLACE) and picture(again, PLACE) == picture(page, PLACE)
 
 
 def test_arrow_keys_step_and_choose_a_key_whose_score_is_the_models(open_page):
     page = open_page("kv-cache")
     page.locator(f"{PLACE} canvas").focus()
     page.keyboard.press("ArrowLeft")
-    assert "Step 2 reads “·because”" in said(page)
+    assert "Step 2 reads “·because”" in said(page, PLACE)
     page.keyboard.press("End")
     page.keyboard.press("ArrowUp")
-    key = PRONOUN.pieces.index(re.search(r"A\[·tired, ([^\]]+)\]", said(page))[1].replace("·", " "))
-    score, weight = re.search(r"= (-?[\d.e-]+);.*= ([\d.e-]+)$", said(page).replace("\n", " ")).groups()
+    key = PRONOUN.pieces.index(re.search(r"A\[·tired, ([^\]]+)\]", said(page, PLACE))[1].replace("·", " "))
+    score, weight = re.search(r"= (-?[\d.e-]+);.*= ([\d.e-]+)$", said(page, PLACE).replace("\n", " ")).groups()
     assert float(score) == pytest.approx(S[11, key].item(), abs=2e-3)
     assert float(weight) == pytest.approx(A[11, key].item(), rel=2e-3)
 

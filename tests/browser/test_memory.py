@@ -6,7 +6,7 @@ import pytest
 
 import transformer
 from pages.attention.memory_words import TOMORROW
-from tests.browser.rig import link_says, settle
+from tests.browser.rig import link_says, picture, said, settle
 from transformer import segments
 
 STAGE, CURVES = ".st-key-matrices", ".st-key-curves"
@@ -18,27 +18,18 @@ def ours():
     return model, tokenizer.encode(TOMORROW)
 
 
-def picture(page, stage: str = STAGE) -> str:
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.locator(f"{stage} canvas").evaluate("canvas => canvas.toDataURL()")
-
-
-def said(page, stage: str = STAGE) -> str:
-    return page.locator(f"{stage} .sum").inner_text().replace("−", "-")
-
-
 def test_the_memory_moves_the_reach_and_the_link_restores_it(open_page):
     page = open_page("segment-memory?cell=with,3,20")
-    assert re.search(r"as embed leaves it: 1\b", said(page))  # with a memory of 16 the top token has heard of it
-    before = picture(page)
+    assert re.search(r"as embed leaves it: 1\b", said(page, STAGE))  # with a memory of 16 the top token has heard of it
+    before = picture(page, STAGE)
     page.locator(f"{STAGE} .gf-scrubber input").focus()
     for _ in range(3):
         page.keyboard.press("ArrowLeft")
-    assert re.search(r"as embed leaves it: 0\b", said(page))  # without, it has not
-    assert picture(page) != before
+    assert re.search(r"as embed leaves it: 0\b", said(page, STAGE))  # without, it has not
+    assert picture(page, STAGE) != before
     link_says(page, memory="none", cell="with,3,20")
     again = open_page(page.url.split("/", 3)[3])
-    assert picture(again) == picture(page) and said(again) == said(page)
+    assert picture(again, STAGE) == picture(page, STAGE) and said(again, STAGE) == said(page, STAGE)
     assert not page.seen.console and not page.seen.outside
 
 
@@ -46,11 +37,11 @@ def test_a_cell_of_the_map_says_its_softmax(open_page, ours):
     model, ids = ours
     page = open_page("segment-memory?view=Attention&layer=1&head=1&cell=with,20,14")
     A = segments.read(model, ids, 16, 16, ("A",)).trace["A"][1, 1]
-    value = float(re.search(r"softmax over the row = ([\d.e-]+)", said(page))[1])
+    value = float(re.search(r"softmax over the row = ([\d.e-]+)", said(page, STAGE))[1])
     assert value == pytest.approx(A[20, 14].item(), rel=1e-2)
-    before = picture(page)
+    before = picture(page, STAGE)
     page.locator(f"{STAGE} [role=switch]").press(" ")
-    assert picture(page) != before
+    assert picture(page, STAGE) != before
     link_says(page, scores="true")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import transformer
 from pages.inside.writing import SEED
-from tests.browser.conftest import settle
+from tests.browser.rig import picture, settle
 from transformer import recording, sampling
 
 SUM = "assets/recorded/smollm2-135m-sum.safetensors.xz"
@@ -28,10 +28,6 @@ def logits():
 @pytest.fixture(scope="module")
 def tiny():
     return transformer.load("tiny")
-
-
-def picture(page):
-    return page.locator(f"{STAGE} canvas").evaluate("canvas => canvas.toDataURL()")
 
 
 def frame(page):
@@ -76,9 +72,9 @@ def drag(page, name, to):
 @pytest.mark.parametrize("name, to", [("temperature", 0.1), ("top_k", 0.25), ("top_p", 0.4), ("min_p", 0.7)])
 def test_the_picture_moves_while_a_slider_is_dragged_and_the_link_when_it_is_let_go(open_page, logits, name, to):
     page = open_page("next-token")
-    before, entropy = picture(page), fact(page, "entropy")
+    before, entropy = picture(page, STAGE), fact(page, "entropy")
     drag(page, name, to)
-    assert picture(page) != before and fact(page, "entropy") != entropy
+    assert picture(page, STAGE) != before and fact(page, "entropy") != entropy
     assert query(page) == {}, "nothing went to the server yet"
     page.mouse.up()
     settle(page)
@@ -111,9 +107,9 @@ def test_the_keyboard_moves_a_slider_and_the_link_restores_all_four(open_page):
     again = open_page(page.url.split("/", 3)[3])
     for name in query(page):
         assert slider(again, name).get_attribute("aria-valuetext") == slider(page, name).get_attribute("aria-valuetext")
-    assert picture(again) == picture(page)
+    assert picture(again, STAGE) == picture(page, STAGE)
     press(again, "Temperature 1, no cuts")
-    assert query(again) == {} and picture(again) == picture(open_page("next-token"))
+    assert query(again) == {} and picture(again, STAGE) == picture(open_page("next-token"), STAGE)
 
 
 def test_the_arithmetic_under_the_pointer_is_true(open_page, logits):
@@ -237,11 +233,11 @@ def test_a_click_on_a_bar_writes_that_token_and_a_click_on_a_step_looks_back(ope
     page.mouse.click(box["x"] + 80, box["y"] + 26 + 31 * 4 + 15)
     settle(page)
     assert query(page)["written"] == f"{int(order[4])}f"
-    here = picture(page)
+    here = picture(page, STAGE)
     press(page, "Next token")
     page.locator(f"{STAGE} .step").first.click()
     settle(page)
-    assert query(page)["step"] == "0" and picture(page) != here
+    assert query(page)["step"] == "0" and picture(page, STAGE) != here
     page.locator(f"{STAGE} canvas").focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -254,7 +250,7 @@ def test_going_to_another_lesson_and_back_finds_the_setting(open_page):
     drag(page, "temperature", 0.1)
     page.mouse.up()
     settle(page)
-    held, before = query(page), picture(page)
+    held, before = query(page), picture(page, STAGE)
     page.get_by_role("link", name="Softmax temperature").click()
     page.locator(".st-key-temperature_stage canvas").wait_for()
     settle(page)
@@ -262,7 +258,7 @@ def test_going_to_another_lesson_and_back_finds_the_setting(open_page):
     page.locator(".st-key-next_token canvas").wait_for()
     settle(page)
     if query(page) == held:  # the link came back with the page
-        assert picture(page) == before
+        assert picture(page, STAGE) == before
     else:
         assert query(page) == {} and slider(page, "temperature").get_attribute("aria-valuetext") == "1"
 
@@ -279,7 +275,7 @@ def test_greedy_stands_beside_it_and_the_link_restores_the_text(open_page, tiny)
     assert rows.nth(1).locator(".gf-chip").count() == len(list(steps))
     again = open_page(page.url.split("/", 3)[3])
     assert written(again) == written(page) and again.locator(f"{STAGE} .compare .line").count() == 2
-    assert picture(again) == picture(page)
+    assert picture(again, STAGE) == picture(page, STAGE)
 
 
 def test_a_new_seed_rolls_another_die_and_write_again_uses_it(open_page):

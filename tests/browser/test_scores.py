@@ -5,16 +5,11 @@ import re
 import pytest
 import torch
 
-from tests.browser.rig import link_says
+from tests.browser.rig import link_says, picture
 from transformer.experiments import six_scores
 
 WEIGHTS, PLANE = ".st-key-weights", ".st-key-plane"
 PLACE_CANVAS = f"{PLANE} canvas"
-
-
-def picture(page, place):
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.locator(f"{place} canvas").first.evaluate("canvas => canvas.toDataURL()")
 
 
 def on_plane(page) -> dict[str, torch.Tensor]:

@@ -6,35 +6,36 @@ import re
 import numpy as np
 import pytest
 
-from tests.browser.rig import link_says, settle
-from tests.browser.test_masks import CURVES, STAGE, picture, said
+from tests.browser.rig import link_says, picture, said, settle
 from transformer.training.patterns import FOLDER
+
+STAGE, CURVES = ".st-key-matrices", ".st-key-curves"
 
 
 def test_play_goes_through_the_layers_and_a_cell_says_how_many_it_takes(open_page):
     page = open_page("sparse-patterns?cell=dilated+reach,15,0")
-    assert "it takes at least 2 layers until 15 holds something of 0" in said(page)
-    before = picture(page)
+    assert "it takes at least 2 layers until 15 holds something of 0" in said(page, STAGE)
+    before = picture(page, STAGE)
     page.get_by_role("button", name="Reset", exact=True).click()
-    assert picture(page) != before
+    assert picture(page, STAGE) != before
     page.get_by_role("button", name="Step ›").click()
     page.locator(f"{STAGE} .gf-pick label", has_text=re.compile("^window$")).click()
     page.locator(f"{STAGE} .gf-scrubber input").focus()
     page.keyboard.press("End")
     link_says(page, pattern="window", depth="6")
     again = open_page(page.url.split("/", 3)[3])
-    assert picture(again) == picture(page)
+    assert picture(again, STAGE) == picture(page, STAGE)
 
 
 def test_another_head_and_pattern_on_real_scores(open_page):
     page = open_page("sparse-patterns?view=On+a+real+head&cell=error,1,3&pattern=window")
-    value = float(re.search(r"= ([\d.]+)", said(page))[1])
-    assert "what the head writes is" in said(page) and value > 0
-    before = picture(page)
+    value = float(re.search(r"= ([\d.]+)", said(page, STAGE))[1])
+    assert "what the head writes is" in said(page, STAGE) and value > 0
+    before = picture(page, STAGE)
     page.locator(f"{STAGE} .gf-scrubber input").focus()
     page.keyboard.press("ArrowLeft")
     link_says(page, head="7")
-    assert picture(page) != before
+    assert picture(page, STAGE) != before
 
 
 def test_costs_are_read_at_the_cursor_and_measured_here(open_page):
@@ -54,9 +55,9 @@ def test_costs_are_read_at_the_cursor_and_measured_here(open_page):
 
 def test_the_trained_models_on_the_learners_text(open_page):
     page = open_page("sparse-patterns?view=Trained+with+it&cell=surprise,0,3")
-    assert "the model trained with full is" in said(page)
-    before = picture(page)
+    assert "the model trained with full is" in said(page, STAGE)
+    before = picture(page, STAGE)
     page.locator(f"{STAGE} .gf-pick label", has_text=re.compile("^strided$")).click()
-    assert picture(page) != before
+    assert picture(page, STAGE) != before
     runs = json.loads((FOLDER / "table.json").read_text())["rows"]["full"]["runs"]
     assert f"{np.mean([run['held_out_loss'] for run in runs]):.2f}" in page.locator(".st-key-gf-controls").inner_text()

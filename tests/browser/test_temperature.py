@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
-from tests.browser.conftest import settle
+from tests.browser.rig import picture, settle
 from transformer import recording, sampling
 
 SUM = "assets/recorded/smollm2-135m-sum.safetensors.xz"
@@ -16,11 +16,6 @@ STAGE = ".st-key-gf-stage"
 @pytest.fixture(scope="module")
 def values():
     return recording.load(SUM)["logits"][0, -1].sort(descending=True).values
-
-
-def picture(page):
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.locator(f"{STAGE} canvas").evaluate("canvas => canvas.toDataURL()")
 
 
 def fact(page, term):
@@ -46,28 +41,28 @@ def assert_facts(page, values, T):
 def test_the_slider_moves_everything_and_the_link_restores_it(open_page, values):
     page = open_page("temperature")
     assert_facts(page, values, 0.25)
-    before = picture(page)
+    before = picture(page, STAGE)
     page.locator(f"{STAGE} input[data-name=temperature]").focus()
     for _ in range(8):
         page.keyboard.press("ArrowRight")
-    assert picture(page) != before
+    assert picture(page, STAGE) != before
     settle(page)
     T = said(page)
     assert T == 0.65 and query(page) == {"temperature": "0.65"}
     assert_facts(page, values, T)
     again = open_page(page.url.split("/", 3)[3])
-    assert said(again) == T and picture(again) == picture(page)
+    assert said(again) == T and picture(again, STAGE) == picture(page, STAGE)
 
 
 def test_it_can_be_dragged_in_the_curve(open_page, values):
     page = open_page("temperature")
     box = page.locator(f"{STAGE} canvas").bounding_box()
-    before = picture(page)
+    before = picture(page, STAGE)
     x, y = box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.75  # in the middle panel: entropy
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 60, y, steps=4)
-    assert picture(page) != before and query(page) == {}
+    assert picture(page, STAGE) != before and query(page) == {}
     T = said(page)
     assert T > 1 and fact(page, "entropy") != ""
     page.mouse.up()
@@ -116,7 +111,7 @@ def test_another_token_of_the_text_has_its_own_logits(open_page):
     logits = recording.load(SUM)["logits"][0, 1].sort(descending=True).values
     assert_facts(page, logits, 0.25)
     again = open_page("temperature?position=1")
-    assert picture(again) == picture(page)
+    assert picture(again, STAGE) == picture(page, STAGE)
 
 
 def test_downloads_and_silence(open_page):

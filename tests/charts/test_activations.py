@@ -4,7 +4,7 @@ import numpy as np
 
 from charts import activations
 from charts.curves import Choice, Picks, Switch
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 U = np.linspace(-2, 2, 5)
 EACH = {name: U + i for i, name in enumerate(activations.TITLES)}

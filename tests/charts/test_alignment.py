@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from charts import alignment, curves, theme
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 from transformer.translation import links, load, words
 from transformer.translation import alignment as of_words
 

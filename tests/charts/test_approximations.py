@@ -4,7 +4,7 @@ import numpy as np
 
 from charts import approximations as charts
 from charts.curves import Choice, Picks, Switch
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 RANDOM = np.random.default_rng(0)
 A = np.tril(RANDOM.random((3, 3))).astype(np.float32)

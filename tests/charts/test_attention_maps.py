@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from charts import attention_maps as charts
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 from tests.charts.test_theme import SIGHT, lab, linear
 
 CSS = Path(charts.component.FOLDER / "attention_maps" / "style.css").read_text("utf-8")

@@ -1,25 +1,10 @@
 """Packing is lossless as the browser reads it, and a component that is not there is one sentence."""
 
-import json
-import struct
-
 import numpy as np
 import pytest
 
 from charts import component
-
-
-def unpack(message: bytes) -> tuple[dict, dict[str, np.ndarray]]:
-    """The same reading as gf.unpack in assets/components/common.js; tests/browser holds the two together."""
-    length = struct.unpack_from("<I", message)[0]
-    header = json.loads(message[4:4 + length])
-    arrays = {}
-    for name, about in header.pop("arrays").items():
-        start = 4 + length + about["offset"]
-        assert start % 8 == 0, "a typed array must start on a multiple of its item"
-        count = int(np.prod(about["shape"], dtype=int))
-        arrays[name] = np.frombuffer(message, about["dtype"], count, start).reshape(about["shape"])
-    return header, arrays
+from tests.messages import unpack
 
 
 @pytest.mark.parametrize("dtype", component.DTYPES)

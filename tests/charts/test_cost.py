@@ -5,7 +5,7 @@ import pytest
 
 from charts import cost as pictures
 from charts import theme
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 from transformer import PRESETS, Config, cost
 
 CONFIG = PRESETS["smollm2-135m"]

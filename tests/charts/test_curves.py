@@ -5,7 +5,7 @@ import pytest
 
 from charts import curves
 from charts.curves import Band, Bars, Line, Mark, Panel, Row
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 X = np.linspace(-1, 1, 5)
 

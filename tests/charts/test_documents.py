@@ -6,7 +6,7 @@ import pytest
 from charts import documents
 from charts.curves import Choice, Picks
 from charts.documents import TINTS, Removals, Shown
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 SENTENCES = [[Shown("Go", ", ", True), Shown("Zounds", "! ", False)], [Shown("Stay", ".", True)]]
 PARTS = np.array([[0, -1], [1, -1], [0, 0], [0, 1], [1, 0]])

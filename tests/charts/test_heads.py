@@ -5,7 +5,7 @@ import pytest
 
 from charts import heads
 from charts.curves import Choice
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 H, N, D = 4, 3, 2
 Q = np.arange(H * N * D, dtype=np.float32).reshape(H, N, D)

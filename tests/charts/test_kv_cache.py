@@ -5,7 +5,7 @@ import pytest
 
 from charts import kv_cache
 from charts.curves import Choice, Picks
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 N, D, PROMPT = 5, 4, 3
 Q, K, V = (np.arange(N * D, dtype=np.float32).reshape(N, D) + shift for shift in (0, 50, 100))

@@ -5,7 +5,7 @@ import pytest
 
 from charts import masks as charts
 from charts.curves import Choice, Picks, Switch
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 TOKENS = ["0 a", "1 b", "2 c"]
 

@@ -6,7 +6,7 @@ import pytest
 from charts import matrices
 from charts.curves import Choice, Picks, Switch
 from charts.matrices import Matrix, Product, Step
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 Q, K = np.arange(6.0).reshape(3, 2), -np.arange(8.0).reshape(4, 2)
 S = Q @ K.T / 2

@@ -4,7 +4,7 @@ import numpy as np
 
 from charts import memory as charts
 from charts.curves import Choice, Switch
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 MEMORIES = Choice("Memory", ["none", "2"], "2")
 WORDS = ["a", "b", "c", "d"]

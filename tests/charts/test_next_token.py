@@ -1,24 +1,14 @@
 """What the next-token and the temperature component are given is what the model said."""
 
-import json
-import struct
-
 import numpy as np
 import pytest
 import torch
 
 from charts import next_token, temperature
 from charts.next_token import Limits, Tape, Token
+from tests.messages import unpack
 
 LOGITS = np.array([1.0, 3.0, -2.0, 3.0, 0.5], np.float32)
-
-
-def unpack(message: bytes) -> tuple[dict, dict[str, np.ndarray]]:
-    (length,) = struct.unpack("<I", message[:4])
-    header = json.loads(message[4 : 4 + length])
-    arrays = {name: np.frombuffer(message, a["dtype"], int(np.prod(a["shape"])), 4 + length + a["offset"])
-              for name, a in header["arrays"].items()}  # fmt: skip
-    return header, arrays
 
 
 def sent(at=1, **changes):

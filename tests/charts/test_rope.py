@@ -5,7 +5,7 @@ import pytest
 
 from charts import rope
 from charts.curves import Choice, Picks, Switch
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 R = np.arange(5.0)
 

@@ -5,7 +5,7 @@ import pytest
 
 from charts import saturation as charts
 from charts.curves import Choice, Switch
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 SIZES, ROWS = Choice("d_k", [1, 4], 4), Choice("Query", [1, 2, 3], 2)
 SCORES = np.arange(2 * 2 * 3 * 5, dtype=float).reshape(2, 2, 3, 5)

@@ -5,7 +5,7 @@ import pytest
 
 from charts import scores
 from charts.curves import Choice, Picks, Switch
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 H, N = 2, 3
 S = {score: np.arange(H * N * N, dtype=np.float32).reshape(H, N, N) - i for i, score in enumerate(scores.TITLES)}

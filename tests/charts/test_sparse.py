@@ -4,7 +4,7 @@ import numpy as np
 
 from charts import sparse as charts
 from charts.curves import Choice, Picks
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 TOKENS = ["0", "1", "2", "3"]
 

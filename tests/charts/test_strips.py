@@ -5,7 +5,7 @@ import pytest
 
 from charts import strips, theme
 from charts.curves import Choice
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 GATE = np.array([[0.5, 2.0, -0.2], [-0.1, 0.0, 1.5]])  # [neuron, token]
 UP = np.array([[1.0, -2.0, 4.0], [3.0, 1.0, 2.0]])

@@ -5,7 +5,7 @@ import numpy as np
 from charts import tiles
 from charts.curves import Choice
 from charts.tiles import Tile
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 
 WORDS = ["a", " b", "c", "d"]
 READ = {name: np.arange(12.0).reshape(4, 3) + i for i, name in enumerate("QKV")}

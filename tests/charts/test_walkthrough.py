@@ -5,7 +5,7 @@ import pytest
 
 import transformer
 from charts import walkthrough
-from tests.charts.test_component import unpack
+from tests.messages import unpack
 from transformer import Config, names, overview, sampling, scores
 
 TEMPERATURES = (0.0, 0.5, 1.0, 2.0)

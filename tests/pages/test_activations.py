@@ -9,7 +9,7 @@ import torch
 
 import transformer
 from pages.shared import models
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import recording
 from transformer.feedforward import ACTIVATIONS, census, derivative, histogram, let_through, share_below
 
@@ -18,19 +18,9 @@ CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-13
 GATE = CAPITAL["layers.5.ffn.gate"][0]
 
 
-def sent(app) -> tuple[dict, dict[str, np.ndarray]]:
-    return of(app, "curves")
-
-
-def of(app, component: str) -> tuple[dict, dict[str, np.ndarray]]:
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
-
-
 def rows(app) -> dict[str, list[np.ndarray]]:
     """The table under the curves: activation -> its columns."""
-    header, arrays = sent(app)
+    header, arrays = sent(app, "curves")
     return {row["name"]: [arrays[cell] for cell in row["cells"]] for row in header["table"]["rows"]}
 
 
@@ -43,7 +33,7 @@ def shown(app, view: str):
 def test_it_opens_on_curves_over_real_neurons(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
-    header, arrays = sent(app)
+    header, arrays = sent(app, "curves")
     u = torch.from_numpy(arrays["x"].copy()).double()
     titles = {"ReLU": "relu", "GELU": "gelu", "GELU (tanh)": "gelu_tanh", "SiLU": "silu"}
     for title, columns in rows(app).items():
@@ -67,17 +57,17 @@ def test_it_opens_on_curves_over_real_neurons(open_page):
 
 
 def test_the_models_own_activation_stands_out_until_a_link_says_another(open_page):
-    assert sent(open_page(PAGE))[0]["picks"]["at"] == "SiLU"
+    assert sent(open_page(PAGE), "curves")[0]["picks"]["at"] == "SiLU"
     app = open_page(PAGE, activation="ReLU")
-    assert not app.warning and sent(app)[0]["picks"]["at"] == "ReLU"
+    assert not app.warning and sent(app, "curves")[0]["picks"]["at"] == "ReLU"
     (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
     assert "ACTIVATIONS['relu'](at)" in snippet and "max(0, u)" in app.latex[0].value
-    assert sent(shown(app, "What they leave"))[0]["picks"]["at"] == "ReLU"
+    assert sent(shown(app, "What they leave"), "curves")[0]["picks"]["at"] == "ReLU"
 
 
 def test_every_layer_goes_out_and_a_link_says_which_is_shown(open_page):
     app = open_page(PAGE, layer="28")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "curves")
     assert header["frames"]["at"] == 28
     panel = header["panels"][-1]
     for layer in (0, 11, 28, 29):
@@ -94,7 +84,7 @@ def test_every_layer_goes_out_and_a_link_says_which_is_shown(open_page):
 
 def test_the_gap_between_the_two_gelus_is_magnified(open_page):
     app = open_page(PAGE, gap="true")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "curves")
     assert header["switch"]["on"]
     gap = arrays[header["panels"][2]["series"][0]["y"]]
     assert 0.4 < np.abs(gap).max() < 0.5  # thousandths
@@ -104,17 +94,17 @@ def test_the_gap_between_the_two_gelus_is_magnified(open_page):
 
 
 def test_the_axis_reaches_as_far_as_asked(open_page):
-    header, arrays = sent(open_page(PAGE))
+    header, arrays = sent(open_page(PAGE), "curves")
     assert header["zooms"] == {"label": "u up to ±", "values": [2, 3, 4, 8, 16], "at": 3}
     assert (header["x"]["lo"], header["x"]["hi"]) == (-16, 16)
     assert np.allclose(np.diff(arrays["x"]), 0.02, atol=1e-5)
-    header, _ = sent(open_page(PAGE, reach="2", u="9"))
+    header, _ = sent(open_page(PAGE, reach="2", u="9"), "curves")
     assert (header["zooms"]["at"], header["cursor"]) == (2, 2)
 
 
 def test_what_each_activation_leaves(open_page):
     app = shown(open_page(PAGE), "What they leave")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "curves")
     assert [panel["title"] for panel in header["panels"]] == ["ReLU", "GELU", "GELU (tanh)", "SiLU"]
     for panel, (name, sigma) in zip(header["panels"], ACTIVATIONS.items(), strict=True):
         counted = census(name, GATE)
@@ -129,7 +119,7 @@ def test_what_each_activation_leaves(open_page):
 
 
 def test_single_neurons_are_the_traces(open_page):
-    header, arrays = of(shown(open_page(PAGE), "Single neurons"), "strips")
+    header, arrays = sent(shown(open_page(PAGE), "Single neurons"), "strips")
     assert (header["layers"]["at"], header["words"]["at"]) == (5, "4 is")
     assert header["words"]["values"] == ["0 The", "1 capital", "2 of", "3 France", "4 is"]
     assert header["parts"] == ["SiLU(g)", "u", "a"]
@@ -148,11 +138,11 @@ def test_single_neurons_are_the_traces(open_page):
 def test_a_link_says_which_neurons(open_page):
     app = open_page(PAGE, view="Single neurons", layer="28", word="3 France")
     assert not app.warning
-    header, _ = of(app, "strips")
+    header, _ = sent(app, "strips")
     assert (header["layers"]["at"], header["words"]["at"]) == (28, "3 France")
     app = open_page(PAGE, view="Single neurons", word="3 Spain")
     assert len(app.warning) == 1 and "word" in app.warning[0].value
-    assert of(app, "strips")[0]["words"]["at"] == "4 is"
+    assert sent(app, "strips")[0]["words"]["at"] == "4 is"
 
 
 def test_the_table_and_the_figure_are_those_of_the_link(open_page, downloads):
@@ -176,7 +166,7 @@ def test_neurons_without_a_gate_pass_a_share_of_themselves(open_page, monkeypatc
     monkeypatch.setattr(models, "_tiny", lambda: (model, tokenizer))
     monkeypatch.setattr(models, "_limit", lambda name, record: 64)
     app = shown(open_page(PAGE, model="tiny", text="no gate here"), "Single neurons")
-    header, arrays = of(app, "strips")
+    header, arrays = sent(app, "strips")
     assert header["parts"] == ["u", "GELU(u)/u", "a"]
     u = model.run(tokenizer.encode("no gate here"), record="layers.1.ffn.pre").trace["layers.1.ffn.pre"][0]
     found = u[:, arrays["ids"][1, 2].tolist()]

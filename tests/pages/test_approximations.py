@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pages.attention.approximations_words import COST, FEATURES, MEAN, RANK, STATE, VIEWS
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import cost, recording
 from transformer.experiments import approximation
 from transformer.kernels import random_rows
@@ -22,12 +22,6 @@ CAUSAL = torch.ones(12, 12, dtype=torch.bool).tril()
 def head(layer: int, head: int) -> tuple[torch.Tensor, ...]:
     at = f"layers.{layer}.attention."
     return PRONOUN[at + "Q"][0, head], PRONOUN[at + "K"][0, head // 3], PRONOUN[at + "V"][0, head // 3]
-
-
-def sent(app, component: str = "matrices") -> tuple[dict, dict[str, np.ndarray]]:
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
 
 
 def drawn(app) -> list[dict]:
@@ -47,7 +41,7 @@ def line(panel: dict, label: str) -> np.ndarray:
 def test_it_opens_on_the_exact_weights_beside_performers(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     Q, K, _ = head(0, 2)
     exact = PRONOUN["layers.0.attention.A"][0, 2]
     np.testing.assert_allclose(arrays["Performer exact"], exact.numpy(), atol=1e-5)
@@ -66,7 +60,7 @@ def test_it_opens_on_the_exact_weights_beside_performers(open_page):
 
 
 def test_linformers_weights_are_its_two_factors_and_no_closer_than_the_best_rank(open_page):
-    header, arrays = sent(open_page(PAGE, method="Linformer, fitted", size="4", scores="true"))
+    header, arrays = sent(open_page(PAGE, method="Linformer, fitted", size="4", scores="true"), "matrices")
     assert (header["picks"]["at"], header["frames"]["at"], header["switch"]["on"]) == ("Linformer, fitted", 4, True)
     Q, K, V = head(0, 2)
     exact = (Q @ K.T / 8).softmax(-1).numpy()
@@ -86,19 +80,19 @@ def test_linformers_weights_are_its_two_factors_and_no_closer_than_the_best_rank
 
 def test_another_head_and_shorter_vectors_change_the_tensors(open_page):
     app = open_page(PAGE)
-    _, before = sent(app)
+    _, before = sent(app, "matrices")
     app.selectbox(key="layer").set_value(13).run()
     app.selectbox(key="head").set_value(8).run()
-    _, sharp = sent(app)
+    _, sharp = sent(app, "matrices")
     np.testing.assert_allclose(sharp["Performer exact"], PRONOUN["layers.13.attention.A"][0, 8].numpy(), atol=1e-5)
     app.select_slider(key="length_slider").set_value(0.5).run()
-    _, shorter = sent(app)
+    _, shorter = sent(app, "matrices")
     Q, K, _ = head(13, 8)
     expected = approximation.exact(Q * 0.5, K * 0.5, CAUSAL)
     np.testing.assert_allclose(shorter["Performer exact"], expected.numpy(), atol=1e-5)
     assert app.query_params["length"] in ("0.5", ["0.5"])
     app.number_input(key="seed").set_value(3).run()
-    assert np.abs(sent(app)[1]["Performer"] - shorter["Performer"]).max() > 0.01
+    assert np.abs(sent(app, "matrices")[1]["Performer"] - shorter["Performer"]).max() > 0.01
 
 
 def test_the_error_falls_where_vectors_are_short_and_not_where_they_are_long(open_page):
@@ -152,7 +146,7 @@ def test_the_kernels_mean_is_the_truth_and_the_weights_is_not(open_page):
 
 def test_the_state_is_a_sum_and_reads_as_all_pairs_do(open_page):
     app = open_page(PAGE, view=STATE)
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     Q, K, V = (x.numpy().astype(float) for x in head(0, 2))
     phi_Q, phi_K = (np.where(x > 0, x + 1, np.exp(np.minimum(x, 0))) for x in (Q, K))
     for t in (0, 5, 11):
@@ -186,7 +180,7 @@ def test_what_a_link_cannot_mean_is_one_sentence_and_the_page_stands(open_page, 
     app = open_page(PAGE, **query)
     assert not app.exception
     assert len(app.warning) == 1 and next(iter(query)) in app.warning[0].value
-    assert sent(app)[0]["picks"]["at"] == "Performer"
+    assert sent(app, "matrices")[0]["picks"]["at"] == "Performer"
 
 
 @pytest.mark.parametrize("text", ["a", "🙂 ok", "one two three " * 20])
@@ -196,7 +190,7 @@ def test_short_strange_and_long_texts_have_every_view(open_page, text):
     for view in VIEWS[1:] + VIEWS[:1]:
         app.button_group(key="view").set_value(view).run()
         assert not app.exception
-    _, arrays = sent(app)
+    _, arrays = sent(app, "matrices")
     assert max(array.nbytes for array in arrays.values()) <= 12 * 32 * 32 * 4
 
 
@@ -210,14 +204,14 @@ def test_the_trained_models_losses_are_the_tables(open_page):
 
 
 def test_an_encoder_has_no_mask(open_page):
-    header, arrays = sent(open_page(PAGE, model="minilm-l6"))
+    header, arrays = sent(open_page(PAGE, model="minilm-l6"), "matrices")
     assert "Performer barred" not in arrays
     assert all(not matrix["barred"] for row in header["grid"] for matrix in row)
 
 
 def test_the_snippet_gives_the_pages_numbers(open_page, capsys):
     app = open_page(PAGE, model="tiny", text="To be, or not to be", size="256")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
     names: dict = {}
     exec(snippet, names)

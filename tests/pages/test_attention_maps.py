@@ -7,20 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import analysis, recording
 
 PAGE = "pages/inside/attention_maps.py"
 RECORDED = Path(__file__).parents[2] / "assets" / "recorded"
 REPEAT = recording.load(RECORDED / "smollm2-135m-repeat.safetensors.xz")
 DEFAULT = recording.DEFAULTS["smollm2-135m-repeat"]
-
-
-def sent(app, component: str) -> tuple[dict, dict[str, np.ndarray]]:
-    """The message of one of the page's two components."""
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
 
 
 def stacked(trace, name: str, layers: int) -> torch.Tensor:

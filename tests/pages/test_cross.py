@@ -13,20 +13,12 @@ import pytest
 import transformer
 from pages.attention import cross_words, translators
 from pages.shared.shelf import Shelf
-from tests.charts.test_component import unpack
-from transformer.pretrained.fetch import is_fetched
+from tests.messages import sent
 from transformer.translation import crossings, links, load, translate
 
 PAGE = "pages/attention/cross.py"
 DATES = {"way": "Dates → ISO"}
 CHAIR = load("assets/recorded/marian-en-pt-chair.safetensors")
-FETCHED = is_fetched("marian-en-pt")  # asked before the tests of pages get an empty cache
-
-
-def sent(app, component: str) -> tuple[dict, dict[str, np.ndarray]]:
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
 
 
 def chip(app) -> str:
@@ -134,10 +126,7 @@ def test_a_link_restores_head_step_and_cell(open_page):
     assert (header["heads"]["at"], header["step"], header["at"]) == ("layer 0, mean", 4, [2, 1])
 
 
-@pytest.mark.parametrize("link", [{}, DATES, DATES | {"date": "5/3/98", "head": "layer 0, head 2"}], ids=str)
-def test_the_snippet_gives_the_pages_numbers(open_page, link):
-    if not link and not FETCHED:
-        pytest.skip("Marian has not been fetched.")
+def snippet_gives_the_pages_numbers(open_page, link: dict[str, str]) -> None:
     app = open_page(PAGE, **link)
     snippet = next(block.value for block in app.code if "from transformer.translation" in block.value)
     header, arrays = sent(app, "alignment")
@@ -151,6 +140,15 @@ def test_the_snippet_gives_the_pages_numbers(open_page, link):
     shares = [float(line.split()[-1]) for line in lines[1:-1]]
     assert shares == pytest.approx(arrays["weights"][look].max(1).tolist(), abs=0.01)
     assert lines[-1] == f"crossings: {crossings(arrays['links'][look].tolist())}"
+
+
+@pytest.mark.parametrize("link", [DATES, DATES | {"date": "5/3/98", "head": "layer 0, head 2"}], ids=str)
+def test_the_snippet_gives_the_pages_numbers(open_page, link):
+    snippet_gives_the_pages_numbers(open_page, link)
+
+
+def test_the_snippet_translates_as_the_recording_says(marian_folder, open_page):
+    snippet_gives_the_pages_numbers(open_page, {})
 
 
 def test_the_prediction_is_counted_on_this_page(open_page):
@@ -183,10 +181,8 @@ def test_the_downloads_hold_the_map(open_page, downloads):
     assert downloads["figure"]().to_dict()["layer"]
 
 
-def test_marian_is_fetched_by_the_button_and_the_learners_sentence_is_translated(open_page, monkeypatch):
+def test_marian_is_fetched_by_the_button_and_the_learners_sentence_is_translated(marian_folder, open_page, monkeypatch):
     """With a fetch that waits for us: progress, cancel, then the model."""
-    if not FETCHED:
-        pytest.skip("Marian has not been fetched.")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("GLASSFORMER_CACHE")
         marian = transformer.load("marian-en-pt")

@@ -10,7 +10,7 @@ import pytest
 
 import transformer
 from pages.attention import heads_words as words
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import cost, recording
 from transformer.experiments import sharing
 
@@ -21,15 +21,10 @@ PRONOUN = recording.load(ASSETS / "smollm2-135m-pronoun.safetensors.xz")
 AT = "layers.13.attention."
 
 
-def sent(app, component: str = "wiring"):
-    (message,) = [c.proto.bytes for c in app.get("bidi_component") if c.proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
-
-
 def test_it_opens_on_smollm2s_own_grouping(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
-    header, arrays = sent(app)
+    header, arrays = sent(app, "wiring")
     assert (header["heads"], header["own"], header["choices"]["values"], header["choices"]["at"]) == (9, 3, [9, 3, 1],
                                                                                                       3)
     assert header["head"] == 8 and header["cell"] == {"i": 8, "j": 1}  # “it” reads “animal”
@@ -39,7 +34,7 @@ def test_it_opens_on_smollm2s_own_grouping(open_page):
 
 
 def test_copies_are_the_same_and_means_are_means(open_page):
-    header, arrays = sent(open_page(PAGE))
+    header, arrays = sent(open_page(PAGE), "wiring")
     np.testing.assert_array_equal(arrays["A9"], arrays["A3"])  # MHA with the same weights
     assert (arrays["moved9"] == 0).all() and (arrays["moved3"] == 0).all() and (arrays["moved1"] > 0.02).all()
     K = PRONOUN[AT + "K"][0].mean(0, keepdim=True)
@@ -51,7 +46,7 @@ def test_copies_are_the_same_and_means_are_means(open_page):
 
 def test_an_encoder_shares_twelve_ways_and_says_that_it_keeps_no_cache(open_page):
     app = open_page(PAGE, model="minilm-l6")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "wiring")
     assert header["choices"]["values"] == [12, 6, 4, 3, 2, 1] and not header["causal"] and header["encoder"]
     assert any("An encoder keeps no cache" in caption.value for caption in app.caption)
     assert arrays["A12"][0][0, -1] > 0  # both triangles
@@ -59,20 +54,20 @@ def test_an_encoder_shares_twelve_ways_and_says_that_it_keeps_no_cache(open_page
 
 def test_controls_and_links(open_page):
     app = open_page(PAGE, model="tiny", text="To be, or not", kv_heads="1", head="3", layer="1")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "wiring")
     assert (header["choices"]["at"], header["head"]) == (1, 3)
     model, tokenizer = transformer.load("tiny")
     trace = model.run(tokenizer.encode("To be, or not"), record="layers.1.*.A").trace
     np.testing.assert_allclose(arrays["A4"], trace["layers.1.attention.A"][0].numpy(), atol=1e-5)
     before = arrays["Q"]
     app.selectbox(key="layer").set_value(0).run()
-    assert not np.array_equal(sent(app)[1]["Q"], before)
+    assert not np.array_equal(sent(app, "wiring")[1]["Q"], before)
 
 
 @pytest.mark.parametrize("query", [{"kv_heads": "2"}, {"head": "9"}, {"layer": "x"}, {"view": "All"}])
 def test_what_a_link_cannot_mean_is_one_sentence(open_page, query):
     app = open_page(PAGE, **query)
-    assert not app.exception and len(app.warning) == 1 and sent(app)[0]["heads"] == 9
+    assert not app.exception and len(app.warning) == 1 and sent(app, "wiring")[0]["heads"] == 9
 
 
 def test_bytes_of_real_models(open_page):
@@ -107,7 +102,7 @@ def test_the_price_is_the_recorded_one_and_can_be_measured_on_the_text(open_page
 
 def test_the_notebook_snippet_gives_the_pages_numbers(open_page):
     app = open_page(PAGE, model="tiny", text="To be, or not", kv_heads="2", layer="1")
-    _, arrays = sent(app)
+    _, arrays = sent(app, "wiring")
     (snippet,) = [code.value for code in app.code if code.value.startswith("import transformer")]
     with contextlib.redirect_stdout(io.StringIO()) as out:
         exec(snippet, {})

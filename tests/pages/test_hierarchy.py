@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import documents, hierarchy
 from transformer.experiments import removal
 
@@ -27,15 +27,8 @@ def classifier():
     return documents.load()
 
 
-def sent(app, component: str = "document") -> tuple[dict, dict[str, np.ndarray]]:
-    assert not app.exception
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
-
-
 def test_it_opens_on_a_passage_that_the_model_never_read(open_page, classifier):
-    header, arrays = sent(app := open_page(PAGE))
+    header, arrays = sent(app := open_page(PAGE), "document")
     assert not app.warning
     passage = next(p for p in documents.passages() if p["text"] == app.text_input(key="text").value)
     assert header["truth"] == passage["label"] and header["classes"] == list(classifier.classes)
@@ -51,7 +44,7 @@ def test_it_opens_on_a_passage_that_the_model_never_read(open_page, classifier):
 
 
 def test_every_part_that_is_taken_out_was_run_without(open_page, classifier):
-    header, arrays = sent(own(open_page))
+    header, arrays = sent(own(open_page), "document")
     ids = classifier.read(TEXT)
     assert header["truth"] is None and [len(s) for s in header["sentences"]] == [4, 5, 4]
     assert arrays["parts"][:4].tolist() == [[0, -1], [1, -1], [2, -1], [0, 0]] and len(arrays["parts"]) == 3 + 13
@@ -65,20 +58,20 @@ def test_every_part_that_is_taken_out_was_run_without(open_page, classifier):
 
 def test_even_weights_change_what_comes_out(open_page):
     app = own(open_page)
-    _, before = sent(app)
+    _, before = sent(app, "document")
     app.selectbox(key="weights").set_value("both share evenly").run()
-    _, after = sent(app)
+    _, after = sent(app, "document")
     np.testing.assert_allclose(after["beta"][0], 1 / 3, atol=1e-6)
     np.testing.assert_allclose(after["alpha"][0], [0.25] * 4 + [0.2] * 5 + [0.25] * 4, atol=1e-6)
     assert not np.allclose(before["p"], after["p"])
 
 
 def test_a_link_says_what_is_taken_out_and_what_tints(open_page):
-    header, arrays = sent(app := open_page(PAGE, without="1.2", tint="effect of removing it"))
+    header, arrays = sent(app := open_page(PAGE, without="1.2", tint="effect of removing it"), "document")
     assert not app.warning and arrays["parts"][header["without"] - 1].tolist() == [0, 1]
     assert header["tint"]["at"] == "effect of removing it"
     app.text_input(key="text").set_value("Peace. War.").run()
-    assert sent(app)[0]["without"] == 0  # a part belongs to its text
+    assert sent(app, "document")[0]["without"] == 0  # a part belongs to its text
 
 
 @pytest.mark.parametrize("query", [{"without": "99"}, {"without": "1.99"}, {"without": "x"}, {"tint": "red"}, {"weights": "none"},
@@ -93,12 +86,12 @@ def test_what_a_link_cannot_mean_is_one_sentence(open_page, query):
 def test_a_text_it_cannot_take_is_one_sentence_over_the_last_document(open_page, text):
     app = own(open_page)
     app.text_input(key="text").set_value(text).run()
-    assert len(app.warning) == 1 and len(sent(app)[0]["sentences"]) == 3
+    assert len(app.warning) == 1 and len(sent(app, "document")[0]["sentences"]) == 3
 
 
 @pytest.mark.parametrize("text", ["a", "日本語です。 🙂 ok", "</p><script>alert(1)</script> $x$ :red[a]"])
 def test_short_and_strange_texts(open_page, text):
-    header, arrays = sent(own(open_page, text))
+    header, arrays = sent(own(open_page, text), "document")
     assert np.isfinite(arrays["p"]).all() and header["sentences"]
 
 
@@ -134,7 +127,7 @@ def test_the_page_states_the_recorded_numbers(open_page, classifier):
 
 def test_the_snippets_give_the_pages_numbers(open_page):
     app = own(open_page)
-    header, arrays = sent(app)
+    header, arrays = sent(app, "document")
     lines = run(app)
     shares = json.loads(lines[0].replace("'", '"'))
     assert list(shares.values()) == pytest.approx(arrays["p"][0].tolist(), abs=1e-5)
@@ -153,7 +146,7 @@ def run(app) -> list[str]:
 
 
 def test_weights_and_effects_are_compared_on_the_page(open_page, classifier):
-    header, arrays = sent(own(open_page))
+    header, arrays = sent(own(open_page), "document")
     found = removal.removals(classifier.model, classifier.read(TEXT))
     change = found.effect(int(found.p[0].argmax())).abs()
     whole = torch.tensor(arrays["parts"][:, 1] < 0)

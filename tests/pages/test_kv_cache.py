@@ -11,7 +11,7 @@ import pytest
 
 import transformer
 from pages.attention import kv_cache_words as words
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import recording
 from transformer.experiments import cached_steps
 
@@ -22,15 +22,10 @@ PRONOUN = recording.load(ASSETS / "smollm2-135m-pronoun.safetensors.xz")
 TINY = {"model": "tiny", "text": "To be, or not"}
 
 
-def sent(app, component: str = "kv_cache"):
-    (message,) = [c.proto.bytes for c in app.get("bidi_component") if c.proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
-
-
 def test_it_opens_on_smollm2s_recorded_head(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
-    header, arrays = sent(app)
+    header, arrays = sent(app, "kv_cache")
     assert header["tokens"] == list(PRONOUN.pieces) and header["prompt"] == 6 and header["steps"]["at"] == "3"
     for part, head in (("Q", 8), ("K", 2), ("V", 2), ("A", 8)):  # three query heads share a key head
         np.testing.assert_array_equal(arrays[part], PRONOUN[f"layers.13.attention.{part}"][0, head].numpy())
@@ -42,7 +37,7 @@ def test_it_opens_on_smollm2s_recorded_head(open_page):
 
 def test_the_tiny_model_writes_and_both_readings_agree(open_page):
     app = open_page(PAGE, **TINY, new="4", layer="1", head="3")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "kv_cache")
     model, tokenizer = transformer.load("tiny")
     prompt = tokenizer.encode(TINY["text"])
     grown = cached_steps.grow(model, prompt, 4)
@@ -56,9 +51,9 @@ def test_the_tiny_model_writes_and_both_readings_agree(open_page):
 
 def test_more_new_tokens_are_more_steps_and_a_new_text_forgets_the_step(open_page):
     app = open_page(PAGE, **TINY, new="4", step="4")
-    assert sent(app)[0]["steps"]["at"] == "4"
+    assert sent(app, "kv_cache")[0]["steps"]["at"] == "4"
     app.select_slider(key="new").set_value(12).run()
-    assert len(sent(app)[0]["steps"]["values"]) == 13
+    assert len(sent(app, "kv_cache")[0]["steps"]["values"]) == 13
     app.text_input(key="text").set_value("Once more").run()
     assert "step" not in app.query_params and not app.exception
 
@@ -67,7 +62,7 @@ def test_more_new_tokens_are_more_steps_and_a_new_text_forgets_the_step(open_pag
 def test_what_a_link_cannot_mean_is_one_sentence(open_page, query):
     app = open_page(PAGE, **query)
     assert not app.exception and len(app.warning) == 1
-    assert sent(app)[0]["tokens"] == list(PRONOUN.pieces)
+    assert sent(app, "kv_cache")[0]["tokens"] == list(PRONOUN.pieces)
 
 
 @pytest.mark.parametrize("query",
@@ -115,7 +110,7 @@ def test_an_encoder_keeps_nothing_and_the_page_says_so(open_page):
 
 def test_the_notebook_snippet_gives_the_pages_numbers(open_page):
     app = open_page(PAGE, **TINY, new="8", step="2")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "kv_cache")
     (snippet,) = [code.value for code in app.code if code.value.startswith("import torch")]
     with contextlib.redirect_stdout(io.StringIO()) as out:
         exec(snippet, {})

@@ -12,7 +12,7 @@ import torch
 import transformer
 from charts import masks as charts
 from pages.attention.masks_words import CHANGE, LOSS, MAPS, VIEWS
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import recording
 from transformer.experiments import mask_examples
 from transformer.experiments.mask_examples import KINDS, masked
@@ -21,12 +21,6 @@ from transformer.training import patterns as training
 
 PAGE = "pages/attention/masks.py"
 SCORES = recording.load("assets/recorded/smollm2-135m-pronoun.safetensors.xz")["layers.13.attention.scores"][0, 8]
-
-
-def sent(app, component: str = "matrices") -> tuple[dict, dict[str, np.ndarray]]:
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
 
 
 def printed(app) -> str:
@@ -40,7 +34,7 @@ def printed(app) -> str:
 def test_it_opens_on_a_real_heads_scores_under_every_mask(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     assert header["picks"] == {"label": "Mask", "values": list(KINDS), "at": "causal", "role": "attention"}
     for kind in KINDS:
         queries, keys = mask_examples.parts(kind, len(SCORES))
@@ -56,12 +50,12 @@ def test_it_opens_on_a_real_heads_scores_under_every_mask(open_page):
 
 def test_another_head_has_other_scores_and_the_link_says_where_it_stands(open_page):
     app = open_page(PAGE, mask="prefix", m="5", late="true", step="mask", cell="prefix A,2,1")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     assert (header["picks"]["at"], header["frames"]["at"]) == ("prefix", 5)
     assert (header["switch"]["on"], header["step"]) == (True, 1)
     assert header["at"] == ["prefix A", 2, 1] and not app.warning
     app.selectbox(key="head").set_value(2).run()
-    _, others = sent(app)
+    _, others = sent(app, "matrices")
     assert np.abs(others["causal S"] - arrays["causal S"]).max() > 0.5
 
 
@@ -73,12 +67,12 @@ def test_another_head_has_other_scores_and_the_link_says_where_it_stands(open_pa
 def test_a_link_that_means_nothing_gets_one_sentence_and_the_picture(open_page, key, value):
     app = open_page(PAGE, **{key: value})
     assert len(app.warning) == 1 and not app.exception
-    assert sent(app)[0]["picks"]["at"] == "causal"
+    assert sent(app, "matrices")[0]["picks"]["at"] == "causal"
 
 
 def test_its_snippet_gives_the_sums(open_page):
     app = open_page(PAGE, model="tiny", text="To be, or not to be", mask="sliding window", m="2")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     out = printed(app)
     late = np.array([float(x) for x in re.findall(r"\d+\.\d*(?:e-\d+)?", out.split("tensor")[-1])])
     np.testing.assert_allclose(late, arrays["sliding window Σ late"][1, :, 0], atol=1e-4)
@@ -117,7 +111,7 @@ def test_the_causal_models_two_losses_are_one_number_and_the_checkpoints_give_wh
 
 def test_the_cheat_looks_one_token_ahead_on_the_learners_text(open_page):
     app = open_page(PAGE, view=MAPS, text="Now is the winter of our discontent")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     assert not app.exception
     model, tokenizer = transformer.load(cheat.FOLDER / "broken")
     ids = tokenizer.encode("Now is the winter of our discontent")[: arrays["broken"].shape[-1]]
@@ -133,9 +127,9 @@ def test_the_cheat_looks_one_token_ahead_on_the_learners_text(open_page):
 
 def test_a_changed_word_moves_no_earlier_output_of_the_causal_model_bit_for_bit(open_page):
     app = open_page(PAGE, view=CHANGE, text="My lord, the king is dead.")
-    _, before = sent(app)
+    _, before = sent(app, "matrices")
     app.text_input(key="word").set_value("Romeo").run()
-    _, arrays = sent(app)
+    _, arrays = sent(app, "matrices")
     assert not app.exception and not np.array_equal(arrays["broken"], before["broken"])
     assert (np.tril(arrays["causal"], -1) == 0).all() and (np.tril(arrays["broken"], -1).max(1)[1:] > 0).all()
     out = printed(app)
@@ -161,4 +155,4 @@ def test_the_catch_and_the_answer_are_on_the_page(open_page):
     app.radio(key="prediction").set_value(right).run()
     app.button(key="commit").click().run()
     assert app.success[0].value == "Right." and any(f"{lost:.1%}" in m.value for m in app.markdown)
-    assert charts.LATE in str(sent(app)[0]["switch"])
+    assert charts.LATE in str(sent(app, "matrices")[0]["switch"])

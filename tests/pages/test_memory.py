@@ -10,7 +10,7 @@ import torch
 
 import transformer
 from pages.attention.memory_words import MAP, SAME, TOMORROW, VIEWS, WORTH
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import segments
 
 PAGE = "pages/attention/memory.py"
@@ -23,12 +23,6 @@ def ours():
     return model, tokenizer.encode(TOMORROW)
 
 
-def sent(app, component: str = "matrices") -> tuple[dict, dict[str, np.ndarray]]:
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
-
-
 def line(app, panel: int, label: str) -> np.ndarray:
     header, arrays = sent(app, "curves")
     (found,) = [series["y"] for series in header["panels"][panel]["series"] if series.get("label") == label]
@@ -38,7 +32,7 @@ def line(app, panel: int, label: str) -> np.ndarray:
 def test_it_opens_on_a_staircase(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     n = len(header["grid"][0][0]["cols"])
     top = n // 16 * 16 - 1
     assert header["frames"]["at"] == "16"
@@ -54,16 +48,16 @@ def test_it_opens_on_a_staircase(open_page):
 
 def test_segment_layers_and_token_change_the_reach(open_page):
     app = open_page(PAGE, segment="8", layers="2", memory="8")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     assert header["grid"][1][0]["note"][2].endswith("has heard of 24 tokens") and arrays["with"].shape[1] == 3
     token = app.selectbox(key="token").options[10]
     app.selectbox(key="token").set_value(token).run()
-    assert sent(app)[1]["with"][2, -1].sum() == 11 and sent(app)[1]["alone"][-1].sum() == 3
+    assert sent(app, "matrices")[1]["with"][2, -1].sum() == 11 and sent(app, "matrices")[1]["alone"][-1].sum() == 3
 
 
 def test_the_map_is_the_models(open_page, ours):
     model, ids = ours
-    header, arrays = sent(open_page(PAGE, view=MAP, layer="1", head="2", memory="32"))
+    header, arrays = sent(open_page(PAGE, view=MAP, layer="1", head="2", memory="32"), "matrices")
     assert header["frames"]["at"] == "32"
     n = arrays["alone"].shape[0]
     A = segments.read(model, ids[:n], 16, 16, ("A",)).trace["A"][1, 2]
@@ -114,7 +108,7 @@ def test_what_a_link_cannot_mean_is_one_sentence_and_the_page_stands(open_page, 
     app = open_page(PAGE, **query)
     assert not app.exception
     assert len(app.warning) == 1 and next(iter(query)) in app.warning[0].value
-    assert sent(app)[0]["frames"]["at"] == "16"
+    assert sent(app, "matrices")[0]["frames"]["at"] == "16"
 
 
 @pytest.mark.parametrize("text", ["a", "é🙂", "word " * 400])
@@ -130,7 +124,7 @@ def test_nothing_to_read_is_one_sentence_over_the_last_picture(open_page):
     app = open_page(PAGE)
     app.text_input(key="text").set_value(" ").run()
     assert not app.exception and ["nothing to read" in box.value for box in app.warning] == [True]
-    assert len(sent(app)[0]["grid"][0][0]["cols"]) > 60
+    assert len(sent(app, "matrices")[0]["grid"][0][0]["cols"]) > 60
 
 
 def test_the_snippet_gives_the_pages_numbers(open_page, capsys):

@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import json
-import struct
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import torch
 
 import transformer
 from pages.inside.writing import MOST, SEED, Settings
+from tests.messages import sent
 from transformer import recording, sampling
 
 FILE = "pages/inside/next_token.py"
@@ -19,12 +18,8 @@ SUM = "assets/recorded/smollm2-135m-sum.safetensors.xz"
 
 def drawn(page):
     """What the component was given last: header, and the logits by rank."""
-    (component,) = [c for c in page.get("bidi_component") if c.proto.component_name.endswith("glassformer_next_token")]
-    data = component.proto.bytes
-    (length,) = struct.unpack("<I", data[:4])
-    header = json.loads(data[4 : 4 + length])
-    at = header["arrays"]["ranked"]
-    return header, np.frombuffer(data, np.float32, at["shape"][0], 4 + length + at["offset"])
+    header, arrays = sent(page, "next_token")
+    return header, arrays["ranked"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import transformer
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import positions, recording, rope
 from transformer.recording import PRONOUN as PRONOUN_TEXT
 
@@ -21,12 +21,6 @@ THETA = rope.frequencies(64, 100_000.0)
 Q_ALL, K_ALL = (PRONOUN[f"layers.16.attention.{letter}_unrotated"][0] for letter in "QK")
 BASES = (100.0, 1e3, 1e4, 1e5, 1e6)
 OWN = 3  # which of them SmolLM2 was trained with
-
-
-def sent(app, component: str) -> tuple[dict, dict[str, np.ndarray]]:
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
 
 
 def drawn(app) -> list[dict]:

@@ -11,19 +11,12 @@ import torch
 
 import transformer
 from pages.attention.scale_words import FACTORS, ROWS, WIDTHS
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import recording
 from transformer.experiments import saturation
 
 PAGE = "pages/attention/scale.py"
 PRONOUN = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-pronoun.safetensors.xz")
-
-
-def sent(app) -> tuple[dict, dict[str, np.ndarray]]:
-    assert not app.exception
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == "glassformer_saturation"]
-    return unpack(message)
 
 
 def fact(header, arrays, name) -> np.ndarray:
@@ -39,7 +32,7 @@ def run(app) -> list[str]:
 
 
 def test_it_opens_on_drawn_vectors_that_obey_the_law(open_page):
-    header, arrays = sent(app := open_page(PAGE))
+    header, arrays = sent(app := open_page(PAGE), "saturation")
     assert not app.warning and header["sizes"]["at"] == 64 and not header["switch"]["on"]
     found = saturation.drawn(WIDTHS, ROWS, 16, 0)
     np.testing.assert_allclose(arrays["raw"], found.raw[:, :8].numpy(), rtol=1e-5, atol=1e-5)
@@ -56,17 +49,17 @@ def test_it_opens_on_drawn_vectors_that_obey_the_law(open_page):
 
 def test_seed_and_keys_draw_anew(open_page):
     app = open_page(PAGE)
-    _, before = sent(app)
+    _, before = sent(app, "saturation")
     app.number_input(key="seed").set_value(5).run()
-    _, after = sent(app)
+    _, after = sent(app, "saturation")
     assert not np.allclose(before["raw"], after["raw"])
     np.testing.assert_allclose(after["raw"], saturation.drawn(WIDTHS, ROWS, 16, 5).raw[:, :8].numpy(), rtol=1e-5, atol=1e-5)
     app.select_slider(key="keys").set_value(4).run()
-    assert sent(app)[1]["weights"].shape == (2, len(WIDTHS), 8, 4)
+    assert sent(app, "saturation")[1]["weights"].shape == (2, len(WIDTHS), 8, 4)
 
 
 def test_a_trained_head_is_the_recordings(open_page):
-    header, arrays = sent(open_page(PAGE, view="A trained head"))
+    header, arrays = sent(open_page(PAGE, view="A trained head"), "saturation")
     assert header["sizes"]["at"] == "1" and header["rows"]["at"] == "8 it" and header["switch"] is None
     S = PRONOUN["layers.13.attention.scores"][0, 8]
     row = header["rows"]["values"].index("8 it")
@@ -79,13 +72,13 @@ def test_a_trained_head_is_the_recordings(open_page):
     assert (np.diff(entropy) < 0).all()
     app = open_page(PAGE, view="A trained head")
     app.selectbox(key="head").set_value(3).run()
-    assert not np.allclose(sent(app)[1]["weights"], arrays["weights"])
+    assert not np.allclose(sent(app, "saturation")[1]["weights"], arrays["weights"])
 
 
 def test_links_say_where_the_picture_stands(open_page):
-    header, _ = sent(open_page(PAGE, width="256", row="3", scaled="true"))
+    header, _ = sent(open_page(PAGE, width="256", row="3", scaled="true"), "saturation")
     assert (header["sizes"]["at"], header["rows"]["at"], header["switch"]["on"]) == (256, 3, True)
-    header, _ = sent(open_page(PAGE, view="A trained head", times="8", query="2 didn"))
+    header, _ = sent(open_page(PAGE, view="A trained head", times="8", query="2 didn"), "saturation")
     assert (header["sizes"]["at"], header["rows"]["at"]) == ("8", "2 didn")
 
 
@@ -94,19 +87,19 @@ def test_links_say_where_the_picture_stands(open_page):
 def test_what_a_link_cannot_mean_is_one_sentence(open_page, query):
     app = open_page(PAGE, **query)
     assert len(app.warning) == 1 and list(query)[-1] in app.warning[0].value
-    sent(app)
+    sent(app, "saturation")
 
 
 @pytest.mark.parametrize("text", ["a", "é 🙂", "the of " * 60])
 def test_any_length_of_text_has_a_head(open_page, text):
-    header, arrays = sent(open_page(PAGE, view="A trained head", model="tiny", text=text))
+    header, arrays = sent(open_page(PAGE, view="A trained head", model="tiny", text=text), "saturation")
     assert arrays["keys"].shape[1] <= 40 and len(header["rows"]["values"]) <= 48
     assert np.isfinite(arrays["weights"]).all()
 
 
 def test_the_snippets_give_the_pages_numbers(open_page):
     app = open_page(PAGE, width="16", seed="2")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "saturation")
     at = WIDTHS.index(16)
     lines = run(app)
     assert float(lines[0].split()[3]) == pytest.approx(fact(header, arrays, "variance")[0, at], rel=1e-4)
@@ -115,7 +108,7 @@ def test_the_snippets_give_the_pages_numbers(open_page):
         assert float(bits) == pytest.approx(fact(header, arrays, "entropy")[v, at], rel=1e-3)
         assert float(slope) == pytest.approx(fact(header, arrays, "slope")[v, at], rel=1e-3)
     app = open_page(PAGE, view="A trained head", model="tiny", text="To be, or not to be", layer="1", head="2")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "saturation")
     lines = run(app)
     model, tokenizer = transformer.load("tiny")
     assert len(lines) == 1 + len(FACTORS)

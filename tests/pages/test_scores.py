@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pages.attention import scores_words as words
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import Config
 from transformer.experiments import score_costs, six_scores
 from transformer.scores import SCORES
@@ -23,11 +23,6 @@ TEXT = "To be, or not to be, that is the"
 @pytest.fixture(scope="module")
 def six():
     return six_scores.load()
-
-
-def sent(app, component: str = "matrices"):
-    (message,) = [c.proto.bytes for c in app.get("bidi_component") if c.proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
 
 
 def expected(six, text: str, layer: int) -> dict[str, torch.Tensor]:
@@ -43,7 +38,7 @@ def expected(six, text: str, layer: int) -> dict[str, torch.Tensor]:
 def test_all_six_weigh_the_same_vectors(open_page, six):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     S = expected(six, TEXT, 1)
     for score in SCORES:
         np.testing.assert_allclose(arrays[f"S {score}"], S[score].numpy(), atol=1e-5)
@@ -57,8 +52,8 @@ def test_all_six_weigh_the_same_vectors(open_page, six):
 
 def test_location_does_not_look_at_the_keys(open_page, six):
     """In the first layer a changed word changes its own row and no other; with dot products later rows too."""
-    _, before = sent(open_page(PAGE, text="To be or not to go", layer="0"))
-    _, after = sent(open_page(PAGE, text="To be or but to go", layer="0"))
+    _, before = sent(open_page(PAGE, text="To be or not to go", layer="0"), "matrices")
+    _, after = sent(open_page(PAGE, text="To be or but to go", layer="0"), "matrices")
     changed = {score: np.abs(before[f"A {score}"] - after[f"A {score}"]).max(axis=(0, 2)) > 1e-6 for score in SCORES}
     assert changed["location"].tolist() == [False, False, False, True, False, False]
     assert changed["dot"][4:].all() and changed["additive"][4:].all()
@@ -66,7 +61,7 @@ def test_location_does_not_look_at_the_keys(open_page, six):
 
 def test_layer_head_and_cell_come_from_the_link(open_page, six):
     app = open_page(PAGE, layer="0", head="2", cell="additive.3.1", before="true")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     assert header["frames"]["at"] == 2 and header["at"] == ["S additive", 3, 1] and header["switch"]["on"]
     np.testing.assert_allclose(arrays["S additive"], expected(six, TEXT, 0)["additive"].numpy(), atol=1e-5)
     app.text_input(key="text").set_value("Romeo, Romeo").run()
@@ -115,7 +110,7 @@ def test_it_can_be_measured_here(open_page, monkeypatch):
 
 def test_the_notebook_snippet_gives_the_pages_numbers(open_page):
     app = open_page(PAGE, layer="1", head="2")
-    _, arrays = sent(app)
+    _, arrays = sent(app, "matrices")
     (snippet,) = [code.value for code in app.code if code.value.startswith("import torch")]
     with contextlib.redirect_stdout(io.StringIO()) as out:
         exec(snippet, {})

@@ -13,7 +13,7 @@ import transformer
 from pages.attention import patterns
 from pages.attention.patterns import FIXED, LSH, NAMES
 from pages.attention.sparse_words import COST, HEAD, TRAINED, VIEWS
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import Config, masks, recording
 from transformer.attention import masked_softmax
 from transformer.experiments.sparsified import allowed, same_bucket
@@ -22,12 +22,6 @@ from transformer.training.loop import evaluate
 
 PAGE = "pages/attention/sparse.py"
 PRONOUN = recording.load("assets/recorded/smollm2-135m-pronoun.safetensors.xz")
-
-
-def sent(app, component: str = "matrices") -> tuple[dict, dict[str, np.ndarray]]:
-    protos = [element.proto for element in app.get("bidi_component")]
-    (message,) = [proto.bytes for proto in protos if proto.component_name == f"glassformer_{component}"]
-    return unpack(message)
 
 
 def printed(app) -> str:
@@ -40,7 +34,7 @@ def printed(app) -> str:
 def test_it_opens_on_dilation_by_three_and_every_pattern_is_its_mask(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     assert header["picks"]["at"] == "dilated" and header["picks"]["values"] == list(NAMES)
     q, k = np.indices((16, 16))
     np.testing.assert_array_equal(arrays["dilated pattern"], (k <= q) & ((q - k) % 3 == 0) & (q - k < 12))
@@ -57,16 +51,16 @@ def test_it_opens_on_dilation_by_three_and_every_pattern_is_its_mask(open_page):
 
 def test_the_controls_change_the_pattern(open_page):
     app = open_page(PAGE, pattern="window", depth="5", cell="window reach,9,3")
-    header, before = sent(app)
+    header, before = sent(app, "matrices")
     assert (header["picks"]["at"], header["frames"]["at"], header["at"]) == ("window", 5, ["window reach", 9, 3])
     app.slider(key="w").set_value(2).run()
-    _, narrower = sent(app)
+    _, narrower = sent(app, "matrices")
     assert narrower["window pattern"].sum() < before["window pattern"].sum()
     app.toggle(key="both").set_value(True).run()
-    _, both = sent(app)
+    _, both = sent(app, "matrices")
     np.testing.assert_array_equal(both["window pattern"], both["window pattern"].T)
     app.slider(key="r").set_value(5).run()
-    assert not np.array_equal(sent(app)[1]["dilated pattern"], both["dilated pattern"])
+    assert not np.array_equal(sent(app, "matrices")[1]["dilated pattern"], both["dilated pattern"])
     assert not app.exception and not app.warning
 
 
@@ -76,12 +70,12 @@ def test_the_controls_change_the_pattern(open_page):
 def test_a_link_that_means_nothing_gets_one_sentence_and_the_picture(open_page, key, value):
     app = open_page(PAGE, **{key: value})
     assert len(app.warning) == 1 and not app.exception
-    assert sent(app)[0]["picks"]["at"] == "dilated"
+    assert sent(app, "matrices")[0]["picks"]["at"] == "dilated"
 
 
 def test_the_snippet_counts_the_pages_pairs_and_reach(open_page):
     app = open_page(PAGE, pattern="bigbird", r="2", w="3")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     out = printed(app)
     assert f"{int(arrays['bigbird pattern'].sum())} of 256 pairs" in out
     within = [int(n) for n in re.findall(r"layers: (\d+) tokens", out)]
@@ -91,7 +85,7 @@ def test_the_snippet_counts_the_pages_pairs_and_reach(open_page):
 def test_a_real_head_under_each_pattern(open_page):
     app = open_page(PAGE, view=HEAD)
     assert not app.exception and not app.warning
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     S, V = PRONOUN["layers.13.attention.scores"][0], PRONOUN["layers.13.attention.V"][0].repeat_interleave(3, 0)
     np.testing.assert_allclose(arrays["exact"], PRONOUN["layers.13.attention.A"][0].numpy(), atol=1e-6)
     exact = torch.from_numpy(arrays["exact"].copy())
@@ -106,13 +100,13 @@ def test_a_real_head_under_each_pattern(open_page):
     error = arrays["error"].mean(1)
     assert error[rows.index("longformer")] < error[rows.index("window")]  # the first token
     app.selectbox(key="layer").set_value(20).run()
-    assert np.abs(sent(app)[1]["exact"] - arrays["exact"]).max() > 0.3
+    assert np.abs(sent(app, "matrices")[1]["exact"] - arrays["exact"]).max() > 0.3
 
 
 def test_the_heads_snippet_gives_the_errors(open_page):
     for pattern in ("strided", LSH):
         app = open_page(PAGE, model="tiny", text="To be, or not to be, that is", view=HEAD, pattern=pattern)
-        header, arrays = sent(app)
+        header, arrays = sent(app, "matrices")
         out = printed(app)
         numbers = [float(x) for x in re.findall(r"\d+\.\d*(?:e-\d+)?", out.split("error")[1])]
         i = header["grid"][1][0]["rows"].index(pattern)
@@ -144,7 +138,7 @@ def test_the_recorded_costs_are_drawn_and_can_be_measured_here(open_page, monkey
 def test_the_trained_models_read_the_learners_text(open_page):
     app = open_page(PAGE, view=TRAINED, text="My lord, what news?")
     assert not app.exception and not app.warning
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     rows = header["grid"][0][0]["rows"]
     assert rows == list(training.PATTERNS)
     for row in ("full", "dilated", "lsh", "linear"):

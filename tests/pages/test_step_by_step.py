@@ -10,19 +10,13 @@ import pytest
 import torch
 
 import transformer
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import recording, stepwise
 
 PAGE = "pages/attention/step_by_step.py"
 REAL = {"view": "A real head"}
 CAPITAL = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors.xz")
 NO_MASK, NO_SCALE = "without the mask", "without 1/√d_k"
-
-
-def sent(app) -> tuple[dict, dict[str, np.ndarray]]:
-    (message,) = [element.proto.bytes for element in app.get("bidi_component")
-                  if element.proto.component_name == "glassformer_matrices"]  # fmt: skip
-    return unpack(message)
 
 
 def said(app, snippet: str) -> str:
@@ -46,7 +40,7 @@ def traced(small, text: str, n: int = 8) -> dict[str, torch.Tensor]:
 def test_every_number_is_the_models(open_page, small):
     app = open_page(PAGE)
     assert not app.exception and not app.warning
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     trace = traced(small, "The king and the queen")
     for frame in range(4):
         layer, head = divmod(frame, 2)
@@ -64,13 +58,13 @@ def test_every_number_is_the_models(open_page, small):
 
 
 def test_the_default_shows_what_the_page_says(open_page):
-    header, arrays = sent(open_page(PAGE))
+    header, arrays = sent(open_page(PAGE), "matrices")
     A = arrays["A"][1]
     assert A[4].argmax() == 1 and A[4, 1] == pytest.approx(0.59, abs=0.005)  # “queen” reads “king”
 
 
 def test_scale_and_mask_change_the_tensors(open_page):
-    header, arrays = sent(open_page(PAGE, scores=NO_MASK))
+    header, arrays = sent(open_page(PAGE, scores=NO_MASK), "matrices")
     assert header["picks"]["at"] == NO_MASK
     Q, K, V = (torch.from_numpy(arrays[key].copy()) for key in "QKV")
     past = torch.ones(5, 5, dtype=torch.bool).tril()
@@ -85,7 +79,7 @@ def test_scale_and_mask_change_the_tensors(open_page):
 def test_of_a_long_text_the_first_tokens_are_drawn_and_are_what_they_are(open_page, small):
     text = "My lord, the king of France is dead and gone"
     app = open_page(PAGE, text=text)
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     assert arrays["A"].shape == (4, 8, 8) and any("first 8 tokens" in one.value for one in app.caption)
     whole = traced(small, text, 99)["layers.1.attention.A"][0, 1]
     np.testing.assert_allclose(arrays["A"][3], whole[:8, :8].numpy(), atol=1e-5)
@@ -94,7 +88,7 @@ def test_of_a_long_text_the_first_tokens_are_drawn_and_are_what_they_are(open_pa
 def test_a_real_head_is_the_recorded_one(open_page):
     app = open_page(PAGE, **REAL)
     assert not app.exception and not app.warning
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     assert header["frames"]["at"] == 4 and header["at"] == ["S", 4, 3]
     trace = {name: CAPITAL[f"layers.23.attention.{name}"][0] for name in ("Q", "K", "V", "scores", "A", "z", "out")}
     np.testing.assert_allclose(arrays["Q"], trace["Q"].numpy(), atol=1e-6)
@@ -105,12 +99,12 @@ def test_a_real_head_is_the_recorded_one(open_page):
     np.testing.assert_allclose(arrays["out"], trace["out"].numpy(), atol=1e-6)
     np.testing.assert_allclose(arrays["X"], CAPITAL["layers.23.norm_1"][0].numpy(), atol=1e-6)
     app.selectbox(key="layer").set_value(3).run()
-    np.testing.assert_allclose(sent(app)[1]["Q"], CAPITAL["layers.3.attention.Q"][0].numpy(), atol=1e-6)
+    np.testing.assert_allclose(sent(app, "matrices")[1]["Q"], CAPITAL["layers.3.attention.Q"][0].numpy(), atol=1e-6)
 
 
 def test_an_encoder_has_no_mask_and_may_be_given_one(open_page):
     text = "The animal didn't cross the street because it was too tired"
-    header, arrays = sent(open_page(PAGE, model="minilm-l6", sentence=text, **REAL))
+    header, arrays = sent(open_page(PAGE, model="minilm-l6", sentence=text, **REAL), "matrices")
     assert "S barred" not in arrays and "Mask" not in [step["title"] for step in header["steps"]]
     assert "S, with a causal mask barred" in arrays
     A = arrays["A, with a causal mask"]
@@ -121,7 +115,7 @@ def test_an_encoder_has_no_mask_and_may_be_given_one(open_page):
                                              (REAL | {"scores": NO_SCALE, "model": "tiny"}, "2")])  # fmt: skip
 def test_the_snippet_gives_the_numbers_of_the_page(open_page, query, head):
     app = open_page(PAGE, **query)
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
     numbers = [float(x) for x in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", said(app, snippet))]
     frame = header["frames"]["values"].index(header["frames"]["at"])
@@ -140,7 +134,7 @@ def test_the_weights_have_the_papers_shapes(open_page):
 
 def test_the_prediction_is_answered_by_the_pages_numbers(open_page):
     app = open_page(PAGE)
-    _, arrays = sent(app)
+    _, arrays = sent(app, "matrices")
     app.radio(key="prediction").set_value("It grows").run()
     app.button(key="commit").click().run()
     assert [box.value for box in app.success] == ["Right."]
@@ -153,7 +147,7 @@ def test_the_catch_is_said_and_numbers_are_put_in(open_page):
     app.toggle(key="numbers").set_value(True).run()
     catch = next(one.value for one in app.markdown if "The catch." in one.value)
     assert "before" in catch and "-\\infty" in catch and "row" in catch
-    _, arrays = sent(app)
+    _, arrays = sent(app, "matrices")
     assert any(f"{arrays['A'][1, 4, 1]:.3f}" in one.value for one in app.latex)
 
 
@@ -165,7 +159,7 @@ def test_a_link_that_cannot_be_gets_one_sentence(open_page, query):
 
 
 def test_a_cell_of_another_text_is_left_alone(open_page):
-    header, _ = sent(open_page(PAGE, cell="S.7.7"))
+    header, _ = sent(open_page(PAGE, cell="S.7.7"), "matrices")
     assert header["at"] is None
 
 
@@ -173,4 +167,4 @@ def test_a_text_that_is_too_long_keeps_the_last_picture(open_page):
     app = open_page(PAGE, **REAL)
     app.text_input(key="sentence").set_value("word " * 60).run()
     assert not app.exception and len(app.warning) == 1 and "Shorten it" in app.warning[0].value
-    assert sent(app)[1]["A"].shape == (9, 5, 5)
+    assert sent(app, "matrices")[1]["A"].shape == (9, 5, 5)

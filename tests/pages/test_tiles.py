@@ -8,17 +8,11 @@ import pytest
 import torch
 
 from tests.pages.test_step_by_step import said
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import PRESETS, recording, tiled
 
 PAGE = "pages/attention/tiles.py"
 REPEAT = recording.load(Path(__file__).parents[2] / "assets/recorded/smollm2-135m-repeat.safetensors.xz")
-
-
-def sent(app, component: str = "matrices") -> tuple[dict, dict[str, np.ndarray]]:
-    (message,) = [element.proto.bytes for element in app.get("bidi_component")
-                  if element.proto.component_name == f"glassformer_{component}"]  # fmt: skip
-    return unpack(message)
 
 
 def tiles_of(layer: int, head: int, size: int) -> list[tiled.Tile]:
@@ -33,7 +27,7 @@ def tiles_of(layer: int, head: int, size: int) -> list[tiled.Tile]:
 def test_the_tiles_are_the_librarys(open_page, query, layer, head, size):
     app = open_page(PAGE, **query)
     assert not app.exception and not app.warning
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     found = tiles_of(layer, head, size)
     assert len(header["frames"]["values"]) == len(found)
     for frame, tile in enumerate(found):
@@ -47,7 +41,7 @@ def test_the_tiles_are_the_librarys(open_page, query, layer, head, size):
 
 
 def test_it_opens_where_a_factor_mends_much(open_page):
-    header, arrays = sent(open_page(PAGE))
+    header, arrays = sent(open_page(PAGE), "matrices")
     frame = header["frames"]["values"].index(header["frames"]["at"])
     factor = arrays["r"][frame]
     assert ((factor > 0.05) & (factor < 0.8)).any() and "the maximum rises" in header["sentence"][frame]
@@ -55,9 +49,9 @@ def test_it_opens_where_a_factor_mends_much(open_page):
 
 def test_a_larger_tile_is_fewer_of_them(open_page):
     app = open_page(PAGE)
-    before = len(sent(app)[0]["frames"]["values"])
+    before = len(sent(app, "matrices")[0]["frames"]["values"])
     app.selectbox(key="size").set_value(6).run()
-    assert len(sent(app)[0]["frames"]["values"]) < before and not app.exception
+    assert len(sent(app, "matrices")[0]["frames"]["values"]) < before and not app.exception
 
 
 def test_memory_is_the_librarys(open_page):
@@ -72,7 +66,7 @@ def test_memory_is_the_librarys(open_page):
 
 def test_the_snippet_gives_the_numbers_of_the_page(open_page):
     app = open_page(PAGE, model="tiny", text="To be, or not to be")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
     lines = re.sub(r"\s+", " ", said(app, snippet)).split("difference")
     numbers = [float(x) for x in re.findall(r"tensor\(\[([^\]]*)\]\)", lines[0])[-1].split(",")]
@@ -111,8 +105,8 @@ def test_a_link_that_cannot_be_gets_one_sentence(open_page, query):
 
 def test_an_encoder_has_every_tile_and_a_long_text_is_refused(open_page):
     app = open_page(PAGE, model="minilm-l6", text="My cat Zibbo loves fish. Every day Zibbo")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "matrices")
     side = -(-arrays["S"].shape[-1] // 4)
     assert len(header["frames"]["values"]) == side**2 and "S barred" not in arrays
     app.text_input(key="text").set_value("word " * 40).run()
-    assert len(app.warning) == 1 and "Shorten it" in app.warning[0].value and sent(app)[1]["S"].shape == arrays["S"].shape
+    assert len(app.warning) == 1 and "Shorten it" in app.warning[0].value and sent(app, "matrices")[1]["S"].shape == arrays["S"].shape

@@ -13,7 +13,7 @@ import torch
 import transformer
 from pages.inside import walk
 from pages.shared.models import Reading
-from tests.charts.test_component import unpack
+from tests.messages import sent
 from transformer import overview, recording
 from transformer.presets import TEXT_MODELS
 
@@ -22,15 +22,10 @@ CAPITAL = recording.load(Path(__file__).parents[2] / "assets" / "recorded" / "sm
 HOME = recording.DEFAULTS["smollm2-135m-capital"]
 
 
-def sent(app) -> tuple[dict, dict[str, np.ndarray]]:
-    (found,) = [e for e in app.get("bidi_component") if e.proto.component_name == "glassformer_walkthrough"]
-    return unpack(found.proto.bytes)
-
-
 def test_it_opens_on_the_recorded_run_and_its_telling_head(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning and not app.error
-    header, arrays = sent(app)
+    header, arrays = sent(app, "walkthrough")
     assert [piece for _, piece in header["tokens"]] == list(CAPITAL.pieces) and header["label"] == "recorded"
     assert [header["view"][name] for name in ("layer", "head", "token")] == [HOME.layer, HOME.head, HOME.query]
     assert arrays["layer.attention.A"][HOME.layer, HOME.head, HOME.query, HOME.key] > 0.85
@@ -58,7 +53,7 @@ def test_what_to_look_for_is_what_the_shown_reading_does(open_page):
 @pytest.mark.parametrize("text", ["To be, or not to be", "*a* $b$ :red[c] <d>", "a"])
 def test_what_to_look_for_follows_text_and_model(open_page, text):
     app = open_page(PAGE, model="tiny", text=text)
-    header, arrays = sent(app)
+    header, arrays = sent(app, "walkthrough")
     view, last = header["view"], len(header["tokens"]) - 1
     said = html.unescape(looked_for(app))
     weight = arrays["layer.attention.A"][view["layer"], view["head"], last].max()
@@ -69,7 +64,7 @@ def test_what_to_look_for_follows_text_and_model(open_page, text):
 
 
 def test_the_message_is_small_enough_to_send_at_once(open_page):
-    header, arrays = sent(open_page(PAGE))
+    header, arrays = sent(open_page(PAGE), "walkthrough")
     assert header["layers"] == list(range(30))
     assert sum(a.nbytes for a in arrays.values()) < 1_000_000
 
@@ -77,7 +72,7 @@ def test_the_message_is_small_enough_to_send_at_once(open_page):
 def test_own_text_is_read_by_what_is_here(open_page):
     app = open_page(PAGE)
     app.text_input(key="text").set_value("To be, or not to be").run()
-    header, arrays = sent(app)
+    header, arrays = sent(app, "walkthrough")
     assert not app.exception and header["label"] == "tiny" and header["next_token"] == ""
     model, tokenizer = transformer.load("tiny")
     ids = tokenizer.encode("To be, or not to be")
@@ -89,21 +84,21 @@ def test_own_text_is_read_by_what_is_here(open_page):
 
 def test_an_empty_text_gets_one_sentence_and_the_picture_stays(open_page):
     app = open_page(PAGE)
-    before = sent(app)[0]["tokens"]
+    before = sent(app, "walkthrough")[0]["tokens"]
     app.text_input(key="text").set_value("   ").run()
     assert not app.exception
     assert [w.value for w in app.warning] == ["There is nothing to read yet: type a word or a sentence."]
-    assert sent(app)[0]["tokens"] == before
+    assert sent(app, "walkthrough")[0]["tokens"] == before
 
 
 def test_a_link_opens_the_view_it_names(open_page):
     link = {"layer": "3", "head": "2", "token": "1", "temperature": "0.5", "show": "scores", "grown": "1"}
-    header, _ = sent(open_page(PAGE, **link, part="attention.Q"))
+    header, _ = sent(open_page(PAGE, **link, part="attention.Q"), "walkthrough")
     view = header["view"] | {"home": None}
     assert view == {"layer": 3, "head": 2, "token": 1, "temperature": 0.5, "map": "scores", "big": True,
                     "part": "attention.Q", "tour": None, "home": None, "untouched": False}
-    assert sent(open_page(PAGE, layer="none"))[0]["view"]["layer"] is None
-    assert sent(open_page(PAGE, tour="4"))[0]["view"]["tour"] == 4
+    assert sent(open_page(PAGE, layer="none"), "walkthrough")[0]["view"]["layer"] is None
+    assert sent(open_page(PAGE, tour="4"), "walkthrough")[0]["view"]["tour"] == 4
 
 
 @pytest.mark.parametrize(
@@ -114,12 +109,12 @@ def test_a_link_opens_the_view_it_names(open_page):
 def test_a_link_that_cannot_be_is_one_sentence(open_page, name, value):
     app = open_page(PAGE, **{name: value})
     assert not app.exception and len(app.warning) == 1 and name in app.warning[0].value
-    assert sent(app)[0]["view"]["layer"] == HOME.layer
+    assert sent(app, "walkthrough")[0]["view"]["layer"] == HOME.layer
 
 
 def test_a_long_text_sends_the_layers_around_the_open_one(open_page):
     app = open_page(PAGE, model="tiny", text="the " * 220, layer="2")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "walkthrough")
     assert header["layers"] == [1, 2, 3] and len(arrays["layer.attention.A"]) == 3
 
 
@@ -163,7 +158,7 @@ def test_a_full_page_says_so():
 
 def test_the_snippet_gives_the_numbers_of_the_page(open_page):
     app = open_page(PAGE, model="tiny", text="Shall I compare thee", layer="1", head="2", token="3")
-    header, arrays = sent(app)
+    header, arrays = sent(app, "walkthrough")
     (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
     said = io.StringIO()
     with contextlib.redirect_stdout(said), torch.no_grad():

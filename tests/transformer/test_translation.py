@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import transformer
-from transformer.pretrained.fetch import is_fetched
 from transformer.translation import RECORDED, alignment, crossings, hide, is_word, links, load, save, translate, words
 
 DATE = "the 3rd of May 1998"
@@ -95,11 +94,10 @@ def test_a_recording_comes_back(said, tmp_path):
 
 
 @pytest.mark.parametrize("file", RECORDED)
-def test_the_shipped_recordings_are_what_marian_says(file):
+def test_the_shipped_recordings_are_what_marian_says(file, request):
     found = load(f"assets/recorded/{file}.safetensors")
     assert (found.model, found.text) == RECORDED[file]
-    if not is_fetched("marian-en-pt"):
-        pytest.skip("Marian has not been fetched.")
+    request.getfixturevalue("marian_folder")
     live = translate(found.model, *transformer.load(found.model), found.text)
     assert (live.source, live.target, live.written) == (found.source, found.target, found.written)
     for layer in (0, 1):

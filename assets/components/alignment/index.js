@@ -7,23 +7,18 @@
    learner left them, and the epoch of the message they answer to. */
 export default (component) => gf.mount(component, (root, first) => {
   const BEAT = 900, TERMS = 4;
-  let spec = null, look = 0, step = 0, pinned = null, hover = null, send = first, waiting = 0, playing = 0, map = null;
+  let spec = null, look = 0, step = 0, pinned = null, hover = null, send = first, waiting = 0, map = null;
 
   const make = (tag, name) => Object.assign(document.createElement(tag), { className: name });
   const heads = plot.scrubber("", (i) => { look = i; read(); tell(); });
-  const bar = make("div", "bar"), player = make("div", "player"), said = make("p", "said"), under = make("div", "under"), sum = make("p", "sum");
-  const tools = make("div", "tools"), count = make("span", "count");
-  const play = gf.button("▶ Play", () => (playing ? stop() : start())), back = gf.button("‹ Back", () => { stop(); go(step - 1); });
-  const next = gf.button("Step ›", () => { stop(); go(step + 1); }), reset = gf.button("Reset", () => restart());
-  play.classList.add("play");
-  player.append(play, back, next, reset, count);
-  bar.append(player, heads.element);
+  const bar = make("div", "bar"), said = make("p", "said"), under = make("div", "under");
+  const film = player.make({ now: () => step, last: () => last(), go: (to) => go(to), clear: () => { pinned = hover = null; },
+    beat: () => BEAT, what: "Play the writing token by token" });
+  bar.append(film.element, heads.element);
   said.setAttribute("aria-live", "polite");
-  sum.setAttribute("role", "status");
   root.append(bar, said);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => draw(ctx, w, h) });
-  tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
-    gf.button("PNG", () => gf.savePng(view.canvas, `${spec.name}.png`), { label: "Save this picture as PNG" }));
+  const { sum, tools } = plot.foot(view, () => spec.name, saveSvg);
   under.append(sum, tools);
   root.append(under);
 
@@ -51,11 +46,7 @@ export default (component) => gf.mount(component, (root, first) => {
     },
     wordOf: (words, i) => words.findIndex(({ begin, end }) => begin <= i && i < end),
     fill: (share) => map(share),
-    readable(fill) {
-      const light = (colour) => gf.rgb(colour).reduce((all, v, i) => all + [0.2126, 0.7152, 0.0722][i] * (v / 255) ** 2.2, 0.05);
-      const contrast = (text) => Math.max(light(text), light(fill)) / Math.min(light(text), light(fill));
-      return contrast(app.c.ink) >= contrast(app.c.background) ? app.c.ink : app.c.background;
-    },
+    readable: (fill) => plot.readable(app.c, fill),
     focus: () => [hover, pinned].find((cell) => cell && cell.row <= step) ?? null,
   };
 
@@ -71,34 +62,6 @@ export default (component) => gf.mount(component, (root, first) => {
     step = Math.max(0, Math.min(last(), to));
     read();
     tell();
-  }
-
-  function start() {
-    go(step === last() ? 0 : step + 1);
-    const beat = () => {
-      if (step === last()) return stop();
-      go(step + 1);
-      playing = setTimeout(beat, BEAT);
-    };
-    playing = setTimeout(beat, BEAT);
-    label();
-  }
-
-  function stop() {
-    clearTimeout(playing);
-    playing = 0;
-    label();
-  }
-
-  function restart() {
-    stop();
-    pinned = hover = null;
-    go(0);
-  }
-
-  function label() {
-    play.textContent = playing ? "❚❚ Pause" : "▶ Play";
-    play.setAttribute("aria-label", playing ? "Pause" : "Play the writing token by token");
   }
 
   function tell() {
@@ -141,9 +104,7 @@ export default (component) => gf.mount(component, (root, first) => {
         + `“${spec.before[step]}” before it; it reads “${spec.source[best]}” most (${gf.number(app.weight(step, best))}). `
         + `${counted} so far.`;
     if (said.textContent !== sentence) said.textContent = sentence;
-    count.textContent = `${step + 1} of ${last() + 1}`;
-    back.disabled = step === 0;
-    next.disabled = step === last();
+    film.read();
     view.redraw();
   }
 
@@ -178,8 +139,8 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   gf.keys(view.canvas, { ArrowLeft: () => move(0, -1), ArrowRight: () => move(0, 1), ArrowUp: () => move(-1, 0),
-    ArrowDown: () => move(1, 0), PageUp: () => { stop(); go(step - 1); }, PageDown: () => { stop(); go(step + 1); },
-    End: () => { stop(); go(last()); }, Home: restart, Escape: restart, " ": () => (playing ? stop : start)() });
+    ArrowDown: () => move(1, 0), PageUp: () => film.take(-1), PageDown: () => film.take(1),
+    End: () => { film.stop(); go(last()); }, Home: film.restart, Escape: film.restart, " ": film.toggle });
 
   function saveSvg() {
     const { width } = view.size(), found = lay.of(app, width), svg = gf.svg(width, found.height, app.c.background);
@@ -195,7 +156,7 @@ export default (component) => gf.mount(component, (root, first) => {
       app.c = gf.colours(root);
       map = gf.sequential(root, "attention");
       const kept = before && before.epoch === spec.epoch;   // then head, step and cell are the learner's
-      if (!kept) { clearTimeout(waiting); clearTimeout(playing); playing = 0; }
+      if (!kept) { clearTimeout(waiting); film.stop(); }
       const at = kept ? spec.heads.values.indexOf(held) : -1;
       look = at >= 0 ? at : spec.heads.values.indexOf(spec.heads.at);
       step = Math.min(kept ? step : spec.step, last());
@@ -204,10 +165,9 @@ export default (component) => gf.mount(component, (root, first) => {
       hover = null;
       heads.element.firstChild.textContent = spec.heads.label;
       heads.set(spec.heads.values, look);
-      label();
       view.canvas.setAttribute("aria-label", spec.label);
       read();
     },
-    destroy() { clearTimeout(waiting); clearTimeout(playing); view.destroy(); },
+    destroy() { clearTimeout(waiting); film.stop(); view.destroy(); },
   };
 });

@@ -9,12 +9,7 @@ export default (component) => gf.mount(component, (root, first) => {
   root.append(slider.element);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => d && paint(ctx, w, h) });
   const tip = gf.tooltip(view.wrap);
-  const sum = document.createElement("p"), tools = document.createElement("div");
-  sum.className = "sum";
-  sum.setAttribute("role", "status");
-  tools.className = "tools";
-  tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
-    gf.button("PNG", () => gf.savePng(view.canvas, "cache-of-models.png"), { label: "Save this picture as PNG" }));
+  const { sum, tools } = plot.foot(view, () => "cache-of-models", saveSvg);
   root.append(sum, tools);
   const ROW = 17, HEAD = 30;
   const ways = () => d.ways.length, bytes = (m, k) => d.arrays.bytes[m * ways() + k];
@@ -39,9 +34,7 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function saveSvg() {
-    const { width, height } = view.size(), svg = gf.svg(width, height, c.background);
-    draw(plot.onSvg(svg), layout(width));
-    svg.save("cache-of-models.svg");
+    plot.saveSvg("cache-of-models.svg", view.size(), c.background, (p, w) => draw(p, layout(w)));
   }
 
   function scale(l) {

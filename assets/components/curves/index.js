@@ -32,14 +32,9 @@ export default (component) => gf.mount(component, (root, first) => {
   view.canvas.setAttribute("role", "slider");
   const under = document.createElement("div");
   under.className = "under";
-  const table = document.createElement("table"), sum = document.createElement("p");
-  const tools = document.createElement("div");
-  sum.className = "sum";
-  sum.setAttribute("role", "status");
-  tools.className = "tools";
-  const saveSvg = () => plot.saveSvg(`${spec.name}.svg`, view.size(), c.background, draw);
-  tools.append(gf.button("SVG", saveSvg, { label: "Save this picture as SVG" }),
-    gf.button("PNG", () => gf.savePng(view.canvas, `${spec.name}.png`), { label: "Save this picture as PNG" }));
+  const table = document.createElement("table");
+  const { sum, tools } = plot.foot(view, () => spec.name,
+    () => plot.saveSvg(`${spec.name}.svg`, view.size(), c.background, draw));
   under.append(sum, table, tools);
   root.append(under);
   let cells = [];

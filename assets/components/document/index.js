@@ -126,10 +126,6 @@ export default (component) => gf.mount(component, (root, first) => {
     waiting = setTimeout(() => send.setStateValue("stand", { epoch: spec.epoch, without, tint }), 250);
   }
 
-  const light = (colour) => gf.rgb(colour).reduce((all, v, i) => all + [0.2126, 0.7152, 0.0722][i] * (v / 255) ** 2.2, 0.05);
-  const contrast = (a, b) => Math.max(light(a), light(b)) / Math.min(light(a), light(b));
-  const readable = (fill) => (contrast(c.ink, fill) >= contrast(c.background, fill) ? c.ink : c.background);
-
   function tinted(part) {
     if (gone(part)) return c.background;
     const words = parts.filter((one) => one.word >= 0);
@@ -156,7 +152,7 @@ export default (component) => gf.mount(component, (root, first) => {
       } else {
         const fill = tinted(part);
         element.style.background = out ? "transparent" : fill;
-        element.style.color = out ? c.muted : readable(fill);
+        element.style.color = out ? c.muted : plot.readable(c, fill);
         element.classList.toggle("out", out);
       }
     }

@@ -7,7 +7,7 @@
 export default (component) => gf.mount(component, (root, first) => {
   const LANES = [["without", "Without a cache: read everything again"], ["kept", "With the KV cache: read the newest token"]];
   let d = null, c = null, maps = null, at = 0, key = 0, hover = null, send = first, waiting = 0, film = 0;
-  const bar = document.createElement("div"), sum = document.createElement("p"), tools = document.createElement("div");
+  const bar = document.createElement("div");
   bar.className = "bar";
   const slider = plot.scrubber("", (i) => { stop(); go(i); });
   const play = gf.button("▶ Play", () => (film ? stop() : start()), { label: "Play the steps", pressed: false });
@@ -19,11 +19,7 @@ export default (component) => gf.mount(component, (root, first) => {
   root.append(bar);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => d && paint(ctx, w, h) });
   const tip = gf.tooltip(view.wrap);
-  sum.className = "sum";
-  sum.setAttribute("role", "status");
-  tools.className = "tools";
-  tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
-    gf.button("PNG", () => gf.savePng(view.canvas, "kv-cache.png"), { label: "Save this picture as PNG" }));
+  const { sum, tools } = plot.foot(view, () => "kv-cache", saveSvg);
   root.append(sum, tools);
 
   const n = () => d.tokens.length, count = () => d.steps.values.length;
@@ -57,22 +53,11 @@ export default (component) => gf.mount(component, (root, first) => {
   function paint(ctx, w, h) {
     const l = layout(w);
     if (Math.abs(h - l.height) > 1) { view.canvas.style.height = `${l.height}px`; return; }
-    const p = plot.onCanvas(ctx);
-    p.image = (values, rows, cols, x, y, wide, high, map, lo, hi) =>
-      gf.matrix(ctx, values, rows, cols, x, y, wide, high, map, lo, hi);
-    draw(p, w);
+    draw(plot.onCanvas(ctx), w);
   }
 
   function saveSvg() {
-    const { width, height } = view.size(), svg = gf.svg(width, height, c.background), p = plot.onSvg(svg);
-    p.image = (values, rows, cols, x, y, wide, high, map, lo, hi) => {
-      const one = document.createElement("canvas");
-      one.width = cols; one.height = rows;
-      gf.matrix(one.getContext("2d"), values, rows, cols, 0, 0, cols, rows, map, lo, hi);
-      svg.image(one, x, y, wide, high);
-    };
-    draw(p, width);
-    svg.save("kv-cache.svg");
+    plot.saveSvg("kv-cache.svg", view.size(), c.background, (p, w) => draw(p, w));
   }
 
   function draw(p, w) {
@@ -102,7 +87,7 @@ export default (component) => gf.mount(component, (root, first) => {
       p.text(sx + l.strip / 2, y + l.top - 10, part, { fill: c[role[part]], anchor: "middle", size: 17, weight: 700 });
       const [from, to] = rows.there;
       p.rect(sx, y + l.top, l.strip, n() * l.row, { stroke: c.line });
-      p.image(d.arrays[part].subarray(from * d_head, to * d_head), to - from, d_head, sx, y + l.top + from * l.row,
+      p.matrix(d.arrays[part].subarray(from * d_head, to * d_head), to - from, d_head, sx, y + l.top + from * l.row,
         l.strip, (to - from) * l.row, maps.signed, -d.top[part], d.top[part]);
       finish(p, l, sx, y + l.top, l.strip, rows, c[role[part]], () => l.strip);
     });
@@ -110,7 +95,7 @@ export default (component) => gf.mount(component, (root, first) => {
     p.text(ax + n() * l.cell / 2, y + l.top - 10, "A", { fill: c.attention, anchor: "middle", size: 17, weight: 700 });
     p.rect(ax, y + l.top, n() * l.cell, n() * l.row, { stroke: c.line });
     const [from, to] = rows.there;
-    p.image(d.arrays.A.subarray(from * n(), to * n()), to - from, n(), ax, y + l.top + from * l.row, n() * l.cell,
+    p.matrix(d.arrays.A.subarray(from * n(), to * n()), to - from, n(), ax, y + l.top + from * l.row, n() * l.cell,
       (to - from) * l.row, maps.weights, 0, 1);
     finish(p, l, ax, y + l.top, n() * l.cell, rows, c.attention, (i) => (i + 1) * l.cell);
     const q = hover && hover.lane === name && hover.part === "A" ? hover.i : end() - 1;

@@ -9,34 +9,28 @@
 export default (component) => gf.mount(component, (root, first) => {
   const STEP = 1800, FRAME = 900, REVEAL = 900;
   let spec = null, frame = 0, pick = "", on = false, step = 0, pinned = null, hover = null, send = first;
-  let waiting = 0, playing = 0, matrices = [], maps = new Map(), writing = new Map();
+  let waiting = 0, matrices = [], maps = new Map(), writing = new Map();
   let inks = new Map();
   let reveal = { share: 1, keys: [], run: null };
 
   const make = (tag, name) => Object.assign(document.createElement(tag), { className: name });
-  const frames = plot.scrubber("", (i) => { stop(); frame = i; read(); tell(); });
+  const frames = plot.scrubber("", (i) => { film.stop(); frame = i; read(); tell(); });
   const picks = plot.buttons((name) => { pick = name; read(); tell(); });
   const toggle = make("label", "switch"), check = document.createElement("input"), called = document.createElement("span");
-  const bar = make("div", "bar"), player = make("div", "player"), said = make("p", "said"), under = make("div", "under");
-  const sum = make("p", "sum"), tools = make("div", "tools"), count = make("span", "count");
+  const bar = make("div", "bar"), said = make("p", "said"), under = make("div", "under");
   check.type = "checkbox";
   check.setAttribute("role", "switch");
   check.addEventListener("change", () => { on = check.checked; read(); tell(); });
   toggle.append(check, called);
-  const play = gf.button("▶ Play", () => (playing ? stop() : start()));
-  const back = gf.button("‹ Back", () => take(-1));
-  const next = gf.button("Step ›", () => take(1)), reset = gf.button("Reset", () => restart());
-  play.classList.add("play");
-  player.append(play, back, next, reset, count);
+  const film = player.make({ now: () => now(), last: () => last(), go: (to) => go(to), clear: () => { pinned = hover = null; },
+    beat: () => (byStep() ? STEP : FRAME), what: "Play the computation step by step" });
   bar.append(picks.element, frames.element, toggle);
   said.setAttribute("aria-live", "polite");
-  sum.setAttribute("role", "status");
   const head = make("div", "head");
-  head.append(player, said);
+  head.append(film.element, said);
   root.append(bar, head);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => draw(ctx, w, h) });
-  tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
-    gf.button("PNG", () => gf.savePng(view.canvas, `${spec.name}.png`), { label: "Save this picture as PNG" }));
+  const { sum, tools } = plot.foot(view, () => spec.name, saveSvg);
   under.append(sum, tools);
   root.append(under);
 
@@ -91,14 +85,8 @@ export default (component) => gf.mount(component, (root, first) => {
     ? value.toFixed(digits).replace(/^-(?=0(\.0*)?$)/, "").replace("-", "−") : value < 0 ? "−∞" : "∞");
 
   function readable(fill) {
-    if (!inks.has(fill)) inks.set(fill, ink(fill));
+    if (!inks.has(fill)) inks.set(fill, plot.readable(app.c, fill));
     return inks.get(fill);
-  }
-
-  function ink(fill) {   // ink or background, whichever stands out more on it
-    const light = (colour) => gf.rgb(colour).reduce((sum, v, i) => sum + [0.2126, 0.7152, 0.0722][i] * (v / 255) ** 2.2, 0.05);
-    const contrast = (text) => Math.max(light(text), light(fill)) / Math.min(light(text), light(fill));
-    return contrast(app.c.ink) >= contrast(app.c.background) ? app.c.ink : app.c.background;
   }
 
   function state(key) {
@@ -142,40 +130,12 @@ export default (component) => gf.mount(component, (root, first) => {
     reveal.run = gf.animate(REVEAL, (_, t) => { reveal.share = t; view.redraw(); });
   }
 
-  function take(by) {   // one step on or back
-    if (!plays()) return;
-    stop();
-    go(now() + by);
-  }
-
-  function start() {
-    if (now() === last()) go(0);
-    else go(now() + 1);
-    const beat = () => {
-      if (now() === last()) return stop();
-      go(now() + 1);
-      playing = setTimeout(beat, byStep() ? STEP : FRAME);
-    };
-    playing = setTimeout(beat, byStep() ? STEP : FRAME);
-    label();
-  }
-
-  function stop() {
-    clearTimeout(playing);
-    playing = 0;
-    label();
-  }
-
+  const take = (by) => { if (plays()) film.take(by); };
   function restart() {
-    stop();
+    if (plays()) return film.restart();
     pinned = hover = null;
-    if (plays()) go(0);
-    else { read(); tell(); }
-  }
-
-  function label() {
-    play.textContent = playing ? "❚❚ Pause" : "▶ Play";
-    play.setAttribute("aria-label", playing ? "Pause" : "Play the computation step by step");
+    read();
+    tell();
   }
 
   function tell() {
@@ -199,11 +159,7 @@ export default (component) => gf.mount(component, (root, first) => {
     said.hidden = !current && !app.words(spec.sentence);
     const spoken = words.map((part) => part.textContent ?? part).join("");
     if (said.textContent !== spoken) said.replaceChildren(...words);
-    if (plays()) {
-      count.textContent = `${now() + 1} of ${last() + 1}`;
-      back.disabled = now() === 0;
-      next.disabled = now() === last();
-    }
+    if (plays()) film.read();
     view.redraw();
   }
 
@@ -262,7 +218,7 @@ export default (component) => gf.mount(component, (root, first) => {
 
   gf.keys(view.canvas, { ArrowLeft: () => move(0, -1), ArrowRight: () => move(0, 1), ArrowUp: () => move(-1, 0),
     ArrowDown: () => move(1, 0), PageDown: () => hop(1), PageUp: () => hop(-1), Home: restart, Escape: restart,
-    " ": () => { if (plays()) (playing ? stop : start)(); }, ".": () => take(1), ",": () => take(-1) });
+    " ": () => { if (plays()) film.toggle(); }, ".": () => take(1), ",": () => take(-1) });
 
   function saveSvg() {
     const { width } = view.size(), found = plan.of(app, width), svg = gf.svg(width, found.height, app.c.background);
@@ -287,7 +243,7 @@ export default (component) => gf.mount(component, (root, first) => {
       inks = new Map();
       matrices = spec.grid.flat();
       const kept = before && before.epoch === spec.epoch;   // then frame, pick, step, switch and cell are the learner's
-      if (!kept) { clearTimeout(waiting); clearTimeout(playing); playing = 0; }
+      if (!kept) { clearTimeout(waiting); film.stop(); }
       on = spec.switch ? (kept ? on : spec.switch.on) : false;
       pick = spec.picks ? (kept && spec.picks.values.includes(pick) ? pick : spec.picks.at) : "";
       step = spec.steps.length ? Math.min(kept ? step : spec.step, spec.steps.length - 1) : 0;
@@ -306,12 +262,11 @@ export default (component) => gf.mount(component, (root, first) => {
       check.checked = on;
       called.textContent = spec.switch ? spec.switch.label : "";
       bar.hidden = !(spec.frames || spec.switch || spec.picks);
-      player.hidden = !plays();
+      film.element.hidden = !plays();
       said.classList.toggle("short", !spec.steps.length);
-      label();
       view.canvas.setAttribute("aria-label", spec.label);
       read();
     },
-    destroy() { clearTimeout(waiting); clearTimeout(playing); if (reveal.run) reveal.run.stop(); view.destroy(); },
+    destroy() { clearTimeout(waiting); film.stop(); if (reveal.run) reveal.run.stop(); view.destroy(); },
   };
 });

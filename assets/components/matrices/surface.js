@@ -1,7 +1,6 @@
-/* surface: plot's drawing calls, and two more: an image of pixels, and words at a slant.
+/* surface: plot's drawing calls, and two more: an outline, and words at a slant.
 
    surface.onCanvas(ctx), surface.onSvg(gf.svg(...))  ->  s
-       s.image(source, x, y, w, h)      a small canvas, enlarged without smoothing
        s.tilted(x, y, text, degrees, {fill, size, family})
        s.outline(x, y, w, h, {stroke, lineWidth})
    surface.width(text, size, family, weight) -> pixels */
@@ -14,10 +13,6 @@ const surface = (() => {
     return {
       ...s,
       outline: outline(s),
-      image(source, x, y, w, h) {
-        ctx.imageSmoothingEnabled = false;
-        ctx.drawImage(source, x, y, w, h);
-      },
       tilted(x, y, text, degrees, { fill, size = 13, family = plot.MONO }) {
         ctx.save();
         ctx.translate(x, y);
@@ -33,14 +28,6 @@ const surface = (() => {
     return {
       ...s,
       outline: outline(s),
-      image(source, x, y, w, h) {   // an SVG keeps the sides of a picture in proportion: enlarge it first
-        const copy = document.createElement("canvas"), ctx = copy.getContext("2d");
-        copy.width = Math.round(2 * w);
-        copy.height = Math.round(2 * h);
-        ctx.imageSmoothingEnabled = false;
-        ctx.drawImage(source, 0, 0, copy.width, copy.height);
-        svg.image(copy, x, y, w, h);
-      },
       tilted: (x, y, text, degrees, { fill, size = 13, family = plot.MONO }) =>
         svg.text(x, y, text, { fill, size, family, rotate: degrees }),
     };

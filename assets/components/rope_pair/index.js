@@ -28,11 +28,7 @@ export default (component) => gf.mount(component, (root, first) => {
   bar.append(play, gf.button("◂ Query nearer", () => place(m - 1, n), { label: "Move the query one position nearer" }),
     gf.button("Query farther ▸", () => place(m + 1, n), { label: "Move the query one position farther" }),
     gf.button("Back to the text", () => place(...home()), { label: "Both tokens where the text has them" }));
-  const tools = document.createElement("span");
-  tools.className = "tools";
-  const saveSvg = () => plot.saveSvg("rope.svg", view.size(), c.background, draw);
-  tools.append(gf.button("SVG", saveSvg, { label: "Save this picture as SVG" }),
-    gf.button("PNG", () => gf.savePng(view.canvas, "rope.png"), { label: "Save this picture as PNG" }));
+  const { tools } = plot.foot(view, () => "rope", () => plot.saveSvg("rope.svg", view.size(), c.background, draw));
   bar.append(tools);
   root.append(words, below, bar);
 

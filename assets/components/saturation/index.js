@@ -23,14 +23,10 @@ export default (component) => gf.mount(component, (root, first) => {
   root.append(bar);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => spec && draw(plot.onCanvas(ctx), w, h, true) });
   const tip = gf.tooltip(view.wrap);
-  const under = document.createElement("div"), sum = document.createElement("p"), table = document.createElement("table");
-  const tools = document.createElement("div");
+  const under = document.createElement("div"), table = document.createElement("table");
   under.className = "under";
-  sum.className = "sum";
-  sum.setAttribute("role", "status");
-  tools.className = "tools";
-  tools.append(gf.button("SVG", saveSvg, { label: "Save this picture as SVG" }),
-    gf.button("PNG", () => gf.savePng(view.canvas, `${spec.name}.png`), { label: "Save this picture as PNG" }));
+  const { sum, tools } = plot.foot(view, () => spec.name, () => plot.saveSvg(`${spec.name}.svg`, view.size(), c.background,
+    (p, w, h) => draw(p, w, h, false)));
   under.append(sum, table, tools);
   root.append(under);
   let cells = [];
@@ -285,12 +281,6 @@ export default (component) => gf.mount(component, (root, first) => {
   };
   gf.keys(view.canvas, { ArrowLeft: () => move(frame - 1), ArrowRight: () => move(frame + 1), Home: () => move(0),
     End: () => move(count() - 1), ArrowUp: another(-1), ArrowDown: another(1) });
-
-  function saveSvg() {
-    const { width, height } = view.size(), svg = gf.svg(width, height, c.background);
-    draw(plot.onSvg(svg), width, height, false);
-    svg.save(`${spec.name}.svg`);
-  }
 
   return {
     update(component) {

@@ -77,12 +77,6 @@ export default (component) => gf.mount(component, (root, first) => {
     legend(ctx, l, w, h);
   }
 
-  function readable(fill) {   // ink or background, whichever stands out more on it
-    const light = (colour) => gf.rgb(colour).reduce((sum, v, i) => sum + [0.2126, 0.7152, 0.0722][i] * (v / 255) ** 2.2, 0.05);
-    const contrast = (text) => Math.max(light(text), light(fill)) / Math.min(light(text), light(fill));
-    return contrast(c.ink) >= contrast(c.background) ? c.ink : c.background;
-  }
-
   function write(ctx, text, x, y, { fill, weight = 400, family = plot.MONO, size = 13, align = "left" }) {
     ctx.font = `${weight} ${size}px ${family}`;
     ctx.fillStyle = fill;
@@ -115,7 +109,7 @@ export default (component) => gf.mount(component, (root, first) => {
       ctx.strokeRect(x + 0.5, y + 0.5, l.cell - 1, ROW - 1);
       if (l.cell < 44) return;
       write(ctx, v.toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "−"), x + l.cell / 2, y + 18,
-        { fill: readable(fill), align: "center" });
+        { fill: plot.readable(c, fill), align: "center" });
     });
   }
 

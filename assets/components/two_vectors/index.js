@@ -8,12 +8,7 @@ export default (component) => gf.mount(component, (root, first) => {
   const picks = plot.buttons((name) => { pick = name; read(); tell(); });
   root.append(picks.element);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => d && paint(ctx, w, h) });
-  const sum = document.createElement("p"), tools = document.createElement("div");
-  sum.className = "sum";
-  sum.setAttribute("role", "status");
-  tools.className = "tools";
-  tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
-    gf.button("PNG", () => gf.savePng(view.canvas, "two-vectors.png"), { label: "Save this picture as PNG" }));
+  const { sum, tools } = plot.foot(view, () => "two-vectors", saveSvg);
   root.append(sum, tools);
 
   const side = () => d.side, count = () => side() * side();
@@ -37,9 +32,7 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function saveSvg() {
-    const { width, height } = view.size(), svg = gf.svg(width, height, c.background);
-    draw(plot.onSvg(svg), layout(width));
-    svg.save("two-vectors.svg");
+    plot.saveSvg("two-vectors.svg", view.size(), c.background, (p, w) => draw(p, layout(w)));
   }
 
   function arrow(p, l, i, stroke, text) {

@@ -8,12 +8,7 @@ export default (component) => gf.mount(component, (root, first) => {
   root.append(slider.element);
   const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => d && paint(ctx, w, h) });
   const tip = gf.tooltip(view.wrap);
-  const sum = document.createElement("p"), tools = document.createElement("div");
-  sum.className = "sum";
-  sum.setAttribute("role", "status");
-  tools.className = "tools";
-  tools.append(gf.button("SVG", () => saveSvg(), { label: "Save this picture as SVG" }),
-    gf.button("PNG", () => gf.savePng(view.canvas, "shared-heads.png"), { label: "Save this picture as PNG" }));
+  const { sum, tools } = plot.foot(view, () => "shared-heads", saveSvg);
   root.append(sum, tools);
 
   const h = () => d.heads, n = () => d.tokens.length, kv = (i = at) => d.choices.values[i];
@@ -51,21 +46,11 @@ export default (component) => gf.mount(component, (root, first) => {
   function paint(ctx, w, height) {
     const l = layout(w);
     if (Math.abs(height - l.height) > 1) { view.canvas.style.height = `${l.height}px`; return; }
-    const p = plot.onCanvas(ctx);
-    p.image = (values, r, cols, x, y, wide, high, map, lo, hi) => gf.matrix(ctx, values, r, cols, x, y, wide, high, map, lo, hi);
-    draw(p, l);
+    draw(plot.onCanvas(ctx), l);
   }
 
   function saveSvg() {
-    const { width: w, height } = view.size(), svg = gf.svg(w, height, c.background), p = plot.onSvg(svg);
-    p.image = (values, r, cols, x, y, wide, high, map, lo, hi) => {
-      const one = document.createElement("canvas");
-      one.width = cols; one.height = r;
-      gf.matrix(one.getContext("2d"), values, r, cols, 0, 0, cols, r, map, lo, hi);
-      svg.image(one, x, y, wide, high);
-    };
-    draw(p, layout(w));
-    svg.save("shared-heads.svg");
+    plot.saveSvg("shared-heads.svg", view.size(), c.background, (p, w) => draw(p, layout(w)));
   }
 
   function frame(p, x, y, w, hh, stroke, lineWidth = 1) { p.line([[x, y], [x + w, y], [x + w, y + hh], [x, y + hh], [x, y]], { stroke, lineWidth }); }
@@ -85,7 +70,7 @@ export default (component) => gf.mount(component, (root, first) => {
       const x = middle(l, q) - l.box / 2, y = top(l, q);
       p.rect(x - 2, y - 16, l.box + 4, l.box + 36, { fill: c.background });
       p.text(x + l.box / 2, y - 4, `Q${q}`, { fill: c.query, anchor: "middle", size: 14, weight: q === head ? 700 : 400 });
-      p.image(rows("A", q), n(), n(), x, y, l.box, l.box, maps.weights, 0, 1);
+      p.matrix(rows("A", q), n(), n(), x, y, l.box, l.box, maps.weights, 0, 1);
       frame(p, x, y, l.box, l.box, q === head ? c.ink : c.line, q === head ? 3 : 1);
       const gone = part("moved")[q];
       p.text(x + l.box / 2, y + l.box + 15, gone < 5e-4 ? "same" : `${Math.round(100 * gone)}%`, { fill: gone < 5e-4 ? c.muted : c.attention, anchor: "middle", size: l.box < 50 ? 12 : 14, weight: 600 });
@@ -94,9 +79,9 @@ export default (component) => gf.mount(component, (root, first) => {
     for (let g = 0; g < kv(); g++) {
       const x = across(l, g) - wide / 2, y = l.K, half = (wide - 6) / 2, lit = g === mine;
       p.text(x + wide / 2, y - 8, `K${g} V${g}`, { fill: lit ? c.ink : c.muted, anchor: "middle", size: wide < 56 ? 11 : 14, weight: lit ? 700 : 400 });
-      p.image(rows("K", g), n(), d.d_head, x, y, half, l.tall, maps.signed, -d.top.K, d.top.K);
+      p.matrix(rows("K", g), n(), d.d_head, x, y, half, l.tall, maps.signed, -d.top.K, d.top.K);
       frame(p, x, y, half, l.tall, c.key, lit ? 3 : 1);
-      p.image(rows("V", g), n(), d.d_head, x + half + 6, y, half, l.tall, maps.signed, -d.top.V, d.top.V);
+      p.matrix(rows("V", g), n(), d.d_head, x + half + 6, y, half, l.tall, maps.signed, -d.top.V, d.top.V);
       frame(p, x + half + 6, y, half, l.tall, c.value, lit ? 3 : 1);
     }
     p.text(0, l.K + l.tall + 20, `${kv()} key/value head${kv() > 1 ? "s" : ""}: what the cache keeps, K and V [token, ${d.d_head}]`, { fill: c.muted, family: plot.SANS, size: 14 });
@@ -119,7 +104,7 @@ export default (component) => gf.mount(component, (root, first) => {
     const { x, y, side } = l.big, size = side / n(), at_ = focus();
     p.text(l.narrow ? 0 : x - 70, y - 44, `Q${head} reads K${group(head)}`, { fill: c.ink, family: plot.SANS, size: 16, weight: 600 });
     p.text(l.narrow ? 0 : x - 70, y - 24, `A, query down, key across`, { fill: c.muted, family: plot.SANS, size: 14 });
-    p.image(rows("A", head), n(), n(), x, y, side, side, maps.weights, 0, 1);
+    p.matrix(rows("A", head), n(), n(), x, y, side, side, maps.weights, 0, 1);
     frame(p, x, y, side, side, c.attention, 1.5);
     const every = size < 11 ? 2 : 1;
     for (let i = 0; i < n(); i += every) {
