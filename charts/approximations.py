@@ -50,7 +50,7 @@ def weights_message(
         top = float(exact.max())
         axes = dict(rows=words, cols=words, barred=barred, pick=method)
         rows = [f"row {i}" for i in range(n)]
-        parts, says = of.get(method), f"Approximated: {{row}} gives {{value}} to {{col}}."
+        parts, says = of.get(method), "Approximated: {row} gives {value} to {col}."
         if isinstance(parts, tuple):
             says = Product(f"{method} P", f"{method} F", right_rows=False, symbol="P·F")
             grid[1] += [

@@ -7,7 +7,6 @@ from torch import nn
 
 from transformer import biases, scores
 from transformer.attention import Attention
-from transformer.experts import MixtureOfExperts
 from transformer.embedding import Patches
 from transformer.feedforward import FeedForward
 from transformer.kernels import Performer, random_rows

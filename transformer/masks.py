@@ -20,6 +20,12 @@ def causal(q_pos: Tensor, k_pos: Tensor) -> Tensor:
     return distance(q_pos, k_pos) >= 0
 
 
+def past(n: int) -> Tensor:
+    """The causal mask of one text of n tokens, for work outside a model.   -> bool [query, key]"""
+    at = torch.arange(n)[None]
+    return causal(at, at)[0]
+
+
 def window(q_pos: Tensor, k_pos: Tensor, width: int) -> Tensor:
     """|q − k| < w: the w nearest keys on each side, itself included (Mistral; Beltagy et al. 2020, arXiv:2004.05150)."""
     return distance(q_pos, k_pos).abs() < width

@@ -1,6 +1,5 @@
 """The Vision Transformer: an image read as a row of patches. Dosovitskiy et al. 2021, arXiv:2010.11929"""
 
-import torch
 from torch import Tensor
 
 from transformer.models import Model

@@ -18,6 +18,7 @@ from pages.attention.approximations_numbers import (
 )  # fmt: skip
 from pages.attention.approximations_words import COST, FEATURES, MEAN, RANK, STATE, VIEWS, WEIGHTS
 from pages.shared import held, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer import kernels
 from transformer.experiments import approximation
@@ -54,20 +55,13 @@ class Shown(NamedTuple):
     numbers: str | None = None
 
 
-def choose(label: str, options: list, default: object, key: str) -> object:
-    """A select box that falls back to its default where another model or text lacks what was chosen."""
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-    return st.selectbox(label, options, options.index(default), key=key, bind="query-params")
-
-
 def choose_head(controls: DeltaGenerator) -> tuple[int, int]:
     layers = [i for i in range(config.n_layers) if f"layers.{i}.attention.Q" in reading.arrays]
     layer, head = TELLING.get(reading.model, (0, 0))
     with controls:
         left, right = st.columns(2)
         with left:
-            layer = choose("Layer", layers, layer if layer in layers else layers[0], "layer")
+            layer = choose("Layer", layers, layer, "layer")
         with right:
             head = choose("Head", list(range(config.n_heads)), head, "head")
     return layer, head

@@ -22,7 +22,7 @@ LOG_SIZES = list(range(13))  # features 1 … 4,096
 SEEDS = 16
 DRAWS, FEW = 1000, [1, 4, 16, 64]  # of the running means, and their features
 POINTS = torch.arange(10, DRAWS + 1, 10)  # at which they are drawn
-REACH = [10, 90]  # per cent of the seeds that a band holds
+REACH = 0.1, 0.9  # where among the seeds a band begins and ends
 
 
 class Errors(NamedTuple):
@@ -35,11 +35,8 @@ class Errors(NamedTuple):
 
 def head_of(reading: Reading, layer: int, head: int, words: int = MOST_WORDS) -> Head:
     """The head on the first words of this text."""
-    config, at = reading.config, f"layers.{layer}.attention."
-    Q, K, V = (torch.tensor(reading[at + letter][0]) for letter in "QKV")
-    shared, n = head * config.n_kv_heads // config.n_heads, min(words, Q.shape[1])
-    causal = torch.ones(n, n, dtype=torch.bool).tril() if config.kind == "decoder" else None
-    return Head(Q[head, :n], K[shared, :n], V[shared, :n], causal)
+    Q, K, V = (torch.tensor(reading[f"layers.{layer}.attention.{letter}"][0]) for letter in "QKV")
+    return Head.of(Q, K, V, head, causal=reading.config.kind == "decoder", words=words)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -123,5 +120,4 @@ def trained() -> str:
 
 def _spread(errors: Tensor) -> Errors:
     """errors [.., point, seed]."""
-    low, high = np.percentile(errors.numpy(), REACH, axis=-1)
-    return Errors(errors.median(-1).values.numpy(), low, high)
+    return Errors(*(x.numpy() for x in one_head.band(errors, *REACH)))

@@ -59,10 +59,8 @@ def maps_of(text: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     maps, ahead = {}, {}
     for mask, (model, tokenizer) in pair().items():
         trace = model.run(tokenizer.encode(text)[:MOST], record="*.attention.A").trace
-        A = torch.cat([of for of in trace.values()])  # [layer, head, query, key]
-        maps[mask] = A.flatten(0, 1).numpy()
-        next_one = A.diagonal(1, -2, -1)
-        ahead[mask] = (next_one.mean(-1) if next_one.shape[-1] else next_one.sum(-1)).numpy()
+        A = torch.cat(list(trace.values()))  # [layer, head, query, key]
+        maps[mask], ahead[mask] = A.flatten(0, 1).numpy(), leaks.ahead(A).numpy()
     return maps, ahead
 
 

@@ -1,12 +1,12 @@
 """The second picture of the page on cross-attention: one formula, three uses, side by side."""
 
-import numpy as np
 import streamlit as st
 
 from charts import curves, matrices
 from charts.matrices import Matrix
 from pages.attention.cross_arrays import uses_of
 from pages.shared.lesson import Lesson
+from transformer import masks
 from transformer.translation import Translation
 
 TABLE = """
@@ -29,7 +29,7 @@ def draw(lesson: Lesson, said: Translation, subject: tuple) -> None:
     recurrent = said.config.attention == "ssru"
     source, target = _numbered(said.source), _numbered(said.target)
     before = _numbered(said.before)
-    future = np.triu(np.ones((len(target), len(target)), dtype=bool), 1)
+    future = ~masks.past(len(target)).numpy()
     own = Matrix(
         "own", "Decoder, own state (SSRU)" if recurrent else "Decoder, self", of_decoder, "attention", before, before,
         row_axis="state after" if recurrent else "query", col_axis="what is left of" if recurrent else "key", barred=future,

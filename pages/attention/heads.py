@@ -15,6 +15,7 @@ from charts import heads as charts
 from pages.attention import heads_words as words
 from pages.attention.heads_words import BYTES, COST, VIEWS, WIRING
 from pages.shared import held, models, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer import PRESETS, Config, cost, scores
 from transformer.experiments import sharing
@@ -113,9 +114,7 @@ def keep_curves() -> None:
 def show_wiring(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, int, dict, str]:
     layer, head = TELLING.get(reading.model, (0, 0))
     with controls:
-        if st.session_state.get("layer") not in (None, *range(config.n_layers)):
-            del st.session_state["layer"]  # another model has fewer
-        layer = st.selectbox("Layer", range(config.n_layers), layer, key="layer", bind="query-params")
+        layer = choose("Layer", range(config.n_layers), layer, "layer")
     own = config.n_kv_heads
     default = choices[choices.index(own) + 1] if own < config.n_heads else choices[len(choices) // 2]
     default = own if own < config.n_heads else default

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
-import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves
@@ -14,6 +13,7 @@ from charts import kv_cache as charts
 from pages.attention import kv_cache_words as words
 from pages.attention.kv_cache_words import BYTES, COST, STEPS, VIEWS
 from pages.shared import held, models, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer import PRESETS, Cache, cost, scores
 from transformer.experiments import cached_steps
@@ -90,12 +90,6 @@ def written(layer: int, head: int, new: int) -> Text:
                 head_of(reading.model, found.ids, layer, head, model), note)  # fmt: skip
 
 
-def choose(label: str, count: int, default: int, key: str) -> int:
-    if st.session_state.get(key) not in (None, *range(count)):
-        del st.session_state[key]  # another model has fewer
-    return st.selectbox(label, range(count), default, key=key, bind="query-params")
-
-
 def stand(steps: int = 1) -> Stand:
     if view == STEPS:
         return Stand(view, url.url_state("step", min(3, steps - 1), int, lambda step: 0 <= step < steps), 0, "")
@@ -131,9 +125,9 @@ def show_steps(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Text,
         left, right = st.columns(2)
         telling = {"smollm2-135m": (13, 8), "tiny": (2, 2)}.get(reading.model, (0, 0))
         with left:
-            layer = choose("Layer", config.n_layers, telling[0], "layer")
+            layer = choose("Layer", range(config.n_layers), telling[0], "layer")
         with right:
-            head = choose("Query head", config.n_heads, telling[1], "head")
+            head = choose("Query head", range(config.n_heads), telling[1], "head")
         new = NEW[1]
         if reading.label != "recorded":
             new = st.select_slider("Tokens the model writes", NEW, NEW[1], key="new", bind="query-params")

@@ -12,6 +12,7 @@ from charts import curves, matrices
 from pages.attention import cells, cheating, masks_words
 from pages.attention.masks_words import CHANGE, LOSS, MAPS, MASKS, VIEWS
 from pages.shared import held, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer.experiments import leaks, mask_examples
 from transformer import masks as library
@@ -48,13 +49,6 @@ class Shown(NamedTuple):
     shapes: list
     values: dict  # for the snippet
     numbers: str | None = None
-
-
-def choose(label: str, options: list, default: object, key: str) -> object:
-    """A select box that falls back to its default where another model lacks what was chosen."""
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-    return st.selectbox(label, options, options.index(default), key=key, bind="query-params")
 
 
 def heads() -> list[str]:
@@ -132,7 +126,7 @@ def show_masks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     layers = [i for i in range(reading.config.n_layers) if f"layers.{i}.attention.scores" in reading.arrays]
     with controls:
         layer, head = TELLING.get((reading.model, reading.text), (layers[len(layers) // 2], 0))
-        layer = choose("Layer", layers, layer if layer in layers else layers[0], "layer")
+        layer = choose("Layer", layers, layer, "layer")
         head = choose("Head whose scores are masked", list(range(reading.config.n_heads)), head, "head")
         st.caption("The scores are this head's own, before any mask. "
                    f"{reading.title} was trained "

@@ -16,6 +16,7 @@ from pages.attention import memory_words as say
 from pages.attention.memory_numbers import MEMORIES, MOST
 from pages.attention.memory_words import FOREST, MAP, REACH, SAME, TOMORROW, VIEWS, WORTH
 from pages.shared import held, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer import biases, segments
 from transformer.recording import PRONOUN
@@ -43,14 +44,6 @@ class Shown(NamedTuple):
     table: dict
     shapes: list
     numbers: str | None = None
-
-
-def choose(label: str, options: list, default: object, key: str, place: Callable = st.selectbox) -> object:
-    """A control that falls back to its default where another text lacks what was chosen."""
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-    at = default if place is st.select_slider else options.index(default)
-    return place(label, options, at, key=key, bind="query-params")
 
 
 def stand() -> Stand:

@@ -12,6 +12,7 @@ from charts.curves import Choice
 from pages.attention import scale_words
 from pages.attention.scale_words import DRAWN, FACTORS, HEAD, ROWS, VIEWS, WIDTHS, Found
 from pages.shared import held, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer import masks, scores
 from transformer.experiments import saturation
@@ -140,13 +141,6 @@ def spreads_of(subject: tuple) -> np.ndarray:
 
 def S_of(layer: int) -> torch.Tensor:
     return torch.tensor(reading[f"layers.{layer}.attention.scores"][0])  # [head, query, key]
-
-
-def choose(label: str, options: list, default: object, key: str) -> object:
-    """A select box that falls back to its default where another model lacks what was chosen."""
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-    return st.selectbox(label, options, options.index(default), key=key, bind="query-params")
 
 
 def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:

@@ -16,7 +16,7 @@ from pages.attention import scores_words as words
 from pages.attention.scores_words import COST, PLANE, VIEWS, WEIGHTS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
-from transformer import Config, scores
+from transformer import Config, masks, scores
 from transformer.experiments import score_costs, six_scores
 from transformer.attention import masked_softmax
 
@@ -61,7 +61,7 @@ def weighed(ids: tuple[int, ...], layer: int) -> tuple[dict, dict, dict]:
     trace = loaded["scaled_dot"].run(list(ids), record=[at + part for part in "QK"]).trace
     Q, K = trace[at + "Q"], trace[at + "K"]
     n = len(ids)
-    mask = torch.ones(n, n, dtype=torch.bool).tril()
+    mask = masks.past(n)
     S, A, says = {}, {}, {}
     with torch.no_grad():
         for score, model in loaded.items():
@@ -163,7 +163,7 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int
     shown, epoch = held.to_send("weights", here)
     n = len(ids)
     names = [piece.strip() or "␣" for piece in pieces]
-    barred = np.triu(np.ones((n, n), dtype=bool), 1)
+    barred = ~masks.past(n).numpy()
     with picture:
         matrices.mount(key="weights", on_stand_change=keep_weights, data=charts.weights_message(
             names, S, A, says, heads=curves.Choice("Head", list(range(heads)), shown.head),

@@ -11,7 +11,7 @@ import torch
 import transformer
 from pages.shared.lesson import Lesson
 from pages.shared.models import Reading
-from transformer import stepwise
+from transformer import masks, stepwise
 from transformer.pretrained import ASSETS
 
 NAME = "readable"
@@ -61,7 +61,7 @@ def steps_of(ids: tuple[int, ...], scaled: bool, masked: bool) -> dict[str, torc
     decoder, _ = model()
     config, n = decoder.config, len(ids)
     trace = decoder.run(list(ids), record="layers.*.norm_1").trace
-    past = torch.ones(n, n, dtype=torch.bool).tril()
+    past = masks.past(n)
     found: dict[str, list[torch.Tensor]] = {}
     for layer in range(config.n_layers):
         x, weights = trace[f"layers.{layer}.norm_1"][0], stepwise.weights(decoder, layer)

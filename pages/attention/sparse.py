@@ -12,6 +12,7 @@ from pages.attention import cells, patterns, sparse_words
 from pages.attention.patterns import DEPTHS, FIXED, LSH, NAMES
 from pages.attention.sparse_words import COST, HEAD, PATTERN, TRAINED, VIEWS
 from pages.shared import held, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer import cost, hashing, masks, sparse
 from transformer.experiments import sparsified, timing
@@ -168,10 +169,7 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     layers = patterns.layers_of(reading)
     with controls:
         default = TELLING[reading.model][0]
-        if st.session_state.get("layer") not in (None, *layers):
-            del st.session_state["layer"]
-        layer = st.selectbox("Layer", layers, layers.index(default if default in layers else layers[0]), key="layer",
-                             bind="query-params")  # fmt: skip
+        layer = choose("Layer", layers, default, "layer")
         r, w = sizes()
     exact, found = patterns.on_heads(subject, layer, r, w, reading)
     n = exact.shape[-1]

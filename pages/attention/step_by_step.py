@@ -14,8 +14,9 @@ from pages.attention import small
 from pages.attention import step_by_step_words as words
 from pages.attention.step_by_step_words import CAUSAL, NO_MASK, NO_SCALE, REAL, SMALL, TRAINED, VIEWS
 from pages.shared import held, models, recorded, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson, inert
-from transformer import recording, stepwise
+from transformer import masks, recording, stepwise
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
 
 QUEEN = "The king and the queen"
@@ -46,7 +47,7 @@ def way(name: str, found: dict[str, np.ndarray], d_k: int, scaled: bool, masked:
     n = found["S"].shape[-1]
     return Way(
         name, found["S"], found["A"], found["z"], d_k**-0.5 if scaled else 1.0, f"/ √{d_k}" if scaled else "",
-        "Q Kᵀ / √d_k" if scaled else "Q Kᵀ, not scaled", np.triu(np.ones((n, n), dtype=bool), 1) if masked else None,
+        "Q Kᵀ / √d_k" if scaled else "Q Kᵀ, not scaled", ~masks.past(n).numpy() if masked else None,
         found.get("Z"), found.get("out"),
     )  # fmt: skip
 
@@ -72,7 +73,7 @@ def real_ways(subject: tuple, layer: int) -> tuple[list[Way], dict[str, np.ndarr
     at = f"layers.{layer}.attention."
     Q, K, V = (torch.tensor(reading[at + letter][0]) for letter in "QKV")  # [head, token, d_k]
     K, V = (x.repeat_interleave(len(Q) // len(x), 0) for x in (K, V))
-    past = torch.ones(len(reading.ids), len(reading.ids), dtype=torch.bool).tril()
+    past = masks.past(len(reading.ids))
     found = []
     for name, (scaled, masked) in ways_of(causal).items():
         steps = stepwise.read(Q, K, V, past if masked else None, None if scaled else 1.0)
@@ -159,10 +160,8 @@ def show_real() -> Shown:
     known = {(one.model, one.text): one for one in recording.DEFAULTS.values()}
     one = known.get((reading.model, reading.text))
     layer, head = (one.layer, one.head) if one else (layers[len(layers) // 2], 0)
-    if st.session_state.get("layer") not in (None, *layers):
-        del st.session_state["layer"]
     with st.container(width=220):
-        layer = st.selectbox("Layer", layers, layers.index(layer), key="layer", bind="query-params")
+        layer = choose("Layer", layers, layer, "layer")
     ways, parts = real_ways((reading.model, reading.label, reading.text), layer)
     heads = list(range(config.n_heads))
     of = Choices(heads, head, [one.name for one in ways], words.steps(causal, "X" in parts),
@@ -288,15 +287,8 @@ else:
     encoder = asked in models.ENCODERS
     came_in = "resid_pre" if encoder else "norm_1"
     wanted = (*BASE, *WHOLE, f"layers.*.{came_in}")
-    reading = lesson.read(text, wanted if kept is None or "layers.0.attention.out" in kept else BASE)
-    if len(reading.ids) > MOST:
-        st.warning(f"This text is {len(reading.ids)} tokens long; the picture takes {MOST}. Shorten "
-                   f"it.", icon=":material/info:")
-        if "_last_steps" not in st.session_state:
-            st.stop()
-    else:
-        st.session_state["_last_steps"] = reading
-    reading = st.session_state["_last_steps"]
+    kept_all = kept is None or "layers.0.attention.out" in kept
+    reading = lesson.read(text, wanted if kept_all else BASE, most=MOST)
     causal = reading.config.kind == "decoder"
 names = [piece.replace("\n", "⏎") for piece in reading.pieces]
 stage, after, code_place, more = (st.container() for _ in range(4))

@@ -10,9 +10,11 @@ from streamlit.delta_generator import DeltaGenerator
 from charts import curves, matrices, tiles as charts
 from charts.curves import Choice
 from pages.attention import tiles_words as words
-from pages.shared import held, models, url
+from pages.shared import held, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer import PRESETS, scores, stepwise, tiled
+from transformer.experiments.one_head import Head
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
 
 EXAMPLES = {"a repeated name": REPEAT, "a pronoun": PRONOUN, "a fact": CAPITAL}
@@ -26,15 +28,6 @@ BYTES = 2  # a value in 16 bits
 SHOWN = "smollm2-135m"  # the model whose memory is drawn
 
 
-class Head(NamedTuple):
-    """One head on this text."""
-
-    Q: torch.Tensor  # [token, d_k]
-    K: torch.Tensor
-    V: torch.Tensor
-    past: torch.Tensor | None  # [query, key]
-
-
 class Stand(NamedTuple):
     """Where the tiles stand, by the link."""
 
@@ -45,11 +38,8 @@ class Stand(NamedTuple):
 
 
 def head_of(layer: int, head: int) -> Head:
-    at = f"layers.{layer}.attention."
-    Q, K, V = (torch.tensor(reading[at + letter][0]) for letter in "QKV")
-    shared, n = head * len(K) // len(Q), len(reading.ids)
-    past = torch.ones(n, n, dtype=torch.bool).tril() if reading.config.kind == "decoder" else None
-    return Head(Q[head], K[shared], V[shared], past)
+    Q, K, V = (torch.tensor(reading[f"layers.{layer}.attention.{letter}"][0]) for letter in "QKV")
+    return Head.of(Q, K, V, head, causal=reading.config.kind == "decoder")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -115,13 +105,6 @@ def length() -> int:
     return url.url_state("n", LENGTH, int, lambda n: LENGTHS[0] <= n <= LENGTHS[-1])
 
 
-def choose(label: str, options: list, default: object, key: str) -> object:
-    """A select box that falls back to its default where another model or text lacks what was chosen."""
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-    return st.selectbox(label, options, options.index(default), key=key, bind="query-params")
-
-
 @st.fragment
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
@@ -138,7 +121,7 @@ def draw(code_place: DeltaGenerator) -> None:
         here = stand(size, names, telling)
         shown, epoch = held.to_send("tiles", here)
         one = head_of(layer, head)
-        barred = None if one.past is None else ~one.past.numpy()
+        barred = None if one.mask is None else ~one.mask.numpy()
         factor = scores.scale(config)
         with st.container(key="gf-picture"):
             matrices.mount(
@@ -166,7 +149,7 @@ def draw(code_place: DeltaGenerator) -> None:
     )  # fmt: skip
     setting = {"model": reading.model, "text": reading.text, "layer": layer, "head": head, "size": size}
     with code_place:
-        past = "None" if one.past is None else "torch.ones(len(ids), len(ids), dtype=torch.bool).tril()"
+        past = "None" if one.mask is None else "torch.ones(len(ids), len(ids), dtype=torch.bool).tril()"
         lesson.code([tiled.tiles, tiled.attention, tiled.tiled_memory], words.SNIPPET.format(**setting, past=past))
     rows = [(i, t) for i, t in enumerate(found, 1) for _ in range(len(t.m))]
     lesson.downloads(
@@ -211,15 +194,7 @@ def predict() -> None:
 lesson = Lesson("B12")
 lesson.header(words.LOOK_FOR)
 text = lesson.text(REPEAT, EXAMPLES)
-reading = lesson.read(text, record=("layers.*.attention.[QKV]",))
-if len(reading.ids) > MOST:
-    st.warning(f"This text is {len(reading.ids)} tokens long; the picture takes {MOST}. Shorten "
-               f"it.", icon=":material/info:")
-    if "_last_tiles" not in st.session_state:
-        st.stop()
-else:
-    st.session_state["_last_tiles"] = reading
-reading = st.session_state["_last_tiles"]
+reading = lesson.read(text, record=("layers.*.attention.[QKV]",), most=MOST)
 subject = (reading.model, reading.label, reading.text)
 pieces = [piece.replace("\n", "⏎") for piece in reading.pieces]
 layers = [i for i in range(reading.config.n_layers) if f"layers.{i}.attention.Q" in reading.arrays]

@@ -18,6 +18,7 @@ from pages.position.rope_heads import (
 from pages.position.rope_link import Link, forget, names_of, told
 from pages.position.rope_words import BESIDE, DISTANCE, LONGER, TURN, VIEWS
 from pages.shared import held, models, url
+from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer import rope
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
@@ -147,13 +148,6 @@ def pair_stand() -> PairStand:
     return PairStand(link.head(), query, key, charts.Place(max(m, n), n, pair), link.base(), reach)
 
 
-def choose_layer() -> int:
-    """A select box that falls back to its default where another model lacks what was chosen."""
-    if st.session_state.get("layer") not in (None, *layers):
-        del st.session_state["layer"]
-    return st.selectbox("Layer", layers, layers.index(telling[0]), key="layer", bind="query-params")
-
-
 def choose_words() -> tuple[int, int]:
     """Boxes for the query's word and the key's, beside a picture that has no place for them."""
     boxes = zip(("query_box", "key_box"), link.words(), strict=True)
@@ -176,7 +170,7 @@ def head_of(layer: int, head: int) -> Chosen:
 
 def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
-        layer = choose_layer()
+        layer = choose("Layer", layers, telling[0], "layer")
         st.caption(rope_words.TURN_SAYS.format(d=config.d_head))
     here = pair_stand()
     shown, epoch = held.to_send("pair", here)
@@ -211,7 +205,7 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
 
 def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
-        layer = choose_layer()
+        layer = choose("Layer", layers, telling[0], "layer")
         seed = st.number_input("Seed of the drawn vectors", 0, 9999, 0, key="seed", bind="query-params")
         st.caption(rope_words.DISTANCE_SAYS)
     here = stand()
@@ -239,7 +233,7 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Ch
 
 def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
-        layer = choose_layer()
+        layer = choose("Layer", layers, telling[0], "layer")
         query, key = choose_words()
         if weights is None:
             st.info(f"The panel between needs {reading.title}'s own W_Q and W_K, which come with the download in the "

@@ -118,14 +118,17 @@ class Lesson:
             said = title if label == "tiny" else f"{title} · {label}"
             self._chip.badge(said, color={"live": "green", "recorded": "orange", "tiny": "gray"}[label])
 
-    def read(self, text: str, record: Iterable[str], name: str | None = None) -> models.Reading:
-        """The chosen (or named) model's reading of the text; a text it cannot take gives one sentence and the last good
-        reading."""
+    def read(self, text: str, record: Iterable[str], name: str | None = None, most: int | None = None) -> models.Reading:
+        """The chosen (or named) model's reading of the text; a text that it cannot take, or the picture cannot (`most`
+        tokens), gives one sentence and the last good reading."""
         record = tuple(record)
         last = f"_last_{self.entry.row}"
         try:
             with st.spinner("Reading the text…", show_time=True):
                 reading = models.read(text, record, name)
+            n = len(reading.ids)
+            if most is not None and n > most:
+                raise ValueError(f"This text is {n} tokens long; the picture takes {most}. Shorten it.")
         except ValueError as problem:
             (self._under_text or st).warning(str(problem), icon=":material/info:")
             reading = st.session_state.get(last)
@@ -134,9 +137,8 @@ class Lesson:
         else:
             st.session_state[last] = reading
             if self._under_text is not None:
-                most = models.limit(reading.model, record)
-                n = len(reading.ids)
-                self._under_text.caption(f"{n} token{'s' if n != 1 else ''} of at most {most}")
+                limit = models.limit(reading.model, record)
+                self._under_text.caption(f"{n} token{'s' if n != 1 else ''} of at most {min(limit, most or limit)}")
         self._show_model(reading)
         return reading
 

@@ -37,6 +37,15 @@ def changes(model: Model, ids: list[int], at: int, token: int) -> Tensor:
     return (after - before).abs().amax(-1)[0]
 
 
+def ahead(A: Tensor) -> Tensor:
+    """The mean weight on key = query + 1, where a language model finds its answer.   A [.., query, key] -> [..]
+
+    0 for a text of one token, which has none ahead.
+    """
+    next_one = A.diagonal(1, -2, -1)
+    return next_one.mean(-1) if next_one.shape[-1] else next_one.sum(-1)
+
+
 def influence(model: Model, ids: list[int], token: int) -> Tensor:
     """``changes`` for every position in turn.   -> [changed token, token]"""
     return torch.stack([changes(model, ids, at, token) for at in range(len(ids))])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from transformer import kernels
+from transformer import kernels, masks
 from transformer.experiments import approximation
 from transformer.attention import masked_softmax
 from transformer.kernels import random_rows
@@ -29,6 +29,15 @@ class Head(NamedTuple):
 
     def unmasked(self) -> "Head":
         return self._replace(mask=None)
+
+    @classmethod
+    def of(cls, Q: Tensor, K: Tensor, V: Tensor, head: int, *, causal: bool, words: int | None = None) -> "Head":
+        """A query head of one run, on its first ``words``, with the keys and values that it reads (and may share).
+
+        Q [head, query, d_k], K and V [kv_head, key, d]; ``causal``: no token sees the future.
+        """
+        shared, n = head * len(K) // len(Q), min(words or Q.shape[1], Q.shape[1])
+        return cls(Q[head, :n], K[shared, :n], V[shared, :n], masks.past(n) if causal else None)
 
     @property
     def A(self) -> Tensor:
@@ -161,13 +170,17 @@ def states(head: Head) -> States:
     """Linear attention token by token, and the same from all pairs: read from left to right, whatever the mask."""
     Q, K, V, _ = head
     phi_Q, phi_K = (kernels.log_elu_features(x).exp() for x in (Q, K))
-    causal = torch.ones(len(Q), len(Q), dtype=torch.bool).tril()
     S, z = approximation.recurrence(phi_K, V)
     read = (phi_Q[:, None] @ S)[:, 0]
-    pairs = approximation.linear(Q, K, causal) @ V
+    pairs = approximation.linear(Q, K, masks.past(len(Q))) @ V
     return States(phi_Q, phi_K, V, S, z, read, approximation.read_states(phi_Q, S, z), pairs)
 
 
 def _running(values: Tensor, points: Tensor) -> Tensor:
     """Mean of the first N, at each of the points."""
     return values.double().cumsum(0)[points - 1].div(points).float()
+
+
+def band(errors: Tensor, low: float, high: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The middle over the seeds, and the quantiles between which a band lies.   errors [.., seed] -> three of [..]"""
+    return errors.median(-1).values, errors.quantile(low, -1), errors.quantile(high, -1)

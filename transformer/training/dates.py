@@ -27,7 +27,7 @@ from transformer.models import Model
 from transformer.pretrained import native
 from transformer.tap import RecordingTap
 from transformer.tokenizers import Characters
-from transformer.training.loop import Batch, fit
+from transformer.training.loop import fit
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")  # fmt: skip
