@@ -7,7 +7,7 @@ def test_the_play_is_cut_in_two_and_reads_back():
     tokenizer, ids, unseen = play.load()
     text = tokenizer.decode(ids.tolist()) + tokenizer.decode(unseen.tolist())
     assert text == (play.FOLDER / f"{play.TITLE}.txt").read_text("utf-8")
-    assert "What light through yonder window breaks" in text
+    assert "But, soft! what light through yonder window breaks?" in text
     assert abs(len(unseen) / len(text) - 0.1) < 1e-4
 
 
