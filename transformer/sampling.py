@@ -103,9 +103,18 @@ class Sweep(NamedTuple):
 
 
 def sweep(logits: Tensor, temperatures: Sequence[float]) -> Sweep:
-    """Entropy and largest probability of softmax(ℓ / T) for each T.   logits [vocab] -> float64."""
-    each = [tempered(logits, T) for T in temperatures]
-    return Sweep(torch.stack([entropy(p) for p in each]), torch.stack([p.amax() for p in each]))
+    """Entropy and largest probability of softmax(ℓ / T) for each T.   logits [vocab] -> float64, good to six digits.
+
+    With z = ℓ − max ℓ and Z = Σ e^(z/T): the largest is 1 / Z, and H = ln Z − Σ e^(z/T) z / (T Z).
+    """
+    z = logits.float() - logits.amax()
+    found = []
+    for T in temperatures:
+        e = (z / T).exp()
+        Z = e.sum(dtype=torch.float64)
+        found.append((Z.log() - (e * z).sum(dtype=torch.float64) / (T * Z), 1 / Z))
+    entropies, largest = zip(*found, strict=True)
+    return Sweep(torch.stack(entropies).clamp(min=0), torch.stack(largest))
 
 
 def dice(seed: int, n: int) -> Tensor:

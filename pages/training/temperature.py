@@ -1,8 +1,11 @@
 """Softmax temperature: one set of real logits, read at many temperatures."""
 
+from typing import NamedTuple
+
 import numpy as np
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from charts import temperature
 from charts.next_token import by_rank
@@ -14,6 +17,21 @@ TEXT = "Two plus two equals"
 EXAMPLES = {"unsure": TEXT, "sure": "The capital of France is", "wide open": "Once upon a time, there was a"}
 DEFAULT = 0.25
 TEMPERATURES = np.geomspace(0.05, 100, 67)
+OPTIONS = ("it is halved", "it becomes its square root", "it stays", "it is squared")
+SNIPPET = """
+import math
+import transformer
+from transformer import sampling
+
+model, tokenizer = transformer.load({model})
+ids = tokenizer.encode({text})
+logits = model.run(ids, record="logits").trace["logits"][0, {position}]      # [{vocab}]
+for T in {temperatures}:
+    p = sampling.tempered(logits, T)
+    top = p.argsort(descending=True)[:3].tolist()
+    top = [(tokenizer.pieces([i])[0], round(p[i].item(), 4)) for i in top]
+    print(T, round(sampling.entropy(p).item() / math.log(2), 3), "bits", top)
+"""
 
 lesson = Lesson("F2")
 lesson.header(
@@ -30,27 +48,28 @@ if asked != models.chosen():
 text = lesson.text(TEXT, EXAMPLES)
 reading = lesson.read(text, record=("logits",), name=asked)
 vocab, last = reading.config.vocab_size, len(reading.ids) - 1
+subject = (reading.model, reading.label, reading.text)
 
 # A position belongs to one text: with another, the page looks at its end.
 if st.session_state.setdefault("_temperature_text", reading.text) != reading.text:
     st.session_state["_temperature_text"] = reading.text
     st.query_params.pop("position", None)
-position = url.url_state("position", last, int, lambda i: 0 <= i <= last)
-T = url.url_state("temperature", DEFAULT, float, lambda T: 0.05 <= T <= 100)
-
-logits = torch.tensor(reading["logits"][0, position])  # [vocab]
-order = by_rank(logits.numpy())
-names = models.vocabulary(reading, order[: temperature.NAMED].tolist())
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def sweep(model: str, label: str, text: str, position: int, _logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Entropy (nats) and largest probability at each of TEMPERATURES."""
-    found = sampling.sweep(_logits, TEMPERATURES.tolist())
-    return found.entropy.numpy(), found.largest.numpy()
+class Shares(NamedTuple):
+    """What is known of one position of the text."""
+
+    logits: torch.Tensor  # [vocab]
+    order: np.ndarray  # ids by rank
+    entropy: np.ndarray  # bits, at each of TEMPERATURES
+    largest: np.ndarray  # probability, at each of TEMPERATURES
 
 
-entropy, largest = sweep(reading.model, reading.label, reading.text, position, logits)
+@st.cache_resource(max_entries=64, show_spinner=False)
+def shares_of(subject: tuple, position: int, _logits: np.ndarray) -> Shares:
+    logits = torch.tensor(_logits)
+    found = sampling.sweep(logits, TEMPERATURES.tolist())
+    return Shares(logits, by_rank(_logits), found.entropy.numpy() / np.log(2), found.largest.numpy())
 
 
 def acted() -> None:
@@ -66,105 +85,109 @@ def acted() -> None:
         url.set_url_state("position", where, last)
 
 
-shown, epoch = held.to_send("temperature_stage", T)
+@st.fragment
+def draw(code_place: DeltaGenerator) -> None:
+    """All that depends on the token and the temperature: it alone runs again when they change."""
+    position = url.url_state("position", last, int, lambda i: 0 <= i <= last)
+    T = url.url_state("temperature", DEFAULT, float, lambda T: 0.05 <= T <= 100)
+    found = shares_of(subject, position, reading["logits"][0, position])
+    logits, order = found.logits, found.order
+    shown, epoch = held.to_send("temperature_stage", T)
+    with st.container(key="gf-stage"):
+        temperature.mount(
+            key="temperature_stage", on_act_change=acted,
+            data=temperature.message(
+                logits.numpy(), order, models.vocabulary(reading, order[: temperature.NAMED].tolist()), reading.pieces,
+                position, temperatures=TEMPERATURES, entropy=found.entropy, largest=found.largest, temperature=shown,
+                epoch=epoch,
+            ),
+        )  # fmt: skip
 
-with st.container(key="gf-stage"):
-    temperature.mount(
-        key="temperature_stage",
-        data=temperature.message(
-            logits.numpy(), order, names, reading.pieces, position,
-            temperatures=TEMPERATURES, entropy=entropy / np.log(2), largest=largest, temperature=shown, epoch=epoch,
-        ),
-        on_act_change=acted,
-    )  # fmt: skip
+    def numbers() -> str:
+        p = sampling.tempered(logits, T)
+        first, tenth = (p[i].item() for i in (order[0], order[9]))
+        ranked = logits[order[:10].tolist()].tolist()
+        return (
+            rf"p_1 = \frac{{e^{{\output{{{ranked[0]:.2f}}} / {T:g}}}}}{{\sum_j e^{{\output{{\ell_j}} / {T:g}}}}} = "
+            rf"{first:.4g}"
+            rf"\qquad \frac{{p_1}}{{p_{{10}}}} = e^{{(\output{{{ranked[0]:.2f}}} - \output{{{ranked[9]:.2f}}}) / {T:g}}}"
+            rf" = {first / tenth:.4g}\qquad H = {sampling.entropy(p).item() / np.log(2):.3f}\text{{ bits}}"
+        )
 
-p = sampling.tempered(logits, T)
-ranked = logits[order[:10].tolist()].tolist()
-first, tenth = (p[i].item() for i in (order[0], order[9]))
-
-
-def numbers() -> str:
-    return (
-        rf"p_1 = \frac{{e^{{\output{{{ranked[0]:.2f}}} / {T:g}}}}}{{\sum_j e^{{\output{{\ell_j}} / {T:g}}}}} = "
-        rf"{first:.4g}"
-        rf"\qquad \frac{{p_1}}{{p_{{10}}}} = e^{{(\output{{{ranked[0]:.2f}}} - \output{{{ranked[9]:.2f}}}) / {T:g}}}"
-        rf" = {first / tenth:.4g}\qquad H = {sampling.entropy(p).item() / np.log(2):.3f}\text{{ bits}}"
+    lesson.formula(
+        r"\output{p_i}(T) = \frac{e^{\output{\ell_i} / T}}{\sum_{j=1}^{|V|} e^{\output{\ell_j} / T}}"
+        r"\qquad \frac{p_a}{p_b} = e^{(\output{\ell_a} - \output{\ell_b}) / T}"
+        r"\qquad \frac{dH}{dT} = \frac{\operatorname{Var}_p(\output{\ell})}{T^3} \ge 0",
+        shapes=[(r"\ell", [f"position {position}", vocab], "output"), ("p", [vocab], "output")],
+        numbers=numbers,
+    )
+    with code_place:
+        lesson.code(
+            [sampling.tempered, sampling.entropy, sampling.sweep],
+            SNIPPET.format(model=repr(reading.model), text=repr(reading.text), position=position, vocab=vocab,
+                           temperatures=[T, *temperature.FIXED]),
+        )  # fmt: skip
+    lesson.downloads(
+        table={"temperature": TEMPERATURES, "entropy_bits": found.entropy, "largest_probability": found.largest},
+        config={"model": reading.model, "text": reading.text, "position": position, "temperature": T},
     )
 
 
-lesson.formula(
-    r"\output{p_i}(T) = \frac{e^{\output{\ell_i} / T}}{\sum_{j=1}^{|V|} e^{\output{\ell_j} / T}}"
-    r"\qquad \frac{p_a}{p_b} = e^{(\output{\ell_a} - \output{\ell_b}) / T}"
-    r"\qquad \frac{dH}{dT} = \frac{\operatorname{Var}_p(\output{\ell})}{T^3} \ge 0",
-    shapes=[(r"\ell", [f"position {position}", vocab], "output"), ("p", [vocab], "output")],
-    numbers=numbers,
-)
-lesson.prose(
-    what="The softmax makes shares out of **differences** of logits, and $T$ is the unit they are measured in: with "
-    "$T = 2$ every "
-    "difference counts half. On a logarithmic scale that is all that happens. The curve of probability by rank is one "
-    "and the same shape at every temperature, $\\log p_i = \\ell_i / T - \\log Z$, pulled flat by heat and steep by "
-    "cold; "
-    "only $Z$ moves it so that the shares still add up to 1.",
-    why="Sampling turns this one knob to trade safety for variety. Training uses it too: a model taught by another "
-    "one's softened "
-    "shares learns which wrong answers are nearly right, the part that a hard label hides. (There the gradients shrink "
-    "as $1/T^2$, so the loss is multiplied by $T^2$. The lesson that trains such a student is not built yet.)",
-    catch="Doubling $T$ does not halve the probabilities: it takes the **square root of their ratios**. And $T = 1$ "
-    "is not neutral, "
-    "it is the scale the model was trained at; one whose logits are all doubled behaves at $T = 2$ as this one at $T "
-    "= 1$.",
-)
-OPTIONS = ("it is halved", "it becomes its square root", "it stays", "it is squared")
-ratio = sampling.tempered(logits, 1.0)[order[0]].item() / sampling.tempered(logits, 1.0)[order[9]].item()
-hot = sampling.tempered(logits, 2.0)
-lesson.predict(
-    f"At $T = 1$ the first token is {ratio:.3g} times as probable as the tenth. What becomes of this ratio at $T = 2$?",
-    OPTIONS,
-    OPTIONS[1],
-    f"$\\sqrt{{{ratio:.3g}}} = {ratio**0.5:.3g}$, and the page finds {(hot[order[0]] / hot[order[9]]).item():.3g}: "
-    f"the exponent of "
-    "$e^{(\\ell_1 - \\ell_{10}) / T}$ is halved, so the ratio is raised to the power ½.",
-)
-lesson.code(
-    [sampling.tempered, sampling.entropy, sampling.sweep],
-    f"""
-import math
-import transformer
-from transformer import sampling
+def predict() -> None:
+    position = url.url_state("position", last, int, lambda i: 0 <= i <= last)
+    found = shares_of(subject, position, reading["logits"][0, position])
+    first, tenth = found.order[0], found.order[9]
+    plain, hot = sampling.tempered(found.logits, 1.0), sampling.tempered(found.logits, 2.0)
+    ratio = (plain[first] / plain[tenth]).item()
+    lesson.predict(
+        f"At $T = 1$ the first token is {ratio:.3g} times as probable as the tenth. What becomes of this ratio at $T = 2$?",
+        OPTIONS,
+        OPTIONS[1],
+        f"$\\sqrt{{{ratio:.3g}}} = {ratio**0.5:.3g}$, and the page finds {(hot[first] / hot[tenth]).item():.3g}: "
+        "the exponent of $e^{(\\ell_1 - \\ell_{10}) / T}$ is halved, so the ratio is raised to the power ½.",
+    )
 
-model, tokenizer = transformer.load({reading.model!r})
-ids = tokenizer.encode({reading.text!r})
-logits = model.run(ids, record="logits").trace["logits"][0, {position}]      # [{vocab}]
-for T in {[T, *temperature.FIXED]}:
-    p = sampling.tempered(logits, T)
-    top = p.argsort(descending=True)[:3].tolist()
-    top = [(tokenizer.pieces([i])[0], round(p[i].item(), 4)) for i in top]
-    print(T, round(sampling.entropy(p).item() / math.log(2), 3), "bits", top)
-""",
-)
-lesson.interview([
-    ("Why can temperature never change the most probable token?",
-     "$\\ell \\mapsto \\ell / T$ keeps the order for every $T > 0$, and the softmax keeps the order of what it is "
-     "given. Accuracy of the "
-     "first choice is the same at every temperature; calibration is not."),
-    ("What are the limits of softmax(ℓ/T) for T → 0 and T → ∞?",
-     "All on the largest logit (shared where several are equal), and the uniform distribution, with entropy 0 and "
-     "$\\log |V|$. In "
-     "between the entropy never falls: $dH/dT = \\operatorname{Var}_p(\\ell)/T^3 \\ge 0$."),
-    ("A classifier is right often, but far too sure. Which one number would you fit, and on what?",
-     "A temperature, on held-out data, by minimising the cross-entropy of softmax(ℓ/T): temperature scaling. No "
-     "prediction "
-     "changes, only how sure it says it is."),
-])  # fmt: skip
-lesson.sources([
-    "Hinton, Vinyals, Dean 2015, *Distilling the Knowledge in a Neural Network*, "
-    "[arXiv:1503.02531](https://arxiv.org/abs/1503.02531)",
-    "Guo et al. 2017, *On Calibration of Modern Neural Networks* (temperature scaling), "
-    "[arXiv:1706.04599](https://arxiv.org/abs/1706.04599)",
-    "Ackley, Hinton, Sejnowski 1985, *A Learning Algorithm for Boltzmann Machines*, Cognitive Science 9",
-])  # fmt: skip
-lesson.downloads(
-    table={"temperature": TEMPERATURES, "entropy_bits": entropy / np.log(2), "largest_probability": largest},
-    config={"model": reading.model, "text": reading.text, "position": position, "temperature": T},
-)
+
+stage, words, code_place, more = (st.container() for _ in range(4))
+with stage:
+    draw(code_place)
+with words:
+    lesson.prose(
+        what="The softmax makes shares out of **differences** of logits, and $T$ is the unit they are measured in: with "
+        "$T = 2$ every "
+        "difference counts half. On a logarithmic scale that is all that happens. The curve of probability by rank is one "
+        "and the same shape at every temperature, $\\log p_i = \\ell_i / T - \\log Z$, pulled flat by heat and steep by "
+        "cold; "
+        "only $Z$ moves it so that the shares still add up to 1.",
+        why="Sampling turns this one knob to trade safety for variety. Training uses it too: a model taught by another "
+        "one's softened "
+        "shares learns which wrong answers are nearly right, the part that a hard label hides. (There the gradients shrink "
+        "as $1/T^2$, so the loss is multiplied by $T^2$. The lesson that trains such a student is not built yet.)",
+        catch="Doubling $T$ does not halve the probabilities: it takes the **square root of their ratios**. And $T = 1$ "
+        "is not neutral, "
+        "it is the scale the model was trained at; one whose logits are all doubled behaves at $T = 2$ as this one at $T "
+        "= 1$.",
+    )
+    predict()
+with more:
+    lesson.interview([
+        ("Why can temperature never change the most probable token?",
+         "$\\ell \\mapsto \\ell / T$ keeps the order for every $T > 0$, and the softmax keeps the order of what it is "
+         "given. Accuracy of the "
+         "first choice is the same at every temperature; calibration is not."),
+        ("What are the limits of softmax(ℓ/T) for T → 0 and T → ∞?",
+         "All on the largest logit (shared where several are equal), and the uniform distribution, with entropy 0 and "
+         "$\\log |V|$. In "
+         "between the entropy never falls: $dH/dT = \\operatorname{Var}_p(\\ell)/T^3 \\ge 0$."),
+        ("A classifier is right often, but far too sure. Which one number would you fit, and on what?",
+         "A temperature, on held-out data, by minimising the cross-entropy of softmax(ℓ/T): temperature scaling. No "
+         "prediction "
+         "changes, only how sure it says it is."),
+    ])  # fmt: skip
+    lesson.sources([
+        "Hinton, Vinyals, Dean 2015, *Distilling the Knowledge in a Neural Network*, "
+        "[arXiv:1503.02531](https://arxiv.org/abs/1503.02531)",
+        "Guo et al. 2017, *On Calibration of Modern Neural Networks* (temperature scaling), "
+        "[arXiv:1706.04599](https://arxiv.org/abs/1706.04599)",
+        "Ackley, Hinton, Sejnowski 1985, *A Learning Algorithm for Boltzmann Machines*, Cognitive Science 9",
+    ])  # fmt: skip
