@@ -92,6 +92,20 @@ def load(gates: Tensor) -> Tensor:
     return (gates > 0).to(gates.dtype).mean(-2)
 
 
+def balance_parts(router: Tensor, k: int, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """What the balance loss multiplies: f [expert], the share of tokens that send one of their k choices to each expert,
+    and p̄ [expert], the mean of p = softmax(router). Arguments as ``balance_loss``."""
+    experts = router.shape[-1]
+    if not 1 <= k <= experts:
+        raise ValueError(f"k is {k}; it must be from 1 to the number of experts, {experts}.")
+    p = router.softmax(-1)
+    chosen = torch.zeros_like(p).scatter(-1, p.topk(k, dim=-1).indices, 1.0)
+    counts = p.new_ones(p.shape[:-1]) if real is None else real.to(p).expand(p.shape[:-1])  # [...]
+    counts = counts[..., None] / counts.sum()
+    f, mean_p = ((x * counts).flatten(0, -2).sum(0) for x in (chosen, p))  # [expert]
+    return f, mean_p
+
+
 def balance_loss(router: Tensor, k: int, real: Tensor | None = None) -> Tensor:
     """L = E · Σ_e f_e · p̄_e: f_e the share of tokens that send one of their k choices to e, p̄_e the mean of p_e.
 
@@ -101,15 +115,8 @@ def balance_loss(router: Tensor, k: int, real: Tensor | None = None) -> Tensor:
     router [..., expert] logits, of one layer or several stacked; real [...], broadcast to the leading axes, is False at
     tokens that do not count -> []. Raises ValueError for a k that is not 1 … E.
     """
-    experts = router.shape[-1]
-    if not 1 <= k <= experts:
-        raise ValueError(f"k is {k}; it must be from 1 to the number of experts, {experts}.")
-    p = router.softmax(-1)
-    chosen = torch.zeros_like(p).scatter(-1, p.topk(k, dim=-1).indices, 1.0)
-    counts = p.new_ones(p.shape[:-1]) if real is None else real.to(p).expand(p.shape[:-1])  # [...]
-    counts = counts[..., None] / counts.sum()
-    f, mean_p = ((x * counts).flatten(0, -2).sum(0) for x in (chosen, p))  # [expert]
-    return experts * (f * mean_p).sum()
+    f, mean_p = balance_parts(router, k, real)
+    return router.shape[-1] * (f * mean_p).sum()
 
 
 def z_loss(router: Tensor) -> Tensor:
