@@ -1,4 +1,4 @@
-"""Makes assets/experts: a small mixture of experts, with and without the loss that balances it, and dense models beside it.
+"""Makes assets/experts: a small mixture of experts, with and without the loss that balances it, and dense models beside.
 
     python -m transformer.training.experts                          # all, 3 seeds each
     python -m transformer.training.experts --only balanced --steps 100 --out elsewhere
@@ -6,8 +6,10 @@
 
 ``VARIANTS`` differ in their feed-forward part and in the weight α of the balance loss alone; all see the same windows of
 the plays in the same order (the seed decides them). "dense" costs a token what the mixture costs it: as many neurons as
-its k experts have together. "wide" has as many parameters as the mixture has, and uses them all on every token. The
-first seed of each is kept in float16, assets/experts/<variant>/; "balanced" is ``transformer.load("experts")``.
+its k experts have together. "wide" has as many neurons as all its experts have, and uses them all on every token. The
+balance loss is added for each layer (Fedus et al. 2021); in "joint" it is taken once, over the routers of all layers
+counted together, as the widespread Mixtral code has it. The first seed of each is kept in float16: "balanced" is
+``transformer.load("experts")``, and "free" lies in assets/experts/free.
 
 ``live`` is the same at a size that trains while the learner looks on, on the play that ships with the repository.
 """
@@ -35,7 +37,7 @@ from transformer.pretrained import load, native
 from transformer.pretrained.archives import archive_named
 from transformer.tap import RecordingTap
 from transformer.training import play
-from transformer.training.loop import Batch, Metrics, evaluate, fit
+from transformer.training.loop import Batch, Loss, Metrics, evaluate, fit
 from transformer.training.patterns import held_out, windows
 from transformer.training.plays import plays
 from transformer.training.tiny import HELD_OUT
@@ -53,14 +55,18 @@ D_FF = 48  # neurons of one expert
 class Variant(NamedTuple):
     options: dict
     alpha: float  # weight of the balance loss beside the language loss
+    joint: bool = False  # balance all layers counted together, not each
 
 
+MIXTURE = dict(experts=EXPERTS, experts_per_token=K, d_ff=D_FF)
 VARIANTS = {
-    "balanced": Variant(dict(experts=EXPERTS, experts_per_token=K, d_ff=D_FF), 0.01),
-    "free": Variant(dict(experts=EXPERTS, experts_per_token=K, d_ff=D_FF), 0.0),
+    "balanced": Variant(MIXTURE, 0.01),
+    "joint": Variant(MIXTURE, 0.01, joint=True),
+    "free": Variant(MIXTURE, 0.0),
     "dense": Variant(dict(d_ff=K * D_FF), 0.0),
     "wide": Variant(dict(d_ff=EXPERTS * D_FF), 0.0),
 }
+KEPT = ("balanced", "free")  # whose first seed is shipped
 SEEDS = (0, 1, 2)
 LENGTH, BATCH, MEASURED = 128, 6, 72
 ROUTERS = "layers.*.ffn.router"
@@ -68,7 +74,7 @@ ROUTERS = "layers.*.ffn.router"
 LIVE_BASE = dict(d_model=32, n_layers=2, n_heads=4, max_len=64, d_ff=32, position="rope", norm="rms", activation="silu",
                  gated=True, tie_embeddings=True)  # fmt: skip
 LIVE_STEPS, LIVE_EVERY, LIVE_LENGTH, LIVE_BATCH, LIVE_LR = 120, 4, 48, 12, 1e-2
-LIVE_ALPHAS, LIVE_KS = (0.0, 0.01, 0.1), (1, 2)
+LIVE_ALPHAS, LIVE_KS = (0.0, 0.01, 0.03), (1, 2)
 
 
 class Report(NamedTuple):
@@ -77,7 +83,7 @@ class Report(NamedTuple):
     step: int
     loss: float  # of language, mean of the batches since the last report, nats a token
     unseen: float  # of language, on text that no run learns from
-    balance: float  # E · Σ f p̄ of the last batch; k where even. 0 of a dense model
+    balance: float  # E · Σ f p̄ of the last batch, mean of the layers; k where even. 0 of a dense model
     load: tuple[tuple[float, ...], ...]  # [layer][expert], of the last batch: the share of all readings. () of a dense one
 
 
@@ -88,9 +94,9 @@ def config_of(variant: str) -> Config:
     return Config(**BASE, **VARIANTS[variant].options)
 
 
-def with_balance(config: Config, alpha: float):
-    """The loss that ``fit`` makes small, L = CE + α · E Σ_e f_e p̄_e, all layers counted together; reports both parts and
-    the shares of the experts."""
+def with_balance(config: Config, alpha: float, joint: bool = False) -> Loss:
+    """The loss that ``fit`` makes small, L = CE + α · Σ_layers E Σ_e f_e p̄_e (once, over all layers counted together,
+    where ``joint``); reports the language part, the mean of the layers' balance losses and the experts' shares."""
     if config.experts == 1:
         return _language_alone
     tap = RecordingTap(ROUTERS, names=names.of(config), gradients=True)
@@ -99,13 +105,14 @@ def with_balance(config: Config, alpha: float):
         seen = tap.fresh()
         CE = _language(model(ids[:, :-1], tap=seen), ids)
         router = torch.stack(list(seen.trace.values()))  # [layer, batch, token, expert]
-        balance = balance_loss(router, config.experts_per_token)
+        each_layer = torch.stack([balance_loss(of, config.experts_per_token) for of in router])
+        push = balance_loss(router, config.experts_per_token) if joint else each_layer.sum()
         load = torch.zeros_like(router[:, 0, 0]).index_add(
             1, torch.arange(config.experts, device=router.device), _chosen(router, config.experts_per_token)
         )
         load = load / load.sum(-1, keepdim=True)
         each = {f"{layer}.{e}": load[layer, e] for layer in range(len(load)) for e in range(config.experts)}
-        return CE + alpha * balance, {"language": CE, "balance": balance, **each}
+        return CE + alpha * push, {"language": CE, "balance": each_layer.mean(), **each}
 
     return loss
 
@@ -126,14 +133,12 @@ def _language_alone(model: Model, ids: Tensor) -> tuple[Tensor, Metrics]:
 
 
 def follow(
-    model: Model, alpha: float, batch: Batch, unseen: Tensor, steps: int, every: int, lr: float, seed: int
+    model: Model, loss: Loss, batch: Batch, unseen: Tensor, steps: int, every: int, lr: float, seed: int
 ) -> Iterator[Report]:
     """Train ``model`` in place and report every ``every`` steps."""
     experts, layers = model.config.experts, model.config.n_layers
     since = []
-    for step, _, _, _, metrics in fit(
-        model, batch, steps, loss=with_balance(model.config, alpha), lr=lr, warmup=max(1, steps // 10), seed=seed
-    ):
+    for step, _, _, _, metrics in fit(model, batch, steps, loss=loss, lr=lr, warmup=max(1, steps // 10), seed=seed):
         since.append(metrics["language"])
         if step % every and step != steps:
             continue
@@ -152,7 +157,7 @@ def live(k: int, alpha: float, seed: int, steps: int = LIVE_STEPS, every: int = 
     config = Config(**LIVE_BASE | mix, vocab_size=data.tokenizer.vocab_size)
     unseen = held_out(data.unseen, length=LIVE_LENGTH, count=16).transpose(0, 1)  # one batch
     return follow(
-        build(config, seed), alpha, windows(data.ids, LIVE_LENGTH, LIVE_BATCH), unseen, steps, every, LIVE_LR, seed
+        build(config, seed), with_balance(config, alpha), windows(data.ids, LIVE_LENGTH, LIVE_BATCH), unseen, steps, every, LIVE_LR, seed
     )
 
 
@@ -198,7 +203,8 @@ def train(variant: str, seed: int, ids: Tensor, texts: list[Tensor], steps: int,
     unseen = held_out(torch.cat(texts), LENGTH, MEASURED)
     few = unseen[::9].transpose(0, 1)  # [1, window, token]: one batch, for the curve
     started = time.process_time()
-    curve = list(follow(model, options.alpha, windows(ids, LENGTH, BATCH), few, steps, max(1, steps // 40), lr, seed))
+    loss = with_balance(model.config, options.alpha, options.joint)
+    curve = list(follow(model, loss, windows(ids, LENGTH, BATCH), few, steps, max(1, steps // 40), lr, seed))
     seconds = time.process_time() - started
     model = model.half().float().eval()
     run = {
@@ -263,7 +269,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), metavar="VARIANT", help=", ".join(VARIANTS))
     parser.add_argument("--recorded", action="store_true", help="make only the short runs that the page can repeat")
     parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--lr", type=float, default=6e-3)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -288,7 +294,7 @@ def main() -> None:
         for variant in options.only:
             model, run = train(variant, seed, ids, texts, options.steps, options.lr)
             rows[variant].append(run)
-            if seed == SEEDS[0]:
+            if seed == SEEDS[0] and variant in KEPT:
                 made = {**shared, "variant": variant, "date": today, **{k: v for k, v in run.items() if k != "curve"}}
                 folder = options.out if variant == "balanced" else options.out / variant
                 native.save(model.half(), tokenizer, folder, made)
