@@ -143,10 +143,11 @@ def message(
     values: Sequence[np.ndarray | Mapping[str, np.ndarray]] = (),
     step: int = 1, height: int = 520, gutter: int = 96, frames: Choice | Sequence[Choice] | None = None,
     zooms: Choice | None = None, switch: Switch | None = None, picks: Picks | None = None, epoch: int = 0,
+    log_x: bool = False,
 ) -> bytes:  # fmt: skip
     """The message for the component.
 
-    name: stem of saved files; label: for screen readers; x [point], evenly spaced; symbol: how the cursor calls x;
+    name: stem of saved files; label: for screen readers; x [point], evenly spaced, or rising in any steps with log_x; symbol: how the cursor calls x;
     columns: titles of the table, one that ends in % shows shares; sentence: read out at the cursor, {x}, {pick} and
     {0}, {1%} … of `values`, where there may be one for each pick; step: points that an arrow key moves; gutter: room for the
     labels at the right; frames: which row of the arrays is drawn, one slider or several; zooms: how far x may go, to
@@ -217,7 +218,7 @@ def message(
         "picks": picks.header() if picks else None,
         "switch": {"label": switch.label, "on": switch.on, "taller": switch.taller} if switch else None,
         "x": {"lo": float(x[0]), "hi": float(x[-1]), "label": x_label, "symbol": symbol, "step": step,
-              "integer": bool(np.all(x == np.round(x)))},
+              "log": log_x, "integer": bool(np.all(x == np.round(x)))},
         "panels": [
             {"title": said(panel.title), "short": said(panel.short or panel.title), "note": said(panel.note),
              "share": panel.share, "switched": panel.switched, "replaced": panel.replaced,

@@ -45,6 +45,7 @@ export default (component) => gf.mount(component, (root, first) => {
   const hi = () => (spec.zooms ? far : spec.x.hi);
   const start = () => (spec.zooms ? nearest(lo()) : 0);
   const last = () => (spec.zooms ? nearest(far) : X().length - 1);
+  const across = (box) => plot.scale(lo(), hi(), box.x, box.x + box.w, spec.x.log);
   const within = (i) => Math.max(start(), Math.min(last(), i));
   const picked = (part) => part.pick !== undefined && part.pick === pick;
   const there = (part) => (part.replaced ? !on : on || !part.switched || picked(part));
@@ -98,9 +99,9 @@ export default (component) => gf.mount(component, (root, first) => {
     panels().forEach((panel, i) => {
       const box = boxes[i], found = panel.series.filter(there);
       const series = [...found.filter((one) => !picked(one)), ...found.filter(picked)].map(look);   // the picked one on top
-      const x = plot.scale(lo(), hi(), box.x, box.x + box.w);
+      const x = across(box);
       const y = plot.scale(text(panel.y.lo), text(panel.y.hi), box.y + box.h, box.y, panel.y.log);
-      plot.frame(p, c, box, x, y, { logY: panel.y.log, last: i === boxes.length - 1, xLabel: spec.x.label,
+      plot.frame(p, c, box, x, y, { logX: spec.x.log, logY: panel.y.log, last: i === boxes.length - 1, xLabel: spec.x.label,
         countX: narrow(w) ? 4 : 8, countY: box.h < 110 && !panel.y.log ? 2 : 4, percentY: panel.y.percent });
       p.text(narrow(w) ? 4 : box.x, box.y - 11, text(narrow(w) ? panel.short : panel.title),
         { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
@@ -125,7 +126,7 @@ export default (component) => gf.mount(component, (root, first) => {
       }
       if (!narrow(w)) labels(p, series, y, box);
     });
-    const cursor = plot.scale(lo(), hi(), boxes[0].x, boxes[0].x + boxes[0].w)(X()[at]);
+    const cursor = across(boxes[0])(X()[at]);
     const foot = boxes[boxes.length - 1];
     handle(p, cursor, foot.y + foot.h, w);
   }
@@ -242,14 +243,14 @@ export default (component) => gf.mount(component, (root, first) => {
   function grow() { view.canvas.style.height = `${spec.height + (on ? spec.switch.taller : 0)}px`; }
 
   function nearest(value) {
-    const x = X(), step = (x[x.length - 1] - x[0]) / (x.length - 1);
-    return Math.max(0, Math.min(x.length - 1, Math.round((value - x[0]) / step)));
+    const x = X(), f = plot.scale(x[0], x[x.length - 1], 0, x.length - 1, spec.x.log), goal = f(value);
+    if (!spec.x.log) return Math.max(0, Math.min(x.length - 1, Math.round(goal)));   // evenly spaced
+    return x.reduce((best, v, i) => (Math.abs(f(v) - goal) < Math.abs(f(x[best]) - goal) ? i : best), 0);
   }
 
   function under_pointer(event) {
     const rect = view.canvas.getBoundingClientRect(), box = layout(rect.width, rect.height)[0];
-    const x = plot.scale(lo(), hi(), box.x, box.x + box.w);
-    return within(nearest(x.invert(event.clientX - rect.left)));
+    return within(nearest(across(box).invert(event.clientX - rect.left)));
   }
 
   function pin(index) {
