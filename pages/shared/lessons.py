@@ -46,6 +46,8 @@ LESSONS: tuple[Entry, ...] = (
     Entry("B12", "Attention by tiles", "pages/attention/tiles.py", "Attention", "attention-by-tiles", ":material/view_module:"),
     Entry("C3", "Rotary position", "pages/position/rope.py", "Position", "rope", ":material/360:"),
     Entry("D4", "Activations", "pages/block/activations.py", "The block", "activations", ":material/show_chart:"),
+    Entry("D5", "Depth without bend", "pages/block/linear_depth.py", "The block", "linear-depth", ":material/layers_clear:"),
+    Entry("D9", "Counting parameters", "pages/block/parameters.py", "The block", "parameter-count", ":material/calculate:"),
     Entry("F2", "Softmax temperature", "pages/training/temperature.py", "Training", "temperature",
           ":material/thermostat:"),
     Entry("G1", "Where the FLOPs go", "pages/cost/flops.py", "Cost", "flops", ":material/speed:"),
