@@ -1,11 +1,11 @@
 """Makes assets/longer: small decoders trained at one length, each with another way to tell positions, asked at four times it.
 
-    python -m transformer.training.longer                        # all of them, 3 seeds each: some 20 minutes of one core
+    python -m transformer.training.longer                        # all of them, 3 seeds each: some 12 minutes of one core
     python -m transformer.training.longer --only alibi xl        # these; the other rows of the table stay
     python -m transformer.training.longer --out elsewhere --only none --steps 50
 
 A row of ``POSITIONS`` is what its Config says about positions, and nothing else differs: the same shape, the same windows in
-the same order (the seed decides them). Every model is then read on held-out plays at 1, 1.5, 2, 3 and 4 times the length it was
+the same order (the seed decides them). Every model is then read on held-out plays at 1, 1.5, 2 … 4 times the length it was
 trained at. RoPE is asked four times: as it was trained, and with the three scalings that stretch it afterwards.
 
 Each row's first seed is kept as a checkpoint in float16, assets/longer/<row>/, and assets/longer/table.json holds what all
@@ -32,10 +32,11 @@ from transformer.training.patterns import HELD_OUT, corpus, held_out, windows
 
 FOLDER = Path(__file__).parents[2] / "assets" / "longer"
 LENGTH = 64  # tokens a window while training
-LENGTHS = (64, 96, 128, 192, 256)  # tokens a window when asked
+LENGTHS = tuple(range(64, 257, 32))  # tokens a window when asked: 1, 1.5, 2 … 4 times as many
 BASE = dict(
     kind="decoder", vocab_size=320, d_model=32, n_layers=2, n_heads=4, d_head=12, d_ff=48, max_len=LENGTH,
     norm="rms", activation="silu", gated=True, tie_embeddings=True,
+    scale_embeddings=True, init="xavier",  # tokens as large as the sinusoids that are added to them (Vaswani et al. 2017, §3.4)
 )  # fmt: skip
 # T5's far distances share one bucket from 32 on and Shaw's are clipped at 16, so that no row of either table is left
 # untrained at this length; the papers' own sizes, 128 and 16, stand in the same place to their longer texts.
@@ -55,6 +56,7 @@ BATCH = 16  # windows a step
 MEASURED = 384  # held-out windows of the greatest length
 LAST = 32  # of each window: the same words, whatever stands before them
 BIN = 8  # places that a point of the loss by place is the mean of
+LOOKED_AT = 64  # windows whose attention weights are looked at
 
 
 def config_of(row: str) -> Config:
@@ -92,12 +94,26 @@ def losses(model: Model, ids: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+@torch.no_grad()
+def weight_beyond(model: Model, ids: Tensor, distance: int = LENGTH, last: int = LAST) -> float:
+    """The share of the attention weight of the ``last`` tokens that lies on keys at least ``distance`` back, the mean of
+    all heads.   ids [window, token]"""
+    n = ids.shape[1]
+    far = torch.arange(n - last, n)[:, None] - torch.arange(n) >= distance  # [query, key]
+    shares = []
+    for part in ids.split(16):
+        trace = model.run(part, record="*.attention.A").trace
+        shares += [A[:, :, -last:].masked_fill(~far, 0).sum(-1).mean() for A in trace.values()]
+    return torch.stack(shares).mean().item()
+
+
 def asked(model: Model, unseen: Tensor, scaling: str = "none", lengths: tuple[int, ...] = LENGTHS) -> dict:
     """What ``model`` loses at each length, and where.
 
     unseen [window, longest + 1]. At each length n a window's last n tokens are read, so that its last ``LAST`` words, those
     ``loss_same_words`` is the mean of, are the same at every length and only what stands before them grows. ``loss`` is
-    the mean over all n places; ``by_place`` over each ``BIN`` places of the longest.
+    the mean over all n places; ``by_place`` over each ``BIN`` places of the longest; ``weight_beyond`` the share of the
+    attention weight that the last words of the longest give to distances that were never seen in training.
     """
     loss, same, by_place = {}, {}, []
     for n in lengths:
@@ -105,7 +121,8 @@ def asked(model: Model, unseen: Tensor, scaling: str = "none", lengths: tuple[in
         L = losses(reader, unseen[:, -n - 1 :])  # [window, token]
         loss[str(n)], same[str(n)] = round(L.mean().item(), 4), round(L[:, -LAST:].mean().item(), 4)
         by_place = [round(x, 4) for x in L.mean(0).unflatten(0, (-1, BIN)).mean(-1).tolist()]
-    return {"loss": loss, "loss_same_words": same, "by_place": by_place}
+    beyond = round(weight_beyond(reader, unseen[:LOOKED_AT, :-1][:, -lengths[-1] :]), 4)
+    return {"loss": loss, "loss_same_words": same, "by_place": by_place, "weight_beyond": beyond}
 
 
 def train(row: str, seed: int, steps: int, lr: float) -> tuple[Model, dict]:
@@ -151,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=list(POSITIONS), metavar="ROW", help=", ".join(POSITIONS))
     parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--lr", type=float, default=6e-3)
     arguments = parser.parse_args()
     for row in arguments.only:
