@@ -1,7 +1,9 @@
 """What training needs to hold, in bytes: weights, gradients, AdamW's moments, and what the backward pass looks back at."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from fractions import Fraction
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -11,6 +13,9 @@ from transformer import cost, names
 from transformer.build import build
 from transformer.config import Config
 from transformer.tap import RecordingTap
+
+
+Kept = Literal["fused", "textbook", "recomputed"]  # what the backward pass finds of a forward pass
 
 
 class TrainingMemory(NamedTuple):
@@ -54,6 +59,47 @@ def activation_bytes(config: Config, n: int, batch: int = 1, textbook: bool = Fa
             inputs = (ids, ids) if config.kind == "encoder-decoder" else (ids,)
         tap = RecordingTap("*.A" if textbook else (), names=names.of(config))
         return _saved(lambda: model(*inputs, tap=tap), own)
+
+
+def activation_law(config: Config, kept: Kept = "fused") -> Callable[[int, int], int]:
+    """(n, batch) -> bytes that a float32 model keeps for the backward pass, for any n ≥ 2 and batch at once.
+
+    Layers are alike, texts too, and no operation pairs more than two tokens, so bytes = Σ over i ≤ 1, j ≤ 1, k ≤ 2 of
+    c_ijk · layers^i · batch^j · n^k: twelve small countings by ``activation_bytes`` give the twelve coefficients, and all
+    else follows exactly.
+    "fused", "textbook": as there. "recomputed" (gradient checkpointing, Chen et al. 2016, arXiv:1604.06174): 4·n·d a text
+    for the input of each layer, and one layer's own activations, which are made again when its turn comes.
+    Raises ValueError for attention whose cost is no such polynomial: full and latent have one.
+    """
+    if kept not in get_args(Kept):
+        raise ValueError(f"there is no {kept!r} way to keep activations; there is {', '.join(get_args(Kept))}.")
+    if config.attention not in ("full", "latent") or config.kind == "vision":
+        raise ValueError(f"the activations of {config.attention} attention follow no law in n; activation_bytes counts them.")
+    stacks = ("n_layers", "n_encoder_layers") if config.kind == "encoder-decoder" else ("n_layers",)
+    if len({getattr(config, stack) for stack in stacks}) > 1:
+        raise ValueError("the law takes an encoder as deep as its decoder; activation_bytes counts any.")
+    h = min(16, config.max_len // 3) if config.position == "learned" else 16
+    at = {
+        (layers, batch): [
+            activation_bytes(replace(config, **dict.fromkeys(stacks, layers)), n, batch, kept == "textbook")
+            for n in (h, 2 * h, 3 * h)
+        ]
+        for layers in (1, 2)
+        for batch in (1, 2)
+    }
+
+    def bytes_of(n: int, batch: int = 1) -> int:
+        x = Fraction(n, h) - 1  # Newton's forward differences, x = 0, 1, 2 at the three lengths
+        (a, b), (c, d) = (
+            [y[0] + x * (y[1] - y[0]) + x * (x - 1) / 2 * (y[2] - 2 * y[1] + y[0]) for y in (at[layers, 1], at[layers, 2])]
+            for layers in (1, 2)
+        )
+        one, two = a + (batch - 1) * (b - a), c + (batch - 1) * (d - c)  # with one layer, and with two
+        if kept == "recomputed":
+            return round(one) + 4 * n * config.d_model * batch * config.n_layers
+        return round(one + (config.n_layers - 1) * (two - one))
+
+    return bytes_of
 
 
 def _saved(forward: Callable[[], Tensor], parameters: set[int]) -> int:

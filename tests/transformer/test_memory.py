@@ -1,5 +1,7 @@
 """Training memory and the roofline: against autograd's own saved tensors, torch's counter, and numbers by hand."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -86,3 +88,39 @@ def test_a_batch_shares_the_weights_it_reads():
 def test_this_machine_can_be_measured():
     machine = roofline.measure(size=128, rounds=3)
     assert machine.flops > 1e8 and machine.bandwidth > 1e7 and machine.ridge == machine.flops / machine.bandwidth
+
+
+@pytest.mark.parametrize("textbook", [False, True])
+@pytest.mark.parametrize("name", ["gpt2", "smollm2-135m", "minilm-l6", "transformer-base"])
+def test_the_law_of_activations_is_what_counting_gives(name, textbook):
+    depth = {"n_layers": 3} | ({"n_encoder_layers": 3} if name == "transformer-base" else {})
+    config = dataclasses.replace(PRESETS[name], **depth)
+    law = memory.activation_law(config, "textbook" if textbook else "fused")
+    for n, batch in ((2, 1), (7, 3), (100, 2), (301, 1)):
+        assert law(n, batch) == memory.activation_bytes(config, n, batch, textbook)
+
+
+def test_recomputing_keeps_the_layers_inputs_and_one_layer():
+    """Against torch's own checkpointing: what it keeps after the forward pass, and then one layer's activations."""
+    from torch.utils.checkpoint import checkpoint
+
+    config = Config(d_model=32, n_layers=5, n_heads=4, vocab_size=50, position="rope")
+    model, ids = build(config, seed=0), torch.randint(50, (2, 24))
+    own = {p.untyped_storage()._cdata for p in model.parameters()}
+    whole = memory._saved(lambda: model(ids), own)
+    for block in model.stack.blocks:
+        forward = block.forward
+        block.forward = lambda x, *rest, forward=forward, **named: checkpoint(
+            lambda x: forward(x, *rest, **named), x, use_reentrant=True
+        )
+    between = memory._saved(lambda: model(ids), own)  # the layers' inputs, and what lies before and after the stack
+    layer = (whole - memory.activation_bytes(dataclasses.replace(config, n_layers=1), 24, 2)) / 4
+    assert memory.activation_law(config, "recomputed")(24, 2) == pytest.approx(between + layer, rel=0.02)
+    assert between + layer < whole / 2
+
+
+def test_attention_without_a_law_is_refused():
+    with pytest.raises(ValueError, match="follow no law in n"):
+        memory.activation_law(Config(attention="window", window=8))
+    with pytest.raises(ValueError, match="there is no 'half' way"):
+        memory.activation_law(Config(), "half")
