@@ -76,12 +76,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Band:
-    """The space between two curves."""
+    """The space between two curves; `pick` and `switched` as a line's."""
 
     lo: np.ndarray
     hi: np.ndarray
     role: Tone
     opacity: float = 0.16
+    switched: bool = False
+    pick: str | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,8 @@ def message(
                         "dash": series.dash, "opacity": series.opacity, "dot": series.dot, "quiet": series.quiet,
                         "points": series.points, "switched": series.switched, "plain": series.plain}
             case Band():
-                look = {"kind": "band", "lo": keep(series.lo), "hi": keep(series.hi), "opacity": series.opacity}
+                look = {"kind": "band", "lo": keep(series.lo), "hi": keep(series.hi), "opacity": series.opacity,
+                        "switched": series.switched}
             case Bars():
                 bins = series.values.shape[-1]
                 look = {"kind": "bars", "edges": keep(series.edges, bins + 1), "y": keep(series.values, bins),

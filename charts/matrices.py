@@ -17,7 +17,7 @@ from charts import component
 from charts.curves import Choice, Picks, Switch, Tone, Words
 
 PARTS = ("plot.js", "player.js", "player.css", "matrices/surface.js", "matrices/layout.js", "matrices/paint.js", "matrices/sums.js")
-SOFTMAX = "softmax:"
+SOFTMAX, SUM = "softmax:", "sum:"
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Matrix:
     """One matrix. `key` names it for products and steps, and is its name in the sum unless `symbol` gives another.
 
     signed: diverging colours about 0, else 0 vanishes into the background; top: where the colours end, None for the
-    largest of all frames; barred: cells that may not attend, hatched; says: a Product, "softmax:<key of the scores>", a
-    sentence with {row}, {col}, {value}, or an array of sentences, one a cell; pick, switched: only there while that name
+    largest of all frames; barred: cells that may not attend, hatched; says: a Product, "softmax:<key of the scores>",
+    "sum:<key>+<key>" of matrices of its own shape, a sentence with {row}, {col}, {value}, or an array of sentences, one a cell; pick, switched: only there while that name
     is picked, or while the switch is on (True) or off (False); share: its part of the width beside its number of columns.
     """
 
@@ -149,6 +149,8 @@ def _says(says: Product | str | np.ndarray | None) -> dict[str, object] | None:
                     "scale": says.scale, "symbol": says.symbol, "scaleText": says.scale_text}
         case str() if says.startswith(SOFTMAX):
             return {"kind": "softmax", "of": says.removeprefix(SOFTMAX)}
+        case str() if says.startswith(SUM):
+            return {"kind": "sum", "of": says.removeprefix(SUM).split("+")}
         case str():
             return {"kind": "sentence", "text": says}
         case np.ndarray():
@@ -178,6 +180,10 @@ def _check(
             of = m.says.removeprefix(SOFTMAX)
             if of not in known or known[of].values.shape[-2:] != shape:
                 raise ValueError(f"{m.key} is said to be the softmax of {of!r}, which is not here in its shape.")
+        elif isinstance(m.says, str) and m.says.startswith(SUM):
+            for of in m.says.removeprefix(SUM).split("+"):
+                if of not in known or known[of].values.shape[-2:] != shape:
+                    raise ValueError(f"{m.key} is said to be a sum with {of!r}, which is not here in its shape.")
     for one in steps:
         if missing := [key for key in one.shows if key not in known]:
             raise ValueError(f"The step “{one.title}” shows {missing[0]!r}, which is not in the picture.")

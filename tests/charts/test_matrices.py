@@ -49,6 +49,13 @@ def test_how_a_cell_came_about_goes_along():
     assert last["says"]["kind"] == "sentence" and header["grid"][0][0]["says"] is None
 
 
+def test_a_cell_may_be_the_sum_of_others():
+    header, _ = message([[matrix("a"), matrix("b"), matrix(says="sum:a+b")]])
+    assert header["grid"][0][2]["says"] == {"kind": "sum", "of": ["a", "b"]}
+    with pytest.raises(ValueError, match="a sum with 'c', which is not here"):
+        message([[matrix("a"), matrix(says="sum:a+c")]])
+
+
 def test_every_cell_may_say_its_own():
     each = np.array([[f"{row} {col}" for col in COLS] for row in ROWS])
     header, _ = message([[matrix(says=each)]])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import transformer
-from transformer import Config, biases
+from transformer import Config, biases, masks
 from transformer.experiments import added_positions
 from transformer.experiments.added_positions import added, by_distance, four_terms, tables
 from transformer.training.longer import BASE, POSITIONS
@@ -136,3 +136,40 @@ def test_terms_are_in_the_papers_order():
     p = torch.randn(1, 3, 32, generator=torch.Generator().manual_seed(3))
     a, b, c, d = four_terms(made, e, p)
     assert not a.any() and not b.any() and not c.any() and d.any() and added_positions.TERMS == "abcd"
+
+
+def test_a_head_read_without_its_rotation_with_it_and_with_alibi():
+    made = transformer.build(Config(d_model=24, n_heads=6, n_kv_heads=2, n_layers=1, rope_base=100.0), seed=0).eval()
+    ids, at = [3, 1, 4, 1, 5], "layers.0.attention."
+    trace = made.run(ids, record=(at + "[QK]_unrotated", at + "scores", at + "A")).trace
+    Q, K = (trace[at + name + "_unrotated"][0] for name in "QK")
+    found = added_positions.on_head(Q, K, made.config, masks.past(5))
+    torch.testing.assert_close(found["rope"].scores, trace[at + "scores"][0], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found["rope"].A, trace[at + "A"][0])
+    torch.testing.assert_close(found["none"].scores, torch.einsum("hid,hjd->hij", Q, K.repeat_interleave(3, 0)) / 2)
+    torch.testing.assert_close(found["alibi"].position[:, 4, 1], -3 * biases.alibi_slopes(6))
+    assert all(one.content is not None and (one.content + one.position - one.scores).abs().max() == 0 for one in found.values())
+
+
+def test_slopes_of_eight_heads_halve_and_of_twelve_are_interleaved():
+    bias, kept = added_positions.slopes_against_distance(8, torch.tensor([0.0, 1.0, 2.0]))
+    torch.testing.assert_close(-bias[:, 1], torch.tensor([1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128, 1 / 256]))
+    torch.testing.assert_close(kept[:, 2], (2 * bias[:, 1]).exp())
+    twelve = -added_positions.slopes_against_distance(12, torch.tensor([1.0]))[0][:, 0]
+    torch.testing.assert_close(twelve[:8], -bias[:, 1])
+    torch.testing.assert_close(twelve[8:], torch.tensor([2**-0.5, 2**-1.5, 2**-2.5, 2**-3.5]))
+
+
+def test_far_buckets_are_wide():
+    bucket = biases.t5_bucket(torch.arange(128), False, 32, 128)
+    width = added_positions.bucket_width(bucket)
+    assert (width[:16] == 1).all() and width[100] > width[40] > width[16]
+    assert sum(int((bucket == b).sum()) for b in range(32)) == 128
+
+
+def test_extra_parameters_are_the_tables():
+    shape = Config(vocab_size=10, d_model=16, n_layers=3, n_heads=4, max_len=50)
+    assert added_positions.extra_parameters(shape) == {
+        "none": 0, "sinusoidal": 0, "rope": 0, "alibi": 0, "learned": 50 * 16, "t5": 32 * 4, "shaw": 3 * 2 * 33 * 4,
+        "xl": 3 * (16 * 16 + 2 * 16),
+    }  # fmt: skip

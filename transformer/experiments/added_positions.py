@@ -7,16 +7,19 @@ norm without a mean divides the sum e + p by one number.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from transformer.attention import Attention
-from transformer.biases import Distances, XL
+from transformer import cost
+from transformer.attention import Attention, masked_softmax
+from transformer.biases import Alibi, Distances, XL, alibi_slopes
+from transformer.config import Config, Position
 from transformer.models import Model
 from transformer.positions import sinusoidal
 from transformer.rope import rotate, rotation
+from transformer.scores import scale
 
 TERMS = "abcd"  # word · word, query's word · key's place, query's place · key's word, place · place
 
@@ -179,3 +182,45 @@ def tables(model: Model, layer: int = 0) -> Tables:
         case _:
             found = {}
     return Tables(tuple(found), tuple(array.detach() for array in found.values()))
+
+
+def on_head(Q: Tensor, K: Tensor, config: Config, mask: Tensor | None) -> dict[str, Added]:
+    """A layer that was trained with RoPE, read without positions ("none"), as trained ("rope"), and with ALiBi's bias in
+    RoPE's place ("alibi"), which it has never seen.
+
+    Q [head, query, d_head] and K [kv_head, key, d_head], not turned; mask [query, key] or None.
+    """
+    n, groups = Q.shape[1], len(Q) // len(K)
+    K = K.repeat_interleave(groups, 0)
+    places = torch.arange(n)[None]
+    turning = rotation(config, places)
+    content = Q @ K.mT * scale(config)  # [head, query, key]
+    turned = rotate(Q[None], turning)[0] @ rotate(K[None], turning)[0].mT * scale(config)
+    bias = Alibi(config)(places[..., None] - places[:, None])[0]
+    found = {}
+    for way, position in (("none", torch.zeros_like(content)), ("rope", turned - content), ("alibi", bias)):
+        S = content + position
+        found[way] = Added(content, position, S, masked_softmax(S, mask), None)
+    return found
+
+
+def slopes_against_distance(n_heads: int, distance: Tensor) -> tuple[Tensor, Tensor]:
+    """ALiBi's bias −m r, and e^(−m r): what a key keeps of its weight against one at distance 0 with the same q · k.
+
+    distance r [distance] -> two of [head, distance].
+    """
+    bias = -alibi_slopes(n_heads)[:, None] * distance
+    return bias, bias.exp()
+
+
+def bucket_width(bucket: Tensor) -> Tensor:
+    """How many of these distances share each one's bucket.   bucket [distance] -> [distance]"""
+    return (bucket[:, None] == bucket).sum(-1)
+
+
+def extra_parameters(config: Config) -> dict[str, int]:
+    """How many numbers each way to tell positions adds to a decoder of this shape, compared with none."""
+    plain = {name: getattr(config, name) for name in ("vocab_size", "d_model", "n_layers", "n_heads", "n_kv_heads", "d_head",
+                                                      "d_ff", "max_len", "norm", "gated", "activation")}  # fmt: skip
+    counts = {way: sum(cost.parameters(Config(position=way, **plain)).values()) for way in get_args(Position)}
+    return {way: count - counts["none"] for way, count in counts.items()}

@@ -152,8 +152,8 @@ export default (component) => gf.mount(component, (root, first) => {
       }
     } else if (series.kind === "band") {
       const low = values(series.lo), high = values(series.hi), points = [];
-      for (let i = start(); i <= end; i++) points.push([x(X()[i]), y(high[i])]);
-      for (let i = end; i >= start(); i--) points.push([x(X()[i]), y(low[i])]);
+      for (let i = start(); i <= end; i++) if (Number.isFinite(high[i])) points.push([x(X()[i]), y(high[i])]);
+      for (let i = end; i >= start(); i--) if (Number.isFinite(low[i])) points.push([x(X()[i]), y(low[i])]);
       p.area(points, { fill: stroke, opacity: series.opacity });
     } else {
       const line = values(series.y), points = [];
