@@ -1,0 +1,343 @@
+"""Normalisation: which entries share a mean, and what follows from it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from streamlit.delta_generator import DeltaGenerator
+
+from charts import curves, normalisation as charts
+from pages.block import normalisation_words as words
+from pages.block.normalisation_words import COMPANIONS, CUBE, LAYERS, SIZE, VIEWS
+from pages.shared import held, models, url
+from pages.shared.controls import choose
+from pages.shared.lesson import Lesson, inert
+from transformer.experiments import normalised
+from transformer.norms import BatchNorm, LayerNorm, RMSNorm
+from transformer.recording import CAPITAL
+
+BATCH = f"{CAPITAL} | My cat Zibbo loves fish | Water boils at one hundred degrees | She sold her old car"
+EXAMPLES = {"single words": "king | queen | man | woman", "one sentence": CAPITAL, "nearly the same": "a red car | a red bus | a red hat"}
+MOST, TOKENS, FEATURES, JOINED = 4, 5, 6, 32  # sentences, tokens and features of the cube; tokens that can join a batch
+LAYER = 1  # where the cube opens: the embeddings have gone through one block
+PASSES = 60  # batches that the running averages have seen: what they started at is gone
+BY_TITLE = {title: key for key, title in charts.TITLES.items()}
+POWERS = np.arange(-120, 61) / 20  # of ten, that x is multiplied by
+SHIFTS = np.arange(0, 101) / 20  # in units of the vector's rms
+
+
+class Cube(NamedTuple):
+    """The batch as it is drawn."""
+
+    x: torch.Tensor  # [batch, token, feature], all features
+    features: list[int]
+    norms: dict[str, charts.Norm]
+
+
+def sentences_of(text: str) -> list[str]:
+    """The batch in the learner's text: sentences between bars."""
+    found = [sentence.strip() for sentence in text.split("|") if sentence.strip()]
+    if len(found) > MOST:
+        st.warning(f"The batch has {len(found)} sentences; the picture takes the first {MOST}.", icon=":material/info:")
+    return found[:MOST] or [""]
+
+
+def reader(count: int) -> str:
+    """Which model reads: one for all sentences, of which only single ones are recorded."""
+    name = models.decoder()
+    return name if count == 1 or models.loaded(name) is not None else "tiny"
+
+
+def read_all(sentences: list[str], name: str) -> list[models.Reading]:
+    """The batch's readings; one that cannot be read is said, and left out."""
+    found = [lesson.read(sentences[0], RECORD, name)]
+    for sentence in sentences[1:]:
+        try:
+            found.append(models.read(sentence, RECORD, name))
+        except ValueError as problem:
+            st.warning(str(problem), icon=":material/info:")
+    return found
+
+
+def stream(reading: models.Reading, layer: int) -> torch.Tensor:
+    """What the norm before the layer's attention reads: [token, feature]."""
+    return torch.tensor(reading[f"layers.{layer}.resid_pre"][0])
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def cube_of(subject: tuple, layer: int) -> tuple[torch.Tensor, list[int], dict[str, charts.Norm]]:
+    """Every norm of the batch, for every number of sentences and tokens."""
+    x = torch.stack([stream(reading, layer)[:tokens] for reading in batch])
+    B, T, d = x.shape
+    features = normalised.telling(x, FEATURES)
+    gamma = normalised.gamma_of(stream(batch[0], layer), torch.tensor(batch[0][f"layers.{layer}.norm_1"][0]), eps)
+    fresh, still = torch.ones(d, dtype=torch.float64), np.zeros(B * T)
+    kept = normalised.running(x, eps, PASSES) if B * T > 1 else None
+
+    def drawn(frames: list[normalised.Parts], weight: torch.Tensor, moved: np.ndarray) -> charts.Norm:
+        mean, variance, y = (torch.stack([getattr(one, part)[..., features] for one in frames]).numpy()
+                             for part in ("mean", "variance", "out"))  # fmt: skip
+        return charts.Norm(mean, variance, y * weight[features].numpy(), weight[features].numpy(), moved)
+
+    by_batch, first = [], []
+    for b in range(1, B + 1):
+        for t in range(1, T + 1):
+            inside = normalised.parts("batch", x[:b, :t], eps)
+            whole = [torch.full(x.shape, torch.nan, dtype=torch.float64) for _ in inside]
+            for to, part in zip(whole, inside, strict=True):
+                to[:b, :t] = part
+            by_batch.append(normalised.Parts(*whole))
+            first.append(inside.out[0, 0])
+    norms = {
+        "layer": drawn([normalised.parts("layer", x, eps)], fresh, still),
+        "rms": drawn([normalised.parts("rms", x, eps)], gamma, still),
+        "batch": drawn(by_batch, fresh, normalised.moved(torch.stack(first)).numpy() if B * T > 1 else still),
+    }
+    if kept is not None:
+        norms["running"] = drawn([normalised.by_running(x, kept)], fresh, still)
+    return x, features, norms
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def joined(subject: tuple, layer: int) -> tuple[list[str], list[int], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Tokens in the order in which they join, features shown, rows by norm [count, feature], moved by norm [count]."""
+    every = [(piece, row) for reading in batch for piece, row in zip(reading.pieces, stream(reading, layer), strict=True)]
+    last = len(batch[0].ids) - 1
+    order = ([every[last]] + every[:last] + every[last + 1 :])[:JOINED]
+    x = torch.stack([row for _, row in order])
+    features = normalised.telling(x[None], FEATURES)
+    rows = {kind: normalised.companions(kind, x, eps) for kind in ("batch", "layer", "rms")}
+    if len(x) > 1:
+        norm = normalised.running(x[None], eps, PASSES)
+        rows["running"] = torch.stack([normalised.by_running(x[None, :n], norm).out[0, 0] for n in range(1, len(x) + 1)])
+    else:
+        rows["running"] = rows["layer"]
+    moved = {kind: normalised.moved(of).nan_to_num(0.0).numpy() for kind, of in rows.items()}
+    return [piece for piece, _ in order], features, {kind: of[:, features].numpy() for kind, of in rows.items()}, moved
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def profile_of(subject: tuple) -> tuple[normalised.Profile, np.ndarray]:
+    """The stream before every layer's norm, and the rms after it [layer, token]."""
+    reading = batch[0]
+    layers = range(config.n_layers)
+    found = normalised.profile(torch.stack([stream(reading, i) for i in layers]))
+    after = normalised.profile(torch.stack([torch.tensor(reading[f"layers.{i}.norm_1"][0]) for i in layers]))
+    return normalised.Profile(*(part.numpy() for part in found)), after.rms.numpy()
+
+
+def cell_in(text: str) -> tuple[int, int, int]:
+    b, t, f = map(int, text.split("."))
+    return b, t, f
+
+
+def say(name: str, key: str, default: float) -> float:
+    """A curve's cursor, by the link."""
+    lo, hi = {"count": (1, JOINED), "depth": (0, config.n_layers - 1), "factor": (POWERS[0], POWERS[-1]), "shift": (0, SHIFTS[-1])}[key]
+    return url.url_state(key, default, float, lambda v: lo <= v <= hi)
+
+
+def keep(component: str, key: str, default: float, words_: list[str] | None = None) -> None:
+    """A component's cursor, and its token where there is one, into the link."""
+    if (said := held.said(component, "stand")) is None:
+        return
+    if isinstance(at := said.get("cursor"), int | float):
+        url.set_url_state(key, round(float(at), 2), default)
+    if words_ and said.get("frame") in words_:
+        url.set_url_state("word", words_.index(said["frame"]), 0)
+    held.reported(component, stand_of(component, key, default))
+
+
+def stand_of(component: str, key: str, default: float) -> tuple:
+    word = url.url_state("word", 0, int, lambda i: 0 <= i < len(batch[0].ids)) if component == "layers" else 0
+    return (component, batch[0].text, say(component, key, default), word)
+
+
+class Stand(NamedTuple):
+    pick: str
+    batch: int
+    tokens: int
+    at: tuple[int, int, int]
+
+
+def cube_stand(cube: Cube) -> Stand:
+    B, T = cube.x.shape[:2]
+    pick = url.url_state("norm", charts.TITLES["layer"], str, lambda name: BY_TITLE.get(name) in cube.norms)
+    b = url.url_state("sentences", B, int, lambda n: 1 <= n <= B)
+    t = url.url_state("tokens", T, int, lambda n: 1 <= n <= T)
+    home = (0, T - 1, int(np.argmax(np.abs(cube.x[0, T - 1, cube.features].numpy()))))
+    at = url.url_state("cell", home, cell_in, lambda at: all(0 <= i < n for i, n in zip(at, (B, T, len(cube.features)), strict=True)),
+                       shown=".".join(map(str, home)))  # fmt: skip
+    return Stand(pick, b, t, (min(at[0], b - 1), min(at[1], t - 1), at[2]))
+
+
+def keep_cube(cube: Cube) -> None:
+    if (said := held.said("cube", "stand")) is None:
+        return
+    B, T = cube.x.shape[:2]
+    if said.get("pick") in BY_TITLE:
+        url.set_url_state("norm", said["pick"], charts.TITLES["layer"])
+    url.set_url_state("sentences", int(said["sentences"]), B)
+    url.set_url_state("tokens", int(said["tokens"]), T)
+    home = (0, T - 1, int(np.argmax(np.abs(cube.x[0, T - 1, cube.features].numpy()))))
+    url.set_url_state("cell", ".".join(str(int(i)) for i in said["at"]), ".".join(map(str, home)))
+    held.reported("cube", cube_stand(cube))
+
+
+def show_cube(code_place: DeltaGenerator) -> None:
+    with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
+        layer = choose("The stream before layer", list(range(config.n_layers)), LAYER, "layer")
+    cube = Cube(*cube_of(subject, layer))
+    here = cube_stand(cube)
+    shown, epoch = held.to_send("cube", here)
+    with st.container(key="gf-picture"):
+        charts.mount_cube(
+            key="cube", on_stand_change=lambda: keep_cube(cube),
+            data=charts.cube(
+                [(reading.text, reading.pieces[:tokens]) for reading in batch], cube.features, config.d_model,
+                cube.x[..., cube.features].numpy(), cube.norms, eps, pick=shown.pick, batch=shown.batch, tokens=shown.tokens,
+                at=shown.at, epoch=epoch,
+            ),
+        )  # fmt: skip
+    notes = [f"Real numbers: each sentence's first {tokens} tokens (as many as the shortest has, {TOKENS} at most), the stream "
+             f"before layer {layer}; {len(cube.features)} of {config.d_model} features, the loudest and ordinary ones, while "
+             f"means are over all {config.d_model}. γ is the model's own for RMSNorm, and 1 with β = 0 for the others, which "
+             f"this model does not have. Eval uses running averages over {PASSES} batches of these sentences."]  # fmt: skip
+    st.caption(" ".join(notes))
+    one = cube.norms[BY_TITLE[here.pick]]
+    frame = 0 if len(one.y) == 1 else (here.batch - 1) * tokens + here.tokens - 1
+    b, t, f = here.at
+    mean, variance, y = (float(getattr(one, part)[frame][b, t, f]) for part in ("mean", "variance", "y"))
+    value, gamma = cube.x[b, t, cube.features[f]].item(), float(one.gamma[f])
+    above = f"{value:.4g}" if BY_TITLE[here.pick] == "rms" else rf"{value:.4g} - ({mean:.4g})"
+    frame_of(layer, cube.features[f], rf"y = {gamma:.4g} \cdot \frac{{{above}}}{{\sqrt{{{variance:.4g} + {eps:g}}}}} = \residual{{{y:.4g}}}",
+             code_place, (b, t, cube.features[f]),
+             {"sentence": [i + 1 for i in range(len(batch)) for _ in range(tokens)],
+              "token": [piece for reading in batch for piece in reading.pieces[:tokens]]}
+             | {f"x {feature}": cube.x[..., feature].flatten().numpy() for feature in cube.features}
+             | {f"{here.pick} y {feature}": one.y[frame][..., i].flatten() for i, feature in enumerate(cube.features)})  # fmt: skip
+
+
+def show_companions(code_place: DeltaGenerator) -> None:
+    with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
+        layer = choose("The stream before layer", list(range(config.n_layers)), LAYER, "layer")
+    order, features, rows, moved = joined(subject, layer)
+    shown, epoch = held.to_send("companions", stand_of("companions", "count", 2.0))
+    with st.container(key="gf-picture"):
+        if len(order) > 1:
+            curves.mount(key="companions", on_stand_change=lambda: keep("companions", "count", 2.0),
+                         data=charts.companions(features, order, order[0].strip() or "␣", rows, moved, min(shown[2], len(order)), epoch=epoch))
+        else:
+            st.info("One token is all there is: type more, or a second sentence after a bar.", icon=":material/info:")
+    try:
+        BatchNorm(config.d_model, eps).train()(stream(batch[0], layer)[-1:])
+        refusal = ""
+    except ValueError as problem:
+        refusal = f" torch, asked to train BatchNorm on this one token, says: “{inert(str(problem))}”."
+    st.caption(f"The token is the last of the first sentence, “{inert(order[0].strip())}”; the others join in reading order. γ = 1, β = 0.{refusal}")
+    count = int(say("companions", "count", 2.0))
+    at = min(count, len(order)) - 1
+    frame_of(layer, features[0], rf"\frac{{\lVert y_{{{at + 1}}} - y_{{{len(order)}}}\rVert}}{{\lVert y_{{{len(order)}}}\rVert}} = {moved['batch'][at]:.3f}",
+             code_place, (0, 0, features[0]), {"tokens in the batch": list(range(1, len(order) + 1)), "joined": order}
+             | {f"moved, {charts.TITLES[kind]}": of for kind, of in moved.items()})  # fmt: skip
+
+
+def show_layers(code_place: DeltaGenerator) -> None:
+    found, after = profile_of(subject)
+    names = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(batch[0].pieces)]
+    _, _, depth, word = stand_of("layers", "depth", float(telling))
+    (_, _, cursor, at), epoch = held.to_send("layers", ("layers", batch[0].text, depth, word))
+    with st.container(key="gf-picture"):
+        curves.mount(key="layers", on_stand_change=lambda: keep("layers", "depth", float(telling), names),
+                     data=charts.layers(names, names[at], *(np.asarray(part, dtype=np.float32) for part in (
+                         found.rms, found.mean, found.top, found.feature)), after.astype(np.float32), cursor, epoch=epoch))  # fmt: skip
+    layer = int(depth)
+    gamma = normalised.gamma_of(stream(batch[0], layer), torch.tensor(batch[0][f"layers.{layer}.norm_1"][0]), eps)
+    loud = int(found.feature[layer, word])
+    st.caption(f"The first sentence. Before layer {layer} feature {loud} of “{inert(names[word])}” holds {found.top[layer, word]:.0%} of Σ x². "
+               f"There this model learned γ = {gamma[loud]:.3g}; its middling |γ| is {gamma.abs().median():.3g}. One loud feature sets "
+               "the rms, and so shrinks all the other features of its token.")  # fmt: skip
+    frame_of(layer, loud, rf"\text{{rms}} = \sqrt{{\tfrac1{{{config.d_model}}}\sum x^2}} = {found.rms[layer, word]:.4g},\qquad "
+             rf"\text{{rms after }}\gamma = {after[layer, word]:.4g}", code_place, (0, 0, loud),
+             {"layer": [i for i in range(config.n_layers) for _ in names], "token": names * config.n_layers,
+              "rms": found.rms.flatten(), "mean / rms": found.mean.flatten(), "share of the largest": found.top.flatten(),
+              "largest feature": found.feature.flatten(), "rms after": after.flatten()})  # fmt: skip
+
+
+def show_size(code_place: DeltaGenerator) -> None:
+    with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
+        layer = choose("The stream before layer", list(range(config.n_layers)), 0, "size_layer")
+    x = stream(batch[0], layer)[-1].double()
+    sigma = x.var(correction=0).sqrt().item()
+    found = normalised.scaled(x, torch.tensor(10.0) ** torch.tensor(POWERS), eps)
+    shifts = torch.tensor(SHIFTS) * x.square().mean().sqrt()
+    by_layer, by_rms = (normalised.shifted(kind, x, shifts, eps).numpy() for kind in ("layer", "rms"))
+    at_factor, pressed = held.to_send("size", stand_of("size", "factor", -1.0))
+    at_shift, epoch = held.to_send("shift", stand_of("shift", "shift", 1.0))
+    with st.container(key="gf-picture"):
+        curves.mount(key="size", on_stand_change=lambda: keep("size", "factor", -1.0),
+                     data=charts.epsilon(POWERS, *(part.numpy() for part in (found.layer, found.outside, found.rms)), eps, sigma,
+                                         at_factor[2], epoch=pressed))  # fmt: skip
+        curves.mount(key="shift", on_stand_change=lambda: keep("shift", "shift", 1.0),
+                     data=charts.shift_and_bessel(SHIFTS, by_layer, by_rms, at_shift[2], epoch=epoch))
+    few = x[:4]
+    st.caption(f"The vector of “{inert(batch[0].pieces[-1].strip())}” before layer {layer}: σ = {sigma:.4g}, ε = {eps:g}. Its first 4 numbers "
+               f"alone have σ = {few.std(correction=0):.4g} with 1/d and {few.std():.4g} with 1/(d − 1), {normalised.bessel(4) - 1:.1%} more; all "
+               f"{config.d_model}: {sigma:.5g} and {x.std():.5g}, {normalised.bessel(config.d_model) - 1:.3%} more.")  # fmt: skip
+    s = 10 ** say("size", "factor", -1.0)
+    frame_of(layer, 0, rf"\frac{{s\,\sigma}}{{\sqrt{{(s\,\sigma)^2 + \varepsilon}}}} = \frac{{{s * sigma:.3g}}}{{\sqrt{{{(s * sigma) ** 2:.3g} + {eps:g}}}}} = "
+             rf"{s * sigma / ((s * sigma) ** 2 + eps) ** 0.5:.4f}", code_place, (0, 0, 0),
+             {"log10 of the factor": POWERS, "LayerNorm": found.layer.numpy(), "RMSNorm": found.rms.numpy(), "outside": found.outside.numpy()})  # fmt: skip
+
+
+def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator, cell: tuple[int, int, int], table: dict) -> None:
+    """What stands around every picture."""
+    d = config.d_model
+    lesson.formula(words.FORMULA, [("x", (f"batch {len(batch)}", f"token {tokens}", f"feature {d}"), "residual"),
+                                   (r"\mu,\ \sigma^2", ("LayerNorm:", f"batch {len(batch)}", f"token {tokens}"), "output"),
+                                   (r"\mu,\ \sigma^2", ("BatchNorm:", f"feature {d}"), "output"),
+                                   (r"\gamma,\ \beta", (f"feature {d}",), "output")], numbers)  # fmt: skip
+    setting = {"model": batch[0].model, "sentences": [reading.text for reading in batch], "layer": layer, "tokens": tokens, "eps": eps}
+    with code_place:
+        lesson.code([LayerNorm, RMSNorm, BatchNorm, normalised.parts, normalised.companions],
+                    words.SNIPPET.format(**setting, cell=", ".join(map(str, cell))))  # fmt: skip
+    lesson.downloads(table=table, config=setting | {"view": view})
+
+
+SHOW = {CUBE: show_cube, COMPANIONS: show_companions, LAYERS: show_layers, SIZE: show_size}
+RECORD = ("layers.*.resid_pre", "layers.*.norm_1")
+
+
+@st.fragment
+def draw(code_place: DeltaGenerator) -> None:
+    """All that follows the controls: it alone runs again when they change."""
+    with st.container(key="gf-stage"):
+        SHOW[view](code_place)
+
+
+lesson = Lesson("D1")
+lesson.header(words.LOOK_FOR)
+text = lesson.text(BATCH, EXAMPLES, follows=False)
+if lesson.shows("text"):
+    st.caption("A bar | parts the sentences of the batch.")
+view = st.segmented_control("Picture", VIEWS, default=CUBE, required=True, key="view", bind="query-params",
+                            label_visibility="collapsed", width="stretch")  # fmt: skip
+sentences = sentences_of(text)
+alone = view in (LAYERS, SIZE)  # these look at one sentence, which may be recorded
+batch = read_all(sentences[:1] if alone else sentences, reader(1 if alone else len(sentences)))
+config, eps = batch[0].config, batch[0].config.norm_eps
+tokens = min(TOKENS, *(len(reading.ids) for reading in batch)) if len(batch) > 1 else min(TOKENS, len(batch[0].ids))
+subject = tuple((reading.model, reading.label, reading.text) for reading in batch)
+telling = config.n_layers // 3
+stage, after, code_place, more = (st.container() for _ in range(4))
+with stage:
+    draw(code_place)
+with after:
+    lesson.prose(**words.prose(config.d_model, normalised.bessel(4) - 1, normalised.bessel(config.d_model) - 1))
+    own = torch.cat([stream(reading, LAYER) for reading in batch])[-2:]
+    few = normalised.companions("batch", own, eps)
+    lesson.predict(**words.predict(few[0].abs().max().item(), few[-1].abs().median().item()))
+with more:
+    lesson.interview(words.INTERVIEW)
+    lesson.sources(words.SOURCES)
