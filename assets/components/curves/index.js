@@ -187,6 +187,7 @@ export default (component) => gf.mount(component, (root, first) => {
   function figure(value, percent) {
     if (Number.isNaN(value)) return "–";   // nothing there, such as a surprise after the last token
     if (percent) return signed(`${(100 * value).toFixed(1)}%`);
+    if (value !== 0 && (Math.abs(value) < 5e-4 || Math.abs(value) >= 1e10)) return gf.number(value);
     if (Math.abs(value) >= 1000) return signed(Math.round(value).toLocaleString("en-US"));
     return signed(value.toFixed(Math.abs(value) < 100 ? 3 : 1));
   }
