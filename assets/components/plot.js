@@ -159,7 +159,7 @@ const plot = (() => {
   }
 
   function tick(value, percent = false) {
-    if (Math.abs(value) < 1e-12) return "0";
+    if (Math.abs(value) < 1e-25) return "0";
     if (percent) return `${Number((100 * value).toPrecision(3))}%`.replace("-", "−");
     const size = Math.abs(value);
     if (size >= 1e5 && size < 1e6) return `${Math.round(value / 1e3)} k`.replace("-", "−");
@@ -172,7 +172,7 @@ const plot = (() => {
   function frame(p, c, box, x, y, { logX = false, logY = false, last = true, xLabel = "", countX = 6, countY = 4,
     percentY = false } = {}) {
     for (const value of ticks(y.lo, y.hi, countY, logY)) {
-      const at = y(value), zero = Math.abs(value) < 1e-12;
+      const at = y(value), zero = value === 0;
       p.line([[box.x, at], [box.x + box.w, at]], { stroke: zero ? c.muted : c.line, opacity: zero ? 0.7 : 1 });
       p.text(box.x - 8, at + 4, tick(value, percentY), { fill: c.muted, anchor: "end" });
     }

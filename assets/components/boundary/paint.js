@@ -1,0 +1,83 @@
+/* boundary_paint: the map of one stack over the plane, and the lines along which its answer changes.
+
+   boundary_paint.map(p, c, spec, at, box)              what the run whose frame is `at` says of every place
+   boundary_paint.lines(p, spec, at, box, look)         where its answer changes
+   boundary_paint.points(p, c, spec, box)               what it learns from: ● ■ ▲ by class
+   boundary_paint.share(spec, at, class, cell)          the probability of a class in a cell, 0 … 1
+   boundary_paint.colour(c, class) */
+const boundary_paint = (() => {
+  const TONES = ["negative", "positive", "ffn"];
+  const colour = (c, k) => c[TONES[k]];
+
+  function share(spec, at, k, cell) {
+    const size = spec.side * spec.side, of = (j) => spec.arrays.maps[(at * (spec.classes - 1) + j - 1) * size + cell] / 255;
+    if (k > 0) return of(k);
+    let rest = 1;
+    for (let j = 1; j < spec.classes; j++) rest -= of(j);
+    return Math.max(0, rest);
+  }
+
+  function map(p, c, spec, at, box) {
+    const n = spec.side, small = document.createElement("canvas"), large = document.createElement("canvas");
+    small.width = small.height = n;
+    const image = new ImageData(n, n), back = gf.rgb(c.background), tones = TONES.map((tone) => gf.rgb(c[tone]));
+    for (let cell = 0; cell < n * n; cell++) {
+      let best = 0, top = 0;
+      for (let k = 0; k < spec.classes; k++) {
+        const v = share(spec, at, k, cell);
+        if (v > top) { top = v; best = k; }
+      }
+      const sure = 0.62 * (top - 1 / spec.classes) / (1 - 1 / spec.classes);
+      for (let i = 0; i < 3; i++) image.data[4 * cell + i] = back[i] + (tones[best][i] - back[i]) * sure;
+      image.data[4 * cell + 3] = 255;
+    }
+    small.getContext("2d").putImageData(image, 0, 0);
+    large.width = large.height = Math.round(2 * box.w);
+    const ctx = large.getContext("2d");
+    ctx.imageSmoothingEnabled = true;
+    ctx.imageSmoothingQuality = "high";
+    ctx.drawImage(small, 0, 0, large.width, large.height);
+    p.image(large, box.x, box.y, box.w, box.w);
+  }
+
+  /* Marching squares: for each class the line on which it and the strongest of the others are equal.
+     score(class, row, col): by what a class leads, where that is known more finely than the map. */
+  function lines(p, spec, at, box, look, score = null) {
+    const n = spec.side, step = box.w / n;
+    for (let k = spec.classes === 2 ? 1 : 0; k < spec.classes; k++) {
+      const lead = (row, col) => {
+        const of = score ? (j) => score(j, row, col) : (j) => share(spec, at, j, row * n + col);
+        let most = -Infinity;
+        for (let j = 0; j < spec.classes; j++) if (j !== k) most = Math.max(most, of(j));
+        return of(k) - most;
+      };
+      for (let row = 0; row + 1 < n; row++) {
+        for (let col = 0; col + 1 < n; col++) {
+          const v = [lead(row, col), lead(row, col + 1), lead(row + 1, col + 1), lead(row + 1, col)];
+          const at = [[0, 0], [0, 1], [1, 1], [1, 0]], cut = [];
+          for (let e = 0; e < 4; e++) {
+            const a = v[e], b = v[(e + 1) % 4];
+            if ((a > 0) === (b > 0)) continue;
+            const t = a / (a - b), [r0, c0] = at[e], [r1, c1] = at[(e + 1) % 4];
+            cut.push([box.x + (col + 0.5 + c0 + (c1 - c0) * t) * step, box.y + (row + 0.5 + r0 + (r1 - r0) * t) * step]);
+          }
+          for (let e = 0; e + 1 < cut.length; e += 2) p.line([cut[e], cut[e + 1]], look);
+        }
+      }
+    }
+  }
+
+  function points(p, c, spec, box) {
+    const { x, y } = spec.arrays, unit = box.w / (2 * spec.reach), r = Math.max(1.8, box.w / 105);
+    for (let i = 0; i < y.length; i++) {
+      const px = box.x + box.w / 2 + x[2 * i] * unit, py = box.y + box.w / 2 - x[2 * i + 1] * unit;
+      if (px < box.x + r || px > box.x + box.w - r || py < box.y + r || py > box.y + box.w - r) continue;
+      const fill = colour(c, y[i]);
+      if (y[i] === 0) p.circle(px, py, r, { fill, stroke: c.background, lineWidth: 1 });
+      else if (y[i] === 1) p.rect(px - r, py - r, 2 * r, 2 * r, { fill, stroke: c.background });
+      else p.area([[px, py - 1.3 * r], [px + 1.2 * r, py + r], [px - 1.2 * r, py + r]], { fill });
+    }
+  }
+
+  return { map, lines, points, share, colour };
+})();
