@@ -92,11 +92,11 @@ def companions(
     return curves.message(
         "companions", f"The first token's normalised numbers as companions join the batch; features {features}", counts,
         "tokens in the batch", "tokens", panels, cursor=cursor, epoch=epoch, height=640,
-        columns=("μ and σ² over", "moved by%"),
-        rows=[Row("BatchNorm, training", "positive", (counts.astype(np.float32), moved["batch"]), width=3),
-              Row("BatchNorm, eval", "negative", (np.zeros(1, np.float32), moved["running"]), dash=(6, 4)),
-              Row("LayerNorm", "residual", (np.ones(1, np.float32), moved["layer"])),
-              Row("RMSNorm", "residual", (np.ones(1, np.float32), moved["rms"]), dash=(2, 3))],
+        columns=("y moved by%",),
+        rows=[Row("BatchNorm, training", "positive", (moved["batch"],), width=3),
+              Row("BatchNorm, eval", "negative", (moved["running"],), dash=(6, 4)),
+              Row("LayerNorm", "residual", (moved["layer"],)),
+              Row("RMSNorm", "residual", (moved["rms"],), dash=(2, 3))],
         sentence="{x} tokens in the batch: BatchNorm's y for the same first token is {0%} of its length away from what the "
                  "whole batch gives; LayerNorm's {1%}.",
         values=[moved["batch"], moved["layer"]],
@@ -104,13 +104,12 @@ def companions(
 
 
 def layers(
-    words: Sequence[str], at: str, rms: np.ndarray, mean: np.ndarray, top: np.ndarray, feature: np.ndarray, after: np.ndarray,
-    cursor: int, *, epoch: int = 0,
+    words: Sequence[str], at: str, rms: np.ndarray, mean: np.ndarray, top: np.ndarray, after: np.ndarray, cursor: int, *, epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """The stream before each layer's norm, token by token: rms, mean, top, feature and after [layer, token]."""
+    """The stream before each layer's norm, token by token: rms, mean, top and after [layer, token]."""
     count = np.arange(len(rms))
     every = [Line(rms[:, i], "residual", opacity=0.3) for i in range(len(words))]
-    lo, hi = float(rms.min()) * 0.7, float(rms.max()) * 1.5
+    lo, hi = float(min(rms.min(), after.min())) * 0.7, float(rms.max()) * 1.5
     panels = [
         Panel([f"rms of “{word}” before the norm, thin: the other tokens" for word in words], (lo, hi),
               [*every, Line(rms.T, "positive", "before", width=3, dot=True), Line(after.T, "residual", "after γ", width=2, dash=(6, 4), dot=True)], log=True,
@@ -122,10 +121,10 @@ def layers(
     ]  # fmt: skip
     return curves.message(
         "norm-by-layer", "What the norm of each layer is given, by layer", count, "layer", "layer", panels, cursor=cursor,
-        frames=Choice("Token", list(words), at), epoch=epoch, height=640, columns=("rms", "largest feature", "its share%", "|mean|/rms%"),
-        rows=[Row("this token", "positive", (rms.T, feature.T.astype(np.float32), top.T, mean.T), width=3)],
-        sentence="Layer {x}: rms {0} before the norm, {1} after γ; feature {2} alone holds {3%} of Σ x².",
-        values=[rms.T, after.T, feature.T.astype(np.float32), top.T],
+        frames=Choice("Token", list(words), at), epoch=epoch, height=640, columns=("rms", "rms after γ", "largest feature%", "|mean|/rms%"),
+        rows=[Row("this token", "positive", (rms.T, after.T, top.T, mean.T), width=3)],
+        sentence="Layer {x}: rms {0} before the norm, {1} after γ; one feature alone holds {2%} of Σ x².",
+        values=[rms.T, after.T, top.T],
     )  # fmt: skip
 
 

@@ -251,7 +251,7 @@ def show_layers(code_place: DeltaGenerator) -> None:
     with st.container(key="gf-picture"):
         curves.mount(key="layers", on_stand_change=lambda: keep("layers", "depth", float(telling), names),
                      data=charts.layers(names, names[at], *(np.asarray(part, dtype=np.float32) for part in (
-                         found.rms, found.mean, found.top, found.feature)), after.astype(np.float32), cursor, epoch=epoch))  # fmt: skip
+                         found.rms, found.mean, found.top)), after.astype(np.float32), cursor, epoch=epoch))  # fmt: skip
     layer = int(depth)
     gamma = normalised.gamma_of(stream(batch[0], layer), torch.tensor(batch[0][f"layers.{layer}.norm_1"][0]), eps)
     loud = int(found.feature[layer, word])
@@ -295,8 +295,8 @@ def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator,
     """What stands around every picture."""
     d = config.d_model
     lesson.formula(words.FORMULA, [("x", (f"batch {len(batch)}", f"token {tokens}", f"feature {d}"), "residual"),
-                                   (r"\mu,\ \sigma^2", ("LayerNorm:", f"batch {len(batch)}", f"token {tokens}"), "output"),
-                                   (r"\mu,\ \sigma^2", ("BatchNorm:", f"feature {d}"), "output"),
+                                   (r"\mu_{\text{Layer}}", (f"batch {len(batch)}", f"token {tokens}"), "output"),
+                                   (r"\mu_{\text{Batch}}", (f"feature {d}"), "output"),
                                    (r"\gamma,\ \beta", (f"feature {d}",), "output")], numbers)  # fmt: skip
     setting = {"model": batch[0].model, "sentences": [reading.text for reading in batch], "layer": layer, "tokens": tokens, "eps": eps}
     with code_place:
@@ -329,7 +329,7 @@ batch = read_all(sentences[:1] if alone else sentences, reader(1 if alone else l
 config, eps = batch[0].config, batch[0].config.norm_eps
 tokens = min(TOKENS, *(len(reading.ids) for reading in batch)) if len(batch) > 1 else min(TOKENS, len(batch[0].ids))
 subject = tuple((reading.model, reading.label, reading.text) for reading in batch)
-telling = config.n_layers // 3
+telling = 2 * config.n_layers // 3  # of the model's layers: deep in it the first token's stream is huge
 stage, after, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)
