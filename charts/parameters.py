@@ -162,12 +162,12 @@ def mount(**where: object) -> object:
 def symbol(name: str) -> str:
     """stack.blocks.{i}.attention.W_Q.weight -> W_Q; of a norm γ or β, of a bias b_Q."""
     owner, _, last = name.rpartition(".")
-    word = owner.rpartition(".")[2]
+    word = ("cross " if ".cross." in name else "") + owner.rpartition(".")[2]
     match last:
         case "gamma" | "beta":
             return f"{'γ' if last == 'gamma' else 'β'} {word}"
         case "bias":
-            return f"b{word.removeprefix('W')}"
+            return word.replace("W_", "b_")
         case "weight":
             return word
     return last

@@ -10,15 +10,15 @@ from streamlit.delta_generator import DeltaGenerator
 from charts import parameters as charts
 from pages.block import parameters_words as words
 from pages.block.known_models import NAMES
+from pages.block.own_numbers import OWN, as_python, last_good, own_config
 from pages.block.parameters_frames import shown, size, varied
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
 from transformer import PRESETS, Config, cost, weights
 from transformer.recording import CAPITAL, PRONOUN
 
-OWN, TINY = "My own numbers", "Tiny model (ours)"
+TINY = "Tiny model (ours)"
 FIRST = next(iter(NAMES))
-OWN_FIRST = Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000, position="none", max_len=2**20)
 EXAMPLES = {"a fact": CAPITAL, "a pronoun": PRONOUN}
 
 
@@ -31,38 +31,10 @@ class Stand(NamedTuple):
     value: str
 
 
-def own_config() -> Config:
-    """The learner's numbers as a config; the last good one when they make none, with one sentence why."""
-    with st.container(horizontal=True, vertical_alignment="bottom", key="gf-controls"):
-        def number(label: str, most: int, default: int, key: str) -> int:
-            return st.number_input(label, 1, most, default, key=key, bind="query-params", width=130)
-
-        layers = number("Layers", 256, 6, "layers")
-        d = number("d, width", 32_768, 512, "d")
-        heads = number("Query heads", 256, 8, "heads")
-        kv_heads = number("K/V heads", 256, 8, "kv_heads")
-        d_ff = number("d_ff", 131_072, 2048, "d_ff")
-        vocab = number("Vocabulary", 1_000_000, 32_000, "vocab")
-        experts = number("Experts", 256, 1, "experts")
-        gated = st.toggle("Gated FFN", key="gated", bind="query-params")
-        tied = st.toggle("Tied tables", True, key="tied", bind="query-params")
-    try:
-        config = Config(
-            d_model=d, n_layers=layers, n_heads=heads, n_kv_heads=kv_heads, d_ff=d_ff, vocab_size=vocab, gated=gated,
-            tie_embeddings=tied, experts=experts, experts_per_token=min(2, experts) if experts > 1 else None,
-            position="none", max_len=2**20,
-        )  # fmt: skip
-    except ValueError as problem:
-        st.warning(str(problem), icon=":material/info:")
-        return st.session_state.get("_own_counted", OWN_FIRST)
-    st.session_state["_own_counted"] = config
-    return config
-
-
 def config_of(arch: str) -> Config:
     """The config behind a name of the picture; the learner's own is the last good one."""
     if arch == OWN:
-        return st.session_state.get("_own_counted", OWN_FIRST)
+        return last_good()
     return models.loaded("tiny")[0].config if arch == TINY else PRESETS[NAMES[arch]]
 
 
@@ -118,9 +90,7 @@ def made_of(arch: str, here: Config) -> str:
         return f'PRESETS["{NAMES[arch]}"]'
     if arch == TINY:
         return 'transformer.load("tiny")[0].config'
-    return (f"Config(d_model={here.d_model}, n_layers={here.n_layers}, n_heads={here.n_heads}, n_kv_heads={here.n_kv_heads}, "
-            f"d_ff={here.d_ff}, vocab_size={here.vocab_size}, gated={here.gated}, tie_embeddings={here.tie_embeddings}, "
-            f'experts={here.experts}, position="none")')  # fmt: skip
+    return as_python(here)
 
 
 @st.fragment
@@ -130,7 +100,7 @@ def draw(code_place: DeltaGenerator, table_place: DeltaGenerator) -> None:
     pressed, epoch = held.to_send("weights", here)
     with st.container(key="gf-stage"):
         if here.arch == OWN:
-            own_config()
+            own_config(choose_tied=True)
         config = config_of(here.arch)
         everyone = [one if one.name != here.arch else shown(one.name, config, with_sizes=True) for one in known()]
         everyone.append(shown(OWN, config_of(OWN), with_sizes=False))

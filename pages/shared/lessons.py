@@ -45,14 +45,20 @@ LESSONS: tuple[Entry, ...] = (
     Entry("B11", "The KV cache", "pages/attention/kv_cache.py", "Attention", "kv-cache", ":material/save:"),
     Entry("B12", "Attention by tiles", "pages/attention/tiles.py", "Attention", "attention-by-tiles", ":material/view_module:"),
     Entry("C1", "Why position at all", "pages/position/permutation.py", "Position", "why-position", ":material/shuffle:"),
+    Entry("C2", "Sinusoids", "pages/position/sinusoids.py", "Position", "sinusoids", ":material/waves:"),
     Entry("C3", "Rotary position", "pages/position/rope.py", "Position", "rope", ":material/360:"),
+    Entry("C4", "Biases of position", "pages/position/biases.py", "Position", "position-biases", ":material/stairs:"),
+    Entry("C5", "Longer than trained", "pages/position/longer.py", "Position", "longer-than-trained", ":material/trending_up:"),
     Entry("D1", "Normalisation", "pages/block/normalisation.py", "The block", "normalisation", ":material/equalizer:"),
+    Entry("D2", "Where the norm goes", "pages/block/placement.py", "The block", "norm-placement", ":material/vertical_align_center:"),
     Entry("D4", "Activations", "pages/block/activations.py", "The block", "activations", ":material/show_chart:"),
     Entry("D5", "Depth without bend", "pages/block/linear_depth.py", "The block", "linear-depth", ":material/layers_clear:"),
+    Entry("D8", "Tied and shared", "pages/block/sharing.py", "The block", "tied-and-shared", ":material/link:"),
     Entry("D9", "Counting parameters", "pages/block/parameters.py", "The block", "parameter-count", ":material/calculate:"),
     Entry("F2", "Softmax temperature", "pages/training/temperature.py", "Training", "temperature",
           ":material/thermostat:"),
     Entry("G1", "Where the FLOPs go", "pages/cost/flops.py", "Cost", "flops", ":material/speed:"),
+    Entry("G2", "What fits in memory", "pages/cost/fits.py", "Cost", "what-fits", ":material/sd_card:"),
 )
 HOME = LESSONS[0]
 
