@@ -68,6 +68,15 @@ def without_final_norm(model, tokenizer) -> dict:
     return {"pieces": tokenizer.pieces(ids), "ways": numbers}
 
 
+def flow(model, tokenizer) -> dict:
+    """What the layers do to the last token's stream, and to the first one's."""
+    n = model.config.n_layers
+    names = [f"layers.{i}.resid_pre" for i in range(n)] + [f"layers.{n - 1}.resid_post"]
+    trace = model.run(tokenizer.encode(CAPITAL), record=names).trace
+    found = depth.flow(torch.cat([trace[name] for name in names]))
+    return {name: rounded(values[[0, -1]]) for name, values in found._asdict().items()}
+
+
 def cuts(model, tokenizer) -> dict:
     ids = tokenizer.encode(CAPITAL)
     rows = list(skipping.skipped(model, ids))
@@ -92,8 +101,9 @@ def lengths(model, tokenizer) -> dict:
 def write(file: Path, found: Mapping) -> None:
     made = {"command": "python -m benchmarks.depth", "text": CAPITAL, "model": MODEL, "seeds": list(depth.SEEDS),
             "depths": depth.DEPTHS}  # fmt: skip
-    text = json.dumps({"made": made, **found}, ensure_ascii=False, separators=(",", ":"))
-    file.write_text(text.replace(',"', ',\n"') + "\n", encoding="utf-8")
+    parts = [f"{json.dumps(key)}: {json.dumps(part, ensure_ascii=False, separators=(',', ':'))}"
+             for key, part in {"made": made, **found}.items()]  # fmt: skip
+    file.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")
     print(file, file.stat().st_size)
 
 
@@ -103,7 +113,8 @@ def main() -> None:
     out = parser.parse_args().out
     torch.set_num_threads(1)
     model, tokenizer = transformer.load(MODEL)
-    write(out / "norm-placement.json", {"start": start("norm-placement"), "final_norm": without_final_norm(model, tokenizer)})
+    write(out / "norm-placement.json", {"start": start("norm-placement"), "final_norm": without_final_norm(model, tokenizer),
+                                       "flow": flow(model, tokenizer)})
     write(out / "residual.json", {"start": start("residual"), "cuts": cuts(model, tokenizer), "paths": lengths(model, tokenizer)})
 
 

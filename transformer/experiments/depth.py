@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from transformer import names
 from transformer.build import build
 from transformer.config import Config, NormKind, NormPlace
 from transformer.models import Model
@@ -161,3 +162,50 @@ def spread(found: Iterable[Depth], field: str, depths: Sequence[int] = DEPTHS) -
         row = rows[:, list(depths).index(one.layers), : values.shape[1]]
         row[:] = torch.stack((values.median(0).values, values.amin(0), values.amax(0)))
     return Spread(*rows)
+
+
+class Flow(NamedTuple):
+    """What the layers of a model do to each token's stream."""
+
+    stream: Tensor  # root mean square of its entries [token, place]
+    written: Tensor  # ‖x_{l+1} − x_l‖ / ‖x_l‖ [token, layer]
+    turned: Tensor  # 1 − cos(x_l, x_{l+1}) [token, layer]
+
+
+def flow(X: Tensor) -> Flow:
+    """X [place, token, model]: the stream before the first layer, and after each."""
+    X = X.double()  # 1 − cos of what hardly moves is lost in float32
+    before, after = X[:-1], X[1:]
+    written = (after - before).norm(dim=-1) / before.norm(dim=-1)
+    return Flow(X.square().mean(-1).sqrt().T, written.T, 1 - F.cosine_similarity(before, after, dim=-1).T)
+
+
+class Node(NamedTuple):
+    """A tensor on the way through a block, and how large its entries are, root mean square over all tokens."""
+
+    name: str  # as recorded, without the layer: "norm_1", "attention.out"
+    size: float
+
+
+@torch.no_grad()
+def block_sizes(model: Model, ids: Sequence[int], layer: int) -> list[Node]:
+    """What a run of this config records on the way through a layer's two sublayers, in the order of computation.
+
+    With the norm behind the sum the sum itself has no name of its own: "sum_1" and "sum_2" are what enters these norms.
+    """
+    here = f"layers.{layer}."
+    wanted = ("resid_pre", "norm_1", "attention.raw", "attention.out", "resid_mid", "norm_2", "ffn.raw", "ffn.out", "resid_post")
+    found = [name for name in names.of(model.config) if name.startswith(here) and name.removeprefix(here) in wanted]
+    trace = model.run(torch.tensor([list(ids)[:-1]]), record=found).trace
+    tensors = {name.removeprefix(here): tensor for name, tensor in trace.items()}
+    nodes = []
+    for name in (name.removeprefix(here) for name in found):
+        if model.config.norm_place == "post" and name in ("norm_1", "norm_2"):
+            added = tensors["resid_pre"] + tensors["attention.out"] if name == "norm_1" else tensors["resid_mid"] + tensors["ffn.out"]
+            nodes.append(Node(name.replace("norm", "sum"), _rms(added)))
+        nodes.append(Node(name, _rms(tensors[name])))
+    return nodes
+
+
+def _rms(x: Tensor) -> float:
+    return x.square().mean().sqrt().item()
