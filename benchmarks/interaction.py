@@ -248,6 +248,11 @@ CASES = (
     Case("G1", "own d_ff (asks the server)", "component", ".st-key-d_ff input", keys=("ArrowUp", "ArrowDown"),
          query="?arch=My+own+numbers"),
     Case("G1", "with logits", "component", ".st-key-gf-picture button:last-child", keys=("Enter", "Enter")),
+    Case("G2", "length", "component", ".st-key-curves canvas"),
+    Case("G2", "texts at once", "component", ".st-key-curves .gf-scrubber input"),
+    Case("G2", "texts a step", "component", ".st-key-curves .gf-scrubber input", query="?view=To+train+it&arch=GPT-2"),
+    Case("G2", "kind of attention", "component", ".st-key-curves .gf-pick input:checked", keys=("ArrowDown", "ArrowUp"),
+         query="?view=Caches+by+kind"),
 )
 
 # The picture's fingerprint: every canvas scaled down and read, every SVG and every line of text by its markup.

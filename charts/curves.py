@@ -155,7 +155,7 @@ def message(
     labels at the right; frames: which row of the arrays is drawn, one slider or several; zooms: how far x may go, to
     both sides where it begins below 0. Cursor, frames, zoom, switch and pick are taken up when epoch differs from the
     last one and belong to the browser after that, so that moving them sends nothing here again. Arrays go out as
-    float32, but for those that are float16.
+    float32, but for those that are float16; whole numbers are read out as such.
     ValueError when an array of a curve has not the length of x, or words or rows are not as many as the frames.
     """
     choices = [frames] if isinstance(frames, Choice) else list(frames or ())
@@ -163,6 +163,7 @@ def message(
     sizes = counts + ([len(zooms.values)] if zooms else [])  # what words may be one each for
     arrays: dict[str, np.ndarray] = {"x": x.astype(np.float32)}
     sent: dict[int, str] = {}  # id of an array -> its name
+    whole: list[str] = []  # arrays of whole numbers, read out as such
 
     def keep(array: np.ndarray, length: int = len(x)) -> str:
         *lead, last = array.shape
@@ -172,6 +173,8 @@ def message(
         if id(array) not in sent:  # what is drawn and read out is sent once
             sent[id(array)] = f"a{len(arrays)}"
             half = array.dtype == np.float16
+            if np.issubdtype(array.dtype, np.integer):
+                whole.append(sent[id(array)])
             arrays[sent[id(array)]] = np.asarray(array, dtype=np.float16 if half else np.float32)
         return sent[id(array)]
 
@@ -238,6 +241,7 @@ def message(
                      | _colour(row.role, row.shade) | picked(row.pick) for row in rows],
         },
         "sum": {"text": sentence, "arrays": [read(value) for value in values]},
+        "whole": whole,
     }  # fmt: skip
     return component.pack(header, arrays)
 

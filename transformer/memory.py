@@ -1,5 +1,7 @@
 """What training needs to hold, in bytes: weights, gradients, AdamW's moments, and what the backward pass looks back at."""
 
+import bisect
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -25,6 +27,37 @@ class TrainingMemory(NamedTuple):
     gradients: int
     optimiser: int
     activations: int
+
+
+class ServingMemory(NamedTuple):
+    """Bytes by purpose while a model writes; a layer's passing tensors and the libraries' workspace come on top."""
+
+    weights: int
+    keys: int
+    values: int
+
+
+def serving(config: Config, n: int, batch: int = 1, weight_bits: int = 16, bytes_per_value: int = 2) -> ServingMemory:
+    """``batch`` texts of ``n`` tokens in the KV cache, with P parameters:
+
+        weights P · bits / 8,  keys and values n · h_kv · d_k · layers · batch · b each
+
+    Quantised weights count their bits alone, without the scales. A latent is kept once and counts as keys; an encoder
+    keeps nothing. ``bytes_per_value`` b: of a key or value.
+    """
+    P = sum(cost.parameters(config).values())
+    kept = 0 if config.kind in ("encoder", "vision") else cost.kv_cache_bytes(config, n, batch, bytes_per_value)
+    values = 0 if config.attention == "latent" else kept // 2
+    return ServingMemory(P * weight_bits // 8, kept - values, values)
+
+
+def longest_served(config: Config, budget: int, batch: int = 1, weight_bits: int = 16, bytes_per_value: int = 2,
+                   most: int = 2**24) -> int:  # fmt: skip
+    """The most tokens for which ``serving`` stays within ``budget`` bytes: 0 when the weights alone do not, ``most`` when
+    more would fit than anyone asks for (a window or an encoder holds no more for longer texts)."""
+    return bisect.bisect_right(
+        range(1, most + 1), budget, key=lambda n: sum(serving(config, n, batch, weight_bits, bytes_per_value))
+    )
 
 
 def training(config: Config, n: int, batch: int = 1, bytes_per_value: int = 4, master: bool = False) -> TrainingMemory:
@@ -81,7 +114,7 @@ def activation_law(config: Config, kept: Kept = "fused") -> Callable[[int, int],
     h = min(16, config.max_len // 3) if config.position == "learned" else 16
     at = {
         (layers, batch): [
-            activation_bytes(replace(config, **dict.fromkeys(stacks, layers)), n, batch, kept == "textbook")
+            _counted(replace(config, **dict.fromkeys(stacks, layers)), n, batch, kept == "textbook")
             for n in (h, 2 * h, 3 * h)
         ]
         for layers in (1, 2)
@@ -100,6 +133,9 @@ def activation_law(config: Config, kept: Kept = "fused") -> Callable[[int, int],
         return round(one + (config.n_layers - 1) * (two - one))
 
     return bytes_of
+
+
+_counted = functools.lru_cache(256)(activation_bytes)  # "recomputed" asks for the same as "fused"
 
 
 def _saved(forward: Callable[[], Tensor], parameters: set[int]) -> int:

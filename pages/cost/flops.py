@@ -16,17 +16,10 @@ from pages.cost.flops_formula import formula_of, numbers_of, times_d, whole
 from pages.cost.flops_words import INTERVIEW, SOURCES
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
+from pages.shared.own_config import MODELS, own_config
 from transformer import PRESETS, Config, cost, counter
 
 OWN = "My own numbers"
-MODELS = {  # as the learner and the link call it -> as transformer.PRESETS does
-    "SmolLM2-135M": "smollm2-135m", "SmolLM2-360M": "smollm2-360m", "SmolLM2-1.7B": "smollm2-1.7b",
-    "GPT-2": "gpt2", "GPT-2 medium": "gpt2-medium", "GPT-2 large": "gpt2-large", "GPT-2 XL": "gpt2-xl",
-    "BERT base": "bert-base", "BERT large": "bert-large", "MiniLM-L6": "minilm-l6",
-    "Llama 2 7B": "llama-2-7b", "Llama 2 13B": "llama-2-13b", "Llama 2 70B": "llama-2-70b",
-    "Llama 3 8B": "llama-3-8b", "Llama 3 70B": "llama-3-70b", "Llama 3.2 1B": "llama-3.2-1b",
-    "Mistral 7B": "mistral-7b", "Qwen2 0.5B": "qwen2-0.5b", "Qwen2 1.5B": "qwen2-1.5b", "Qwen2 7B": "qwen2-7b",
-}  # fmt: skip
 START = 1536  # tokens, where SmolLM2's attention costs exactly what its FFN does
 OWN_FIRST = Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000, position="none", max_len=2**20)
 BLOCK = Config(d_model=512, n_heads=8, n_layers=1)  # the table's: plain heads, d_ff = 4d
@@ -65,28 +58,6 @@ def counted(name: str, live: bool, config: Config, ids: tuple[int, ...]) -> dict
         return counter.count(ready[0], list(ids))
     with torch.device("meta"):
         return counter.count(transformer.build(config).eval(), list(ids))
-
-
-def own_config() -> Config:
-    """The learner's numbers as a config; the last good one when they make none, with one sentence why."""
-    left, right = st.columns(2)
-    d = left.number_input("d, width", 1, 32_768, 512, key="d", bind="query-params")
-    layers = right.number_input("Layers", 1, 256, 6, key="layers", bind="query-params")
-    heads = left.number_input("Query heads", 1, 256, 8, key="heads", bind="query-params")
-    kv_heads = right.number_input("K/V heads", 1, 256, 8, key="kv_heads", bind="query-params")
-    d_ff = left.number_input("d_ff", 1, 131_072, 2048, key="d_ff", bind="query-params")
-    vocab = right.number_input("Vocabulary", 1, 1_000_000, 32_000, key="vocab", bind="query-params")
-    gated = st.toggle("Gated FFN (three matrices)", key="gated", bind="query-params")
-    try:
-        config = Config(
-            d_model=d, n_layers=layers, n_heads=heads, n_kv_heads=kv_heads, d_ff=d_ff, vocab_size=vocab, gated=gated,
-            position="none", max_len=2**20,
-        )  # fmt: skip
-    except ValueError as problem:
-        st.warning(str(problem), icon=":material/info:")
-        return st.session_state.get("_own_config", OWN_FIRST)
-    st.session_state["_own_config"] = config
-    return config
 
 
 def draw_block() -> None:
@@ -203,7 +174,7 @@ def draw(code_place: DeltaGenerator) -> None:
     shown, epoch = held.to_send("stack", here)
     arch, n, _, logits = here
     with controls:
-        own = own_config() if arch == OWN else OWN_FIRST
+        own = own_config(OWN_FIRST) if arch == OWN else OWN_FIRST
     config = own if arch == OWN else PRESETS[MODELS[arch]]
     title = "my own model" if arch == OWN else arch
     with picture:

@@ -124,3 +124,25 @@ def test_attention_without_a_law_is_refused():
         memory.activation_law(Config(attention="window", window=8))
     with pytest.raises(ValueError, match="there is no 'half' way"):
         memory.activation_law(Config(), "half")
+
+
+def test_serving_is_weights_and_the_cache():
+    config = PRESETS["llama-3-8b"]
+    held = memory.serving(config, 8192, batch=4, weight_bits=4)
+    assert held.weights == sum(p.numel() for p in _on_meta(config).parameters()) // 2
+    assert held.keys == held.values == 4 * 8192 * 8 * 128 * 32 * 2
+    assert memory.serving(PRESETS["bert-base"], 512).keys == 0
+
+
+def test_the_longest_text_fits_and_one_token_more_does_not():
+    for name, batch in (("llama-3-8b", 1), ("gpt2", 64), ("qwen2-7b", 8)):
+        config, budget = PRESETS[name], 24 * 2**30
+        n = memory.longest_served(config, budget, batch)
+        assert sum(memory.serving(config, n, batch)) <= budget < sum(memory.serving(config, n + 1, batch))
+    assert memory.longest_served(PRESETS["llama-3-70b"], 24 * 2**30) == 0
+    assert memory.longest_served(PRESETS["mistral-7b"], 24 * 2**30, most=10**6) == 10**6  # its window holds 4,095
+
+
+def _on_meta(config):
+    with torch.device("meta"):
+        return build(config)

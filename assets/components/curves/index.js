@@ -184,8 +184,10 @@ export default (component) => gf.mount(component, (root, first) => {
     }
   }
 
-  function figure(value, percent) {
+  function figure(name, percent) {
+    const value = here(name);
     if (Number.isNaN(value)) return "–";   // nothing there, such as a surprise after the last token
+    if (spec.whole.includes(name)) return signed(value.toLocaleString("en-US"));
     if (percent) return signed(`${(100 * value).toFixed(1)}%`);
     if (value !== 0 && (Math.abs(value) < 5e-4 || Math.abs(value) >= 1e10)) return gf.number(value);
     if (Math.abs(value) >= 1000) return signed(Math.round(value).toLocaleString("en-US"));
@@ -229,10 +231,10 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function read() {
-    for (const [td, name, percent] of cells) td.textContent = figure(here(name), percent);
+    for (const [td, name, percent] of cells) td.textContent = figure(name, percent);
     sum.textContent = spec.sum.text.replace(/\{(\d+|x|pick)(%?)\}/g, (_, i, percent) => {
       const array = spec.sum.arrays[i];   // or one for each pick
-      return i === "x" ? shown(X()[at]) : i === "pick" ? pick : figure(here(array[pick] ?? array), percent);
+      return i === "x" ? shown(X()[at]) : i === "pick" ? pick : figure(array[pick] ?? array, percent);
     });
     view.canvas.setAttribute("aria-valuemin", plain(lo()));
     view.canvas.setAttribute("aria-valuemax", plain(hi()));
