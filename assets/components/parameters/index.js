@@ -8,7 +8,7 @@ export default (component) => gf.mount(component, (root, first) => {
   const bar = document.createElement("div"), head = document.createElement("div"), stage = document.createElement("div");
   const whose = select("Whose weights", () => { model = whose.box.selectedIndex; settle(true); tell(); });
   const sizes = select("Vary", () => { vary = sizes.box.selectedIndex - 1; value = vary < 0 ? 0 : varied()[vary].own; settle(); tell(); });
-  const slider = plot.scrubber("", (i) => { value = i; draw(); tell(); });
+  const slider = plot.scrubber("to", (i) => { value = i; draw(); tell(); });
   const views = plot.buttons((name) => { view = name; pinned = hover = null; draw(); tell(); });
   const toggles = document.createElement("div");
   bar.className = "bar"; head.className = "head"; stage.className = "stage"; toggles.className = "bar";
@@ -60,7 +60,7 @@ export default (component) => gf.mount(component, (root, first) => {
     sizes.element.hidden = !spec.models.some(({ varied: v }) => v.length);
     sizes.box.disabled = !varied().length;
     slider.element.hidden = vary < 0;
-    if (vary >= 0) slider.set(varied()[vary].label, varied()[vary].values, value);
+    if (vary >= 0) slider.set(varied()[vary].values, value);
     toggles.replaceChildren(...spec.switches.map(({ label }, i) => {
       const element = document.createElement("label"), check = document.createElement("input");
       element.className = "switch";
