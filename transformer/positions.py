@@ -24,27 +24,55 @@ def sinusoidal(positions: Tensor, d_model: int, base: float = 10_000.0, layout: 
     return torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)
 
 
-# What the lesson on RoPE looks at. The forward pass above does not need it.
+# What the lessons on sinusoids and on RoPE look at. The forward pass above does not need it.
 
 
-def shift(distance: float, d_model: int, base: float = 10_000.0) -> Tensor:
-    """R(k) with PE(pos + k) = R(k) PE(pos) for every pos: a block of rotations by k·θ_i, the fact that made the authors
-    choose sinusoids (Vaswani et al. 2017, §3.5).   Returns [d_model, d_model], float32.
+def speeds(d_model: int, base: float = 10_000.0, layout: str = "interleaved") -> Tensor:
+    """θ_i, radians a position: base^(−2i/d), or base^(−i/(d/2 − 1)) where the layout is "half".   -> [d_model / 2], float32.
+
+    A wave comes round after 2π / θ_i positions: 2π · 10000^(2i/d) in the paper.
     """
-    unit = sinusoidal(torch.tensor([distance]), d_model, base)[0]  # sin, cos of k·θ_i, pair by pair
-    sin, cos = unit[0::2], unit[1::2]
+    i = torch.arange(d_model // 2, dtype=torch.float32)
+    return base ** -(2 * i / d_model if layout == "interleaved" else i / (d_model // 2 - 1))
+
+
+def shift(distance: float, d_model: int, base: float = 10_000.0, layout: str = "interleaved") -> Tensor:
+    """R(k) with PE(pos + k) = R(k) PE(pos) for every pos: a rotation by k·θ_i in every pair, the fact that made the authors
+    choose sinusoids (Vaswani et al. 2017, §3.5).
+
+        (sin (pos + k)θ)   ( cos kθ   sin kθ) (sin pos·θ)
+        (cos (pos + k)θ) = (−sin kθ   cos kθ) (cos pos·θ)
+
+    Returns [d_model, d_model], float32: blocks of two by two along the diagonal, or in the layout "half" four diagonals.
+    """
+    unit = sinusoidal(torch.tensor([distance]), d_model, base, layout)[0]  # sin, cos of k·θ_i, pair by pair
+    sin, cos = of_pairs(unit, layout).unbind(-1)
+    if layout == "half":
+        return torch.cat((torch.cat((cos.diag(), sin.diag()), 1), torch.cat((-sin.diag(), cos.diag()), 1)))
     blocks = torch.stack((torch.stack((cos, sin), -1), torch.stack((-sin, cos), -1)), -2)  # [pair, 2, 2]
     return torch.block_diag(*blocks)
 
 
-def similarity(starts: Tensor, distance: Tensor, d_model: int, base: float = 10_000.0) -> Tensor:
+def of_pairs(PE: Tensor, layout: str = "interleaved") -> Tensor:
+    """The sine and the cosine of each speed.   PE [..., d_model] -> [..., pair, 2]"""
+    return torch.stack(PE.chunk(2, -1), -1) if layout == "half" else PE.unflatten(-1, (-1, 2))
+
+
+def similarity(
+    starts: Tensor, distance: Tensor, d_model: int, base: float = 10_000.0, layout: str = "interleaved"
+) -> Tensor:
     """PE(n + r) · PE(n), which is Σ_i cos(r·θ_i) whatever n is.
 
     starts n [start], distance r [distance] -> [start, distance].
     """
-    PE_n = sinusoidal(starts, d_model, base)  # [start, model]
-    PE_m = sinusoidal(starts[:, None] + distance, d_model, base)  # [start, distance, model]
+    PE_n = sinusoidal(starts, d_model, base, layout)  # [start, model]
+    PE_m = sinusoidal(starts[:, None] + distance, d_model, base, layout)  # [start, distance, model]
     return (PE_m @ PE_n[..., None])[..., 0]
+
+
+def gram(PE: Tensor) -> Tensor:
+    """PE·PE of every two positions.   PE [position, d_model] -> [position, position]"""
+    return PE @ PE.mT
 
 
 def of_head(W_Q: Tensor, W_K: Tensor, config: Config, head: int) -> tuple[Tensor, Tensor]:
@@ -83,3 +111,25 @@ def share_of_distance(S: Tensor) -> float:
     within = (S - S.mean(0)).square().sum()
     total = (S - S.mean()).square().sum()
     return float(1 - within / total)
+
+
+def explained_by_offset(S: Tensor, mask: Tensor | None = None) -> float:
+    """R² of a map: the share of the scores' variance that query − key alone explains; 1 when each diagonal is one number.
+
+    S [query, key]; mask: which of them count, bool of S's shape. 1 where all scores are the same.
+    """
+    n = S.shape[-1]
+    offset = torch.arange(S.shape[0])[:, None] - torch.arange(n) + n - 1
+    seen = torch.ones_like(S, dtype=torch.bool) if mask is None else mask
+    values, group = S[seen].double(), offset[seen]
+    count = torch.zeros(S.shape[0] + n, dtype=values.dtype).index_add(0, group, torch.ones_like(values))
+    mean = torch.zeros_like(count).index_add(0, group, values) / count.clamp_min(1)
+    total = (values - values.mean()).square().sum()
+    return 1.0 if total == 0 else float(1 - (values - mean[group]).square().sum() / total)
+
+
+def share(E: Tensor, P: Tensor) -> Tensor:
+    """‖P‖² / (‖E‖² + ‖P‖²): how much of the sum's squared length the position brings, the two being nearly square to each
+    other.   E, P [..., model] -> [...]."""
+    e, p = E.square().sum(-1), P.square().sum(-1)
+    return p / (e + p)
