@@ -111,3 +111,24 @@ PRESETS: dict[str, Config] = TEXT_MODELS | {
     "mixtral-8x7b": _mixtral(32_000, 4096, 32, 32, 8, 14_336, 32_768),
     "mixtral-mini": _mixtral(256, 128, 4, 4, 2, 256, 512),
 }  # fmt: skip
+
+
+def _granite(d_model: int, n_layers: int, n_heads: int, experts: int) -> Config:
+    """IBM's Granite 3.0: many narrow experts, eight a token; its constant multipliers are left out."""
+    return _llama(
+        49_155, d_model, n_layers, n_heads, 8, 512, 4096, tie_embeddings=True, experts=experts, experts_per_token=8,
+        norm_eps=1e-6,
+    )  # fmt: skip
+
+
+# Mixtures of experts whose total and active size lessons compare; the routers add up, the computation is not run here.
+MIXTURES: dict[str, Config] = {
+    "mixtral-8x7b": PRESETS["mixtral-8x7b"],
+    "mixtral-8x22b": _mixtral(32_000, 6144, 56, 48, 8, 16_384, 65_536),
+    "granite-3.0-1b-a400m": _granite(1024, 24, 16, 32),
+    "granite-3.0-3b-a800m": _granite(1536, 32, 24, 40),
+    "qwen3-30b-a3b": _llama(
+        151_936, 2048, 48, 32, 4, 768, 40_960, rope_base=1_000_000.0, d_head=128, qk_norm="before", experts=128,
+        experts_per_token=8, norm_eps=1e-6,
+    ),
+}  # fmt: skip

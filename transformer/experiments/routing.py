@@ -3,12 +3,17 @@
 The routing itself is ``transformer.experts``; here its recorded tensors are counted.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from transformer.experts import limited, top_gates
+from transformer.models import Model
+
+ROUTERS, GATES = "layers.*.ffn.router", "layers.*.ffn.gates"
 
 
 def shares(gates: Tensor) -> Tensor:
@@ -59,13 +64,18 @@ class Dropped(NamedTuple):
     tokens: float  # share of the tokens that no expert read: the residual stream alone carries them on
 
 
+def room(n: int, k: int, experts: int, capacity: float) -> int:
+    """Tokens that an expert takes: ⌈capacity · n · k / experts⌉."""
+    return math.ceil(capacity * n * k / experts)
+
+
 def dropped(gates: Tensor, k: int, capacity: float) -> Dropped:
     """Count it for one text.   gates [token, expert] as the router gave them, none dropped yet."""
     n, experts = gates.shape
     held = limited(gates[None], k, capacity)[0]
     wanted, got = (gates > 0).sum().item(), (held > 0).sum().item()
     nobody = (held > 0).sum(-1).eq(0).double().mean().item()
-    return Dropped(-(-round(capacity * n * k * 1_000_000) // (experts * 1_000_000)), 1 - got / wanted, nobody)
+    return Dropped(room(n, k, experts, capacity), 1 - got / wanted, nobody)
 
 
 def information(choice: Tensor, feature: Tensor, generator: torch.Generator) -> float:
@@ -107,3 +117,25 @@ def favourites(choice: Tensor, ids: Tensor, experts: int, least: int) -> list[li
         rows = [(i, mine[i].item() / seen[i].item(), seen[i].item()) for i in common if mine[i]]
         found.append(sorted(rows, key=lambda row: (-row[1], -row[2])))
     return found
+
+
+class Routed(NamedTuple):
+    """A text read by a mixture of experts, [layer, token, expert] each."""
+
+    p: Tensor  # softmax of the router
+    wanted: Tensor  # gates, before any capacity
+    gates: Tensor  # gates that were used
+    loss: float  # of language, nats a token, over the text
+
+
+@torch.no_grad()
+def read(model: Model, ids: list[int], capacity: float | None) -> Routed:
+    """Read with every layer's experts held to this capacity; what a layer drops, the later ones feel."""
+    k = model.config.experts_per_token
+    edit = {GATES: lambda gates: limited(gates, k, capacity)}
+    run = model.run(ids, record=(ROUTERS, GATES), edit=edit)
+    router = torch.cat([run.trace[f"layers.{i}.ffn.router"] for i in range(model.config.n_layers)])
+    gates = torch.cat([run.trace[f"layers.{i}.ffn.gates"] for i in range(model.config.n_layers)])
+    after = torch.tensor(ids[1:])
+    loss = F.cross_entropy(run.output[0, :-1], after).item() if len(ids) > 1 else float("nan")
+    return Routed(router.softmax(-1), top_gates(router, k), gates, loss)

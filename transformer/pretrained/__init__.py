@@ -19,7 +19,7 @@ from transformer.tokenizers import Tokenizer
 # Each family is a module with two pure functions: config(theirs) and weights(theirs, config).
 FAMILIES = {"gpt2": gpt2, "llama": llama, "mistral": llama, "mixtral": llama, "qwen2": llama, "bert": bert}
 ASSETS = Path(__file__).parents[2] / "assets"
-OWN = ("tiny", "dates", "readable", "segments")  # trained by this project, shipped with it; each made by transformer/training/<name>.py
+OWN = ("tiny", "dates", "readable", "segments", "experts")  # trained by this project, shipped with it; each made by transformer/training/<name>.py
 
 
 def from_state_dict(family: str, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> Model:
@@ -35,7 +35,7 @@ def load(name: str | Path) -> tuple[Model, Tokenizer]:
     """A real model in eval mode (float32), and its tokenizer.
 
     name: "smollm2-135m", "minilm-l6", "marian-en-pt" or "marian-pt-en" (both in the archive of the first), once fetched;
-    "tiny", "dates", "readable" or "segments", which are always there; a folder of our own or of a
+    "tiny", "dates", "readable", "segments" or "experts", which are always there; a folder of our own or of a
     Hugging Face checkpoint in safetensors; a .gguf file; or a hub id "owner/name".
     Raises ValueError, one sentence: unknown, not fetched, damaged, pickled, a family that is not known here.
     """

@@ -3,6 +3,7 @@
     python -m transformer.training.experts                          # all, 3 seeds each
     python -m transformer.training.experts --only balanced --steps 100 --out elsewhere
     python -m transformer.training.experts --recorded               # only the short runs that the page can repeat
+    python -m transformer.training.experts --favourites             # only what the shipped experts read most surely
 
 ``VARIANTS`` differ in their feed-forward part and in the weight α of the balance loss alone; all see the same windows of
 the plays in the same order (the seed decides them). "dense" costs a token what the mixture costs it: as many neurons as
@@ -30,7 +31,7 @@ from torch import Tensor
 from transformer import names
 from transformer.build import build
 from transformer.config import Config
-from transformer.experiments.routing import crowding, information, shares, used
+from transformer.experiments.routing import crowding, favourites, information, shares, used
 from transformer.experts import balance_loss
 from transformer.models import Model
 from transformer.pretrained import load, native
@@ -66,6 +67,7 @@ VARIANTS = {
     "dense": Variant(dict(d_ff=K * D_FF), 0.0),
     "wide": Variant(dict(d_ff=EXPERTS * D_FF), 0.0),
 }
+COMMON = 40  # times that a piece comes in the held-out plays, to be called a favourite
 KEPT = ("balanced", "free")  # whose first seed is shipped
 SEEDS = (0, 1, 2)
 LENGTH, BATCH, MEASURED = 128, 6, 72
@@ -197,6 +199,22 @@ def specialities(model: Model, texts: list[Tensor], seed: int = 0) -> dict:
     }
 
 
+def favourites_of(name: str) -> list[list[list[tuple[str, float]]]]:
+    """[layer][expert]: the pieces of the held-out plays that it reads first most surely, with the share of their
+    occurrences. Pieces that come ``COMMON`` times or more, each under its most frequent expert."""
+    model, tokenizer = load(FOLDER if name == "balanced" else FOLDER / name)
+    texts = [torch.tensor([*tokenizer.encode(plays()[title]), tokenizer.end_id]) for title in HELD_OUT]
+    every = torch.cat([text.unfold(0, LENGTH + 1, LENGTH)[:, None] for text in texts])
+    first, _ = routed(model, every)
+    ids = every[:, 0, :-1].flatten()
+    found = []
+    for choice in first:
+        rows = favourites(choice, ids, model.config.experts, COMMON)
+        found.append([[(tokenizer.pieces([i])[0], round(share, 3)) for i, share, _ in sorted(
+            (row for row in of if row[1] > 0.5), key=lambda row: -row[1] * row[2])[:16]] for of in rows])  # fmt: skip
+    return found
+
+
 def train(variant: str, seed: int, ids: Tensor, texts: list[Tensor], steps: int, lr: float) -> tuple[Model, dict]:
     """(the model, rounded to float16 as its file will keep it; what the run came to)."""
     model, options = build(config_of(variant), seed), VARIANTS[variant]
@@ -268,6 +286,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), metavar="VARIANT", help=", ".join(VARIANTS))
     parser.add_argument("--recorded", action="store_true", help="make only the short runs that the page can repeat")
+    parser.add_argument("--favourites", action="store_true", help="make only the list of what each expert reads")
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--lr", type=float, default=6e-3)
@@ -275,6 +294,10 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.recorded:
         RECORDED.write_text(json.dumps(record_live(), separators=(",", ":")) + "\n", encoding="utf-8")
+        return
+    if options.favourites:
+        found = {name: favourites_of(name) for name in KEPT}
+        (options.out / "favourites.json").write_text(json.dumps(found, ensure_ascii=False) + "\n", encoding="utf-8")
         return
     for variant in options.only:
         config_of(variant)  # said before anything is trained
