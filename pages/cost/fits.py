@@ -236,12 +236,8 @@ def draw(code_place: DeltaGenerator) -> None:
     here = stand(list(kinds_of(config)) if view == KINDS else None)
     lesson.formula(
         r"\begin{gathered}" + r"\\[.5em]".join(words.FORMULAS[view]) + r"\end{gathered}",
-        shapes=[
-            ("K", (f"text {here.batch}", f"layer {config.n_layers}", f"kv_head {config.n_kv_heads}", f"key {here.n}",
-                   config.d_head), "key"),
-            ("V", (f"text {here.batch}", f"layer {config.n_layers}", f"kv_head {config.n_kv_heads}", f"key {here.n}",
-                   config.d_head), "value"),
-        ],
+        shapes=[(symbol, (here.batch, config.n_layers, f"kv_head {config.n_kv_heads}", f"key {here.n}", config.d_head), role)
+                for symbol, role in (("K", "key"), ("V", "value"))],
         numbers=found.numbers or None,
     )  # fmt: skip
     width, master = PRECISIONS[here.precision]

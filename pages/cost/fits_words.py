@@ -12,12 +12,12 @@ LOOK_FOR = {
 }  # fmt: skip
 
 RUNS = (
-    r"M = \residual{P \cdot \tfrac{\text{bits}}{8}} + \underbrace{\key{n\,h_{kv}d_k L}+\value{n\,h_{kv}d_k L}}"
-    r"_{\text{numbers of the cache}}\cdot\, B \cdot 2",
+    r"M = \residual{P \cdot \text{bits}/8} + M_\text{cache}",
+    r"M_\text{cache} = (\key{n\,h_{kv}d_k L}+\value{n\,h_{kv}d_k L}) \cdot B \cdot 2",
 )
 TRAINS = (
-    r"M = \residual{P b} + \ffn{P b} + \query{P\,(8\text{ or }12)} + \attention{\text{activations}(n, B)}",
-    r"\text{float32: } 4 + 4 + 8 = 16 \qquad \text{16 bits: } 2 + 2 + 12 = 16 \text{ bytes a parameter}",
+    r"M = \residual{P b} + \ffn{P b} + \query{P\,m} + \attention{\text{activations}(n, B)}",
+    r"\text{float32: } b + b + m = 4 + 4 + 8 = 16", r"\text{16 bits: } b + b + m = 2 + 2 + 12 = 16",
 )
 BY_KIND = (
     r"\text{a token: } 2\,L \cdot \begin{cases} 2\,h\,d_k & \text{MHA}\\ 2\,\key{h_{kv}}\,d_k & \text{GQA}\\ 2\,d_k & "
