@@ -81,13 +81,13 @@ def cuts(model, tokenizer) -> dict:
     ids = tokenizer.encode(CAPITAL)
     rows = list(skipping.skipped(model, ids))
     stack = {name: torch.stack([getattr(row, name) for row in rows]) for name in ("loss", "kl", "entropy", "before", "after")}
-    whole = model.run(ids).output
+    whole, entropy = skipping.as_trained(model, ids)
     return {
-        "pieces": tokenizer.pieces(ids), "whole": rounded(skipping.losses(whole, torch.tensor([ids])).item(), 5),
+        "pieces": tokenizer.pieces(ids), "whole": rounded(whole, 5), "entropy_whole": rounded(entropy, 5),
         "top": [[named(tokenizer, cut) for cut in row.ids.tolist()] for row in rows],
         **{name: rounded(values, 5) for name, values in stack.items()},
         "collapse": {str(share): {name: rounded(value, 3) for name, value in skipping.collapse(model, ids, share)._asdict().items()}
-                     for share in (1.0, 0.0)},
+                     for share in skipping.SHARES},
     }  # fmt: skip
 
 

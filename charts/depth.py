@@ -89,7 +89,7 @@ def training(
     series: list[Band | Line] = [Line(level, "muted", "frequencies alone", width=1.5, dash=(2, 4), quiet=True)]
     for way, of in ways.items():
         middle, low, high = of.recorded
-        series += [Band(low, high, of.role), Line(middle, of.role, way, width=3, dash=of.dash, dot=True)]
+        series += [Band(low.clip(*y), high.clip(*y), of.role), Line(middle, of.role, way, width=3, dash=of.dash, dot=True)]
     for of in ways.values():
         series += [Line(run, "ink", width=1.5, dash=of.dash, opacity=0.9, points=True) for run in of.live]
     panels = [Panel("Loss on the play, nats a character", y, series, short="Loss, nats a character")]
@@ -139,21 +139,22 @@ def by_length(
     lengths = np.arange(share.shape[-1], dtype=float)
     edges = np.append(lengths - 0.5, lengths[-1] + 0.5)
 
-    def band(values: np.ndarray) -> Band:
-        return Band(np.ascontiguousarray(values[:, 1]), np.ascontiguousarray(values[:, 2]), "value")
+    def band(values: np.ndarray, y: np.ndarray) -> Band:  # y [frame, 2]: it stays within its panel
+        return Band(values[:, 1].clip(y[:, :1], y[:, 1:]), values[:, 2].clip(y[:, :1], y[:, 1:]), "value")
 
     of_size, of_share = np.ascontiguousarray(size[:, 0]), np.ascontiguousarray(share[:, 0])
     reach = np.array([_both(frame) for frame in share])
     sizes = np.where(size > 0, size, np.nan)
+    tall = np.array([_reach(np.maximum(one, 1e-6)) for one in sizes])
     return curves.message(
         "paths", "Paths through a residual stack by their length. Arrow keys move along the lengths.", lengths,
         "sublayers that a path goes through", "length",
         [Panel("How many of all paths", np.array([(0.0, 1.1 * np.nanmax(one)) for one in count]),
                [curves.Bars(edges, np.nan_to_num(count), "residual")], percent=True, share=0.6),
          Panel("Share of the gradient at the embedding, ⟨G_k, G⟩ / ‖G‖²", reach,
-               [band(share), Line(of_share, "value", width=3, points=True, dot=True)], short="Share of the gradient", percent=True),
-         Panel("Size of what they carry, ‖G_k‖ / ‖G‖", np.array([_reach(np.maximum(one, 1e-6)) for one in sizes]),
-               [band(size), Line(of_size, "value", width=3, points=True, dot=True)], short="‖G_k‖ / ‖G‖", log=True,
+               [band(share, reach), Line(of_share, "value", width=3, points=True, dot=True)], short="Share of the gradient", percent=True),
+         Panel("Size of what they carry, ‖G_k‖ / ‖G‖", tall,
+               [band(sizes, tall), Line(of_size, "value", width=3, points=True, dot=True)], short="‖G_k‖ / ‖G‖", log=True,
                note=list(title))],
         cursor=cursor, sentence="paths through {x} sublayers: {0%} of all paths, {1%} of the gradient, size {2}",
         values=[count, of_share, of_size], frames=stacks, height=620, gutter=24, epoch=epoch,
@@ -164,3 +165,30 @@ def _both(values: np.ndarray) -> tuple[float, float]:
     there = values[np.isfinite(values)]
     lo, hi = min(0.0, float(there.min())), float(there.max())
     return lo - 0.06 * (hi - lo), hi + 0.06 * (hi - lo)
+
+
+def collapse(
+    title: str, shares: Choice, apart: np.ndarray, alike: np.ndarray, stream: np.ndarray, loss: np.ndarray, *,
+    cursor: float, epoch: int = 0,
+) -> bytes:  # fmt: skip
+    """For the component "curves": how alike the tokens of a text become when only a share of the stream skips.
+
+    shares: the frames, the last of them the model as it is; apart, alike, stream [share, place], loss [share].
+    """
+    def panel(name: str, short: str, values: np.ndarray, role: Tone, log: bool = True) -> Panel:
+        y = np.array([_reach(np.stack((one, values[-1]))) for one in values]) if log else (-0.05, 1.05)
+        lines = [Line(np.ascontiguousarray(values[-1]), "ink", width=1.5, dash=(5, 4)),
+                 Line(values, role, width=3, dot=True, points=True)]  # fmt: skip
+        said = [f"loss {one:.2f} nats a token" for one in loss] if values is apart else ""
+        return Panel(name, y, lines, short=short, log=log, note=said)
+
+    return curves.message(
+        "tokens-alike", f"How alike the tokens are along the stream of {title}. Arrow keys move along the layers.",
+        np.arange(apart.shape[1], dtype=float), "layer", "layer",
+        [panel("What tells the tokens apart, ‖X − 1x̄ᵀ‖ / ‖X‖", "What tells tokens apart", apart, "key"),
+         panel("Mean cosine between two tokens", "Mean cosine", alike, "query", log=False),
+         panel("Stream, root mean square of its entries", "Stream, root mean square", stream, "residual")],
+        cursor=cursor, sentence="layer {x}: apart {0}, mean cosine {1}, stream {2}; as trained {3}, {4}, {5}",
+        values=[apart, alike, stream, *(np.ascontiguousarray(v[-1]) for v in (apart, alike, stream))], frames=shares,
+        height=620, gutter=24, epoch=epoch,
+    )  # fmt: skip

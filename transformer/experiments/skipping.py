@@ -20,6 +20,7 @@ from transformer.sampling import entropy
 
 Cut = Literal["around", "through", "attention", "ffn"]
 CUTS: tuple[Cut, ...] = get_args(Cut)
+SHARES = [0.0, 0.5, 0.9, 0.95, 0.98, 0.99, 1.0]  # of the stream that skips
 
 
 class Skipped(NamedTuple):
@@ -51,6 +52,13 @@ def skipped(model: Model, ids: Ids) -> Iterator[Skipped]:
         p, before = _last(logits), whole.expand(len(CUTS), -1)
         top = tops(before, p)
         yield Skipped(layer, losses(logits, text), _divergence(before, p), entropy(p), *top)
+
+
+def as_trained(model: Model, ids: Ids) -> tuple[float, float]:
+    """(mean −log p of the text's tokens, entropy after the last one), nothing cut."""
+    text, _ = model.batch(ids)
+    logits = model.run(text).output
+    return losses(logits, text).item(), entropy(_last(logits)).item()
 
 
 def cuts(layer: int) -> dict:

@@ -75,7 +75,7 @@ export default (component) => gf.mount(component, (root, first) => {
     if (spec.curve.whole !== null) {
       const at = y(spec.curve.whole);
       p.line([[box.x, at], [box.x + box.w, at]], { stroke: c.ink, dash: [5, 4] });
-      p.text(box.x + box.w - 4, at - 7, spec.curve.said, { fill: c.ink, family: plot.SANS, anchor: "end" });
+      p.text(box.x + box.w - 4, at + 18, spec.curve.said, { fill: c.ink, family: plot.SANS, anchor: "end" });
     }
     const values = spec.arrays.curve, shown = (v) => (v >= lo || !log ? y(Math.min(hi, Math.max(lo, v))) : y(lo));
     const order = spec.kinds.values.map((_, k) => k).sort((a, b) => (a === kind) - (b === kind));
