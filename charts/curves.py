@@ -145,7 +145,7 @@ def message(
     values: Sequence[np.ndarray | Mapping[str, np.ndarray]] = (),
     step: int = 1, height: int = 520, gutter: int = 96, frames: Choice | Sequence[Choice] | None = None,
     zooms: Choice | None = None, switch: Switch | None = None, picks: Picks | None = None, epoch: int = 0,
-    log_x: bool = False,
+    log_x: bool = False, digits: int = 3,
 ) -> bytes:  # fmt: skip
     """The message for the component.
 
@@ -218,7 +218,7 @@ def message(
         return keep(value) if isinstance(value, np.ndarray) else {pick: keep(array) for pick, array in value.items()}
 
     header = {
-        "name": name, "label": label, "height": height, "gutter": gutter, "cursor": cursor,
+        "name": name, "label": label, "height": height, "gutter": gutter, "digits": digits, "cursor": cursor,
         "frames": frames.header() if isinstance(frames, Choice) else [choice.header() for choice in choices] or None,
         "zooms": zooms.header() if zooms else None, "epoch": epoch,
         "picks": picks.header() if picks else None,

@@ -191,7 +191,7 @@ export default (component) => gf.mount(component, (root, first) => {
     if (percent) return signed(`${(100 * value).toFixed(1)}%`);
     if (value !== 0 && (Math.abs(value) < 5e-4 || Math.abs(value) >= 1e10)) return gf.number(value);
     if (Math.abs(value) >= 1000) return signed(Math.round(value).toLocaleString("en-US"));
-    return signed(value.toFixed(Math.abs(value) < 100 ? 3 : 1));
+    return signed(value.toFixed(Math.min(spec.digits, Math.abs(value) < 100 ? 3 : 1)));
   }
 
   const plain = (v) => String(Number(v.toFixed(4)));   // no exponent, which a screen reader's number may not have

@@ -1,0 +1,407 @@
+"""Biases of position: what each way adds to a head's scores, drawn, against distance, and on a head that never had it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from streamlit.delta_generator import DeltaGenerator
+
+from charts import biases as charts
+from charts import curves, matrices
+from charts.biases import TITLES, Parts
+from charts.curves import Choice, Picks
+from pages.position import biases_words as words
+from pages.position import trained_ways as trained
+from pages.position.biases_words import BUCKETS, DISTANCE, HEAD, REAL, SLOPES, VIEWS
+from pages.shared import held, models, url
+from pages.shared.controls import choose
+from pages.shared.lesson import Lesson
+from transformer import PRESETS, biases, masks
+from transformer.experiments import added_positions
+from transformer.recording import CAPITAL, PRONOUN, REPEAT
+from transformer.training import longer
+
+EXAMPLES = {"a repeated name": REPEAT, "a pronoun": PRONOUN, "a fact": CAPITAL}
+SAID = "To be, or not to be, that is"
+LINES = {"a play": SAID, "a name twice": "Romeo, O Romeo, my", "a rhyme": "double, double toil"}
+MOST, MOST_REAL = 15, 24  # tokens in a picture of four matrices
+UP_TO = [32, 64, 128, trained.FARTHEST - 1]
+REAL_TITLES = {"none": "rotation undone", "rope": "RoPE, as trained", "alibi": "ALiBi in its place"}
+REAL_SAYS = charts.SAYS | {"alibi": "−m · |i − j|: what ALiBi would add, in a model that was trained without it"}
+TELLING = {"smollm2-135m": (16, 0), "tiny": (2, 3)}  # layer and head: they read one word back by rotation
+HEADS = [1, 2, 3, 4, 6, 8, 9, 12, 16, 32]
+SLOPE_TO = 128
+LOOK = ("past only (decoder)", "both directions (encoder)")
+ROWS, FAR = [8, 16, 32, 64], [32, 64, 128, 256]
+REACH = 160  # distances that buckets are drawn for
+STEPS = 4
+CURSORS = {DISTANCE: ("at", 20, 0, trained.FARTHEST - 1), SLOPES: ("r", 10, 0, SLOPE_TO), BUCKETS: ("d", 50, -REACH, REACH)}
+
+
+class Stand(NamedTuple):
+    """Where the picture stands, by the link."""
+
+    view: str
+    way: str = "alibi"
+    head: int = 0
+    step: int = STEPS - 1
+    cursor: int = 0
+    up_to: int = 128
+    heads: int = 8
+    look: str = LOOK[0]
+    rows: int = 32
+    far: int = 128
+
+
+class Shown(NamedTuple):
+    """What a picture leaves for the parts around it."""
+
+    table: dict
+    shapes: list
+    setting: dict
+    numbers: str
+
+
+def titles(layer: int = 0) -> dict[str, str]:
+    return REAL_TITLES if view == REAL else {way: TITLES[way] for way in trained.ways_of(layer)}
+
+
+def stand(layer: int = 0, heads: int = longer.BASE["n_heads"]) -> Stand:
+    here = Stand(view)
+    if view in CURSORS:
+        name, start, low, high = CURSORS[view]
+        here = here._replace(cursor=url.url_state(name, start, int, lambda at: low <= at <= high))
+    if view in (HEAD, DISTANCE, REAL):
+        default = telling[1] if view == REAL else 0
+        way = url.url_state("way", "alibi", str, TITLES.__contains__)
+        here = here._replace(way=way if way in titles(layer) else "alibi",  # another view or layer has it
+                             head=url.url_state("head", default, int, range(heads).__contains__))  # fmt: skip
+    if view == DISTANCE:
+        return here._replace(up_to=url.url_state("up_to", 128, int, UP_TO.__contains__))
+    if view in (HEAD, REAL):
+        return here._replace(step=url.url_state("step", STEPS, int, range(1, STEPS + 1).__contains__) - 1)
+    if view == SLOPES:
+        return here._replace(heads=url.url_state("heads", 8, int, HEADS.__contains__))
+    if view == BUCKETS:
+        return here._replace(
+            look=LOOK[url.url_state("both", "false", str.lower, ("true", "false").__contains__) == "true"],
+            rows=url.url_state("buckets", 32, int, ROWS.__contains__), far=url.url_state("far", 128, int, FAR.__contains__),
+        )  # fmt: skip
+    return here
+
+
+def keep(layer: int = 0, heads: int = longer.BASE["n_heads"]) -> None:
+    """What the picture reports goes into the link."""
+    if (said := held.said(NAMES[view], "stand")) is None:
+        return
+    if view in CURSORS and isinstance(at := said.get("cursor"), int | float):
+        url.set_url_state(CURSORS[view][0], int(at), CURSORS[view][1])
+    if view in (HEAD, DISTANCE, REAL):
+        if (way := {title: way for way, title in titles(layer).items()}.get(said.get("pick"))) is not None:
+            url.set_url_state("way", way, "alibi")
+        if (head := said.get("frame")) in range(heads):
+            url.set_url_state("head", head, telling[1] if view == REAL else 0)
+    if view in (HEAD, REAL) and isinstance(said.get("step"), int):
+        url.set_url_state("step", said["step"] + 1, STEPS)
+    if view == DISTANCE and said.get("zoom") in UP_TO:
+        url.set_url_state("up_to", said["zoom"], 128)
+    if view == SLOPES and said.get("frame") in HEADS:
+        url.set_url_state("heads", said["frame"], 8)
+    if view == BUCKETS:
+        url.set_url_state("both", "true" if said.get("pick") == LOOK[1] else "false", "false")
+        if isinstance(frames := said.get("frames"), list) and len(frames) == 2:
+            for name, value, options, default in (("buckets", frames[0], ROWS, 32), ("far", frames[1], FAR, 128)):
+                if value in options:
+                    url.set_url_state(name, value, default)
+    held.reported(NAMES[view], stand(layer, heads))
+
+
+NAMES = {HEAD: "parts", DISTANCE: "distance", SLOPES: "slopes", BUCKETS: "buckets", REAL: "real"}  # of the components
+
+
+def choose_layer() -> int:
+    return choose("Layer", list(range(longer.BASE["n_layers"])), 0, "layer")
+
+
+def say_layer(layer: int) -> None:
+    if layer:
+        st.caption("Learned and sinusoidal places were added before the first layer; here they are mixed into the vectors, and "
+                   "cannot be told from the words.")  # fmt: skip
+
+
+def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    box, said = controls.columns([0.14, 1], gap="medium", vertical_alignment="center")
+    with box:
+        layer = choose_layer()
+    with said:
+        say_layer(layer)
+        st.caption(f"Eight decoders of {longer.BASE['n_layers']} layers and {longer.BASE['n_heads']} heads, trained by us on "
+                   f"Shakespeare's plays with {longer.LENGTH} tokens at a time; nothing differs but the way to tell positions. They "
+                   f"read the first {len(ids)} tokens of your text, of about 1.5 characters each.")  # fmt: skip
+    found = trained.parts_of(ids, layer)
+    here = stand(layer)
+    shown, epoch = held.to_send("parts", here)
+    heads = longer.BASE["n_heads"]
+    with picture:
+        matrices.mount(
+            key="parts", on_stand_change=lambda: keep(layer),
+            data=charts.parts_message(
+                found, trained.tables_of(layer), pieces, ~masks.past(len(ids)).numpy(), titles=titles(layer),
+                picks=Picks("Positions", list(titles(layer).values()), TITLES[shown.way], role="ink"),
+                heads=Choice("Head", list(range(heads)), shown.head), about="A trained head's scores", step=shown.step,
+                epoch=epoch,
+            ),
+        )  # fmt: skip
+    way = here.way
+    return Shown(*of_parts(found[way], here.head, pieces), {"way": way, "layer": layer, "head": here.head},
+                 numbers(found[way], here.head))  # fmt: skip
+
+
+def of_parts(of: Parts, head: int, names: list[str]) -> tuple[dict, list]:
+    n = len(names)
+    table = {"query": [q for q in names for _ in names], "key": names * n}
+    table |= {name: getattr(of, name)[head].flatten() for name in ("content", "position", "scores", "A")}
+    h = len(of.A)
+    return table, [("S", (f"head {h}", f"query {n}", f"key {n}"), "scores"), ("b", (f"head {h}", f"query {n}", f"key {n}"), "key"),
+                   ("A", (f"head {h}", f"query {n}", f"key {n}"), "attention")]  # fmt: skip
+
+
+def numbers(of: Parts, head: int) -> str:
+    """The last word's score of the first."""
+    i = of.A.shape[1] - 1
+    return (rf"\scores{{S_{{{i},0}}}} = {of.content[head, i, 0]:.3f} + ({of.position[head, i, 0]:.3f}) = "
+            rf"{of.scores[head, i, 0]:.3f},\qquad \attention{{A_{{{i},0}}}} = {of.A[head, i, 0]:.3f}")  # fmt: skip
+
+
+def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    box, said = controls.columns([0.14, 1], gap="medium", vertical_alignment="center")
+    with box:
+        layer = choose_layer()
+    with said:
+        say_layer(layer)
+        st.caption("ALiBi and T5: the one bias. Shaw, Transformer-XL: over the queries of your text. RoPE: over its pairs of query "
+                   "and key. Learned, sinusoidal: place against place, over all places, as if there were no words. Each less its "
+                   "mean at distance 0, since what all keys share is no matter to a softmax.")  # fmt: skip
+    found = trained.against_distance(ids, layer)
+    here = stand(layer)
+    shown, epoch = held.to_send("distance", here)
+    heads = longer.BASE["n_heads"]
+    with picture:
+        curves.mount(
+            key="distance", on_stand_change=lambda: keep(layer),
+            data=charts.distance_message(
+                found, titles=titles(layer), picks=Picks("Positions", list(titles(layer).values()), TITLES[shown.way], role="ink"),
+                heads=Choice("Head", list(range(heads)), shown.head), up_to=Choice("Distances up to", UP_TO, shown.up_to),
+                trained=longer.LENGTH, cursor=shown.cursor, epoch=epoch,
+            ),
+        )  # fmt: skip
+    way, r = here.way, here.cursor
+    of = found[way]
+    mean = of.mean[here.head] - of.mean[here.head, 0]
+    table = {"distance": np.arange(len(mean))} | {
+        f"{TITLES[name]}, {part}": getattr(one, part)[here.head] for name, one in found.items() for part in ("mean", "low", "high")
+    }  # fmt: skip
+    value = f"{mean[r]:.3f}" if np.isfinite(mean[r]) else r"\text{not there: the table has ended}"
+    return Shown(table, [("b", (f"head {heads}", f"distance {len(mean)}"), "key")],
+                 {"way": way, "layer": layer, "head": here.head}, rf"\text{{{TITLES[way]}: }} \bar b({r}) - \bar b(0) = {value}")  # fmt: skip
+
+
+@st.cache_data(show_spinner=False)
+def slopes() -> tuple[np.ndarray, np.ndarray]:
+    """Bias and what is kept, [number of heads, head, distance], NaN where there are fewer heads."""
+    both = np.full((2, len(HEADS), max(HEADS), SLOPE_TO + 1), np.nan)
+    for i, count in enumerate(HEADS):
+        for array, part in zip(both, added_positions.slopes_against_distance(count, torch.arange(SLOPE_TO + 1.0)), strict=True):
+            array[i, :count] = part.numpy()
+    return both[0], both[1]
+
+
+def show_slopes(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    here = stand()
+    shown, epoch = held.to_send("slopes", here)
+    bias, kept = slopes()
+    with picture:
+        curves.mount(key="slopes", on_stand_change=keep,
+                     data=charts.slopes_message(np.arange(SLOPE_TO + 1.0), bias, kept, Choice("Number of heads", HEADS, shown.heads),
+                                                cursor=shown.cursor, epoch=epoch))  # fmt: skip
+    i, r = HEADS.index(here.heads), here.cursor
+    m = biases.alibi_slopes(here.heads).numpy()
+    with controls:
+        st.caption(f"Slopes of {here.heads} head{'s' if here.heads > 1 else ''}: " + ", ".join(f"{slope:.3g}" for slope in m[:12])
+                   + (" …" if len(m) > 12 else "") + ". After ln 2 / m tokens a key keeps half: "
+                   + ", ".join(f"{np.log(2) / slope:.3g}" for slope in m[:12]) + (" …" if len(m) > 12 else "") + ".")  # fmt: skip
+    return Shown({"head": np.arange(here.heads), "slope": m}, [("m", (f"head {here.heads}",), "attention")],
+                 {"heads": here.heads, "at": r},
+                 rf"m_1 = {m[0]:.4g},\quad -m_1\cdot {r} = {bias[i, 0, r]:.3f},\quad e^{{{bias[i, 0, r]:.3f}}} = {kept[i, 0, r]:.3g}")
+
+
+@st.cache_data(show_spinner=False)
+def all_buckets() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Way to look -> the bucket of each distance and how many share it, [buckets, farthest, distance]."""
+    distance = torch.arange(-REACH, REACH + 1)
+    bucket, width = {}, {}
+    for look, both in zip(LOOK, (False, True), strict=True):
+        each = [[biases.t5_bucket(distance, both, rows, far) for far in FAR] for rows in ROWS]
+        bucket[look] = torch.stack([torch.stack(row) for row in each]).float().numpy()
+        width[look] = torch.stack([torch.stack([added_positions.bucket_width(one) for one in row]) for row in each]).float().numpy()
+    return bucket, width
+
+
+def show_buckets(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    here = stand()
+    shown, epoch = held.to_send("buckets", here)
+    bucket, width = all_buckets()
+    with picture:
+        curves.mount(
+            key="buckets", on_stand_change=keep,
+            data=charts.buckets_message(
+                np.arange(-REACH, REACH + 1.0), bucket, width, picks=Picks("Sees", list(LOOK), shown.look, role="ink"),
+                choices=[Choice("Buckets", ROWS, shown.rows), Choice("Farthest distance of its own", FAR, shown.far)],
+                cursor=shown.cursor, epoch=epoch,
+            ),
+        )  # fmt: skip
+    own = longer.POSITIONS["t5"]
+    with controls:
+        st.caption(f"T5's own setting is 32 buckets and 128. Our small T5 has {own['buckets']} and {own['max_distance']}, so that "
+                   f"{longer.LENGTH} tokens of training reach every row. A decoder reads a later key, which its mask hides, as "
+                   "distance 0.")  # fmt: skip
+    i, j, at = ROWS.index(here.rows), FAR.index(here.far), here.cursor + REACH
+    of = bucket[here.look][i, j]
+    return Shown({"distance": np.arange(-REACH, REACH + 1), "bucket": of, "shared by": width[here.look][i, j]},
+                 [("table", (f"bucket {here.rows}", "head"), "key")],
+                 {"at": here.cursor, "both": here.look == LOOK[1], "buckets": here.rows, "farthest": here.far},
+                 rf"\text{{bucket}}({here.cursor}) = {of[at]:.0f},\quad \text{{shared by }} {width[here.look][i, j, at]:.0f}")  # fmt: skip
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def real_parts(subject: tuple, layer: int) -> dict[str, Parts]:
+    Q, K = (torch.tensor(reading[f"layers.{layer}.attention.{name}_unrotated"][0]) for name in "QK")
+    found = added_positions.on_head(Q, K, reading.config, masks.past(len(reading.ids)))
+    return {way: Parts(*(part.numpy() for part in of[:4])) for way, of in found.items()}
+
+
+def show_real(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    config = reading.config
+    layers = [i for i in range(config.n_layers) if f"layers.{i}.attention.Q_unrotated" in reading.arrays]
+    box, said = controls.columns([0.14, 1], gap="medium", vertical_alignment="center")
+    with box:
+        layer = choose("Layer", layers, telling[0], "layer")
+    with said:
+        st.caption(f"{reading.title} was trained with RoPE. Its queries and keys before they are turned know nothing of places; ALiBi "
+                   f"is put in RoPE's place as a what-if, with the slopes of {config.n_heads} heads: a model trained with it would "
+                   "have other queries and keys.")  # fmt: skip
+    subject = (reading.model, reading.label, reading.text)
+    found = real_parts(subject, layer)
+    here = stand(heads=config.n_heads)
+    shown, epoch = held.to_send("real", here)
+    names = [piece.replace("\n", "⏎").strip() or "␣" for piece in reading.pieces]
+    with picture:
+        matrices.mount(
+            key="real", on_stand_change=lambda: keep(heads=config.n_heads),
+            data=charts.parts_message(
+                found, {}, names, ~masks.past(len(names)).numpy(), titles=REAL_TITLES,
+                picks=Picks("Positions", list(REAL_TITLES.values()), REAL_TITLES[shown.way], role="ink"), says=REAL_SAYS,
+                heads=Choice("Head", list(range(config.n_heads)), shown.head), about=f"A head of {reading.title}",
+                step=shown.step, epoch=epoch,
+            ),
+        )  # fmt: skip
+    way = here.way
+    return Shown(*of_parts(found[way], here.head, names), {"model": reading.model, "way": way, "layer": layer, "head": here.head},
+                 numbers(found[way], here.head))  # fmt: skip
+
+
+SHOW = {HEAD: show_head, DISTANCE: show_distance, SLOPES: show_slopes, BUCKETS: show_buckets, REAL: show_real}
+
+
+@st.fragment
+def draw(code_place: DeltaGenerator) -> None:
+    """All that follows the controls: it alone runs again when they change."""
+    with st.container(key="gf-stage"):
+        picture, controls = st.container(key="gf-picture"), st.container(key="gf-controls")
+        shown = SHOW[view](picture, controls)
+    lesson.formula(words.FORMULA[view], shapes=shown.shapes, numbers=shown.numbers)
+    setting = shown.setting | ({} if view in (SLOPES, BUCKETS) else {"text": reading.text if view == REAL else text})
+    with code_place:
+        lesson.code(
+            [biases.alibi_slopes, biases.t5_bucket, biases.Shaw, biases.XL, added_positions.added, added_positions.four_terms,
+             added_positions.by_distance],
+            words.SNIPPET[view].format_map(
+                {name: repr(value) if name in ("text", "model", "way") else value for name, value in setting.items()}
+                | {"most": MOST, "farthest": setting.get("farthest", trained.FARTHEST)}
+            ),
+        )  # fmt: skip
+    lesson.downloads(table=shown.table, config=setting | {"view": view})
+
+
+@st.cache_data(show_spinner=False)
+def counts() -> dict[str, dict[str, int]]:
+    """Learned numbers that each way adds to our decoders and to one of SmolLM2's shape."""
+    ours = {way: sum(p.numel() for p in model.parameters()) for way, model in trained.models().items()}
+    return {"ours": {way: count - ours["none"] for way, count in ours.items()},
+            "smollm2": added_positions.extra_parameters(PRESETS["smollm2-135m"])}  # fmt: skip
+
+
+def compare() -> None:
+    """What each costs, and how far it reaches."""
+    added = counts()
+    lines = ["| added to | learned numbers: here · in SmolLM2's shape | a place or distance never seen |", "|---|---|---|"]
+    lines += [f"| **{TITLES[way]}**: {where} | {added['ours'][way]:,} · {added['smollm2'][way]:,} | {says} |"
+              for way, (where, says) in words.KNOWS.items()]  # fmt: skip
+    with st.container(key="gf-ways"):
+        st.markdown("\n".join(lines))
+    made = trained.recorded()["made"]
+    st.caption(f"“Here”: our decoders, made by `{made['command']}` from {made['data']}. How they do on longer texts: the next "
+               "lesson.")  # fmt: skip
+
+
+def predict() -> None:
+    """Whose bias would be the same with other words? Answered by the page's own parts."""
+    found = trained.against_distance(ids, 0)
+    width = {way: float(np.nanmax(of.high - of.low)) for way, of in found.items()}
+    answer = [TITLES[way] for way in ("alibi", "t5", "shaw", "xl") if width[way] < 1e-4]
+    options = ["ALiBi", "ALiBi and T5", "ALiBi, T5 and Shaw", "all four"]
+    said = options[len(answer) - 1] if answer else options[0]
+    lesson.predict(
+        "ALiBi, T5, Shaw, Transformer-XL: all four work by distance. For which of them is what is added at one distance the same "
+        "number whatever the words are?",
+        options, said,
+        "Largest difference between two cases at one distance in the first layer, on this text: " + ", ".join(
+            f"{TITLES[way]} {width[way]:.2g}" for way in ("alibi", "t5", "shaw", "xl")) + ". Shaw's vector and Transformer-XL's "
+        "$W_R R$ meet the query, so the query has its say; only $v\\cdot W_R R$, term (d), is free of it.",
+    )  # fmt: skip
+
+
+lesson = Lesson("C4")
+opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
+lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[HEAD]))
+view = st.segmented_control("Picture", VIEWS, default=HEAD, required=True, key="view", bind="query-params",
+                            label_visibility="collapsed", width="stretch")  # fmt: skip
+telling = (0, 0)
+if view == REAL:
+    if models.decoder() != models.chosen():
+        st.info(f"{models.TITLES[models.chosen()]} turns nothing. {models.TITLES[models.decoder()]} does, so it reads here.",
+                icon=":material/info:")  # fmt: skip
+    text = lesson.text(REPEAT, EXAMPLES)
+    reading = lesson.read(text, ("layers.*.attention.[QK]_unrotated",), name=models.decoder(), most=MOST_REAL)
+    telling = TELLING.get(reading.model, (0, 0))
+else:
+    text = SAID
+    if view in (HEAD, DISTANCE):
+        text = lesson.text(SAID, LINES, key="words", follows=False)
+    if not text.strip():
+        st.warning("There is nothing to read yet: type a word or a sentence.", icon=":material/info:")
+        text = SAID
+    lesson.show_model("Eight small decoders, trained here", "tiny")
+ids, pieces = trained.pieces_of(SAID if view == REAL else text, MOST)
+stage, after, code_place, more = (st.container() for _ in range(4))
+with stage:
+    draw(code_place)
+with after:
+    if lesson.shows("table"):
+        compare()
+    lesson.prose(**words.PROSE)
+    predict()
+with more:
+    lesson.interview(words.interview(counts()["smollm2"], "A learned table of 8,192 places, 32 buckets, Shaw's ±16"))
+    lesson.sources(words.SOURCES)
