@@ -7,32 +7,41 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from pages.shared.lessons import LESSONS
-from tests.browser.rig import ROOT, settle
+from tests.browser.rig import DESKTOP, PHONE, ROOT, settle
 
-every_page = pytest.mark.parametrize("entry", LESSONS, ids=lambda entry: entry.row)
 # Streamlit 1.67's own: the sidebar's navigation with sections is a <ul> whose children are not all <li>. Nothing else.
 STREAMLITS_OWN = {"list", "listitem"}
 IN_NAVIGATION = "stSidebarNav"
 
 
-@every_page
-@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+@pytest.mark.parametrize("entry, phone", [(entry, bool(i % 2)) for i, entry in enumerate(LESSONS)],
+                         ids=[entry.row for entry in LESSONS])
 def test_it_is_whole(entry, phone, open_page):
-    """A desktop opens it light and turns dark, a phone the other way round."""
+    """Every second page is opened on a phone in the dark, the others on a desktop in the light; there the theme changes,
+    then the window, then the theme again."""
     page = open_page(entry.path, phone=phone, dark=phone)
     assert page.locator("h1").inner_text() == entry.title
-    for scheme in ("dark", "light") if phone else ("light", "dark"):
+    schemes = ("dark", "light") if phone else ("light", "dark")
+    seen_whole(page, *schemes)
+    page.set_viewport_size(DESKTOP if phone else PHONE)
+    page.wait_for_timeout(300)  # pictures take the new size
+    seen_whole(page, *reversed(schemes))
+    assert page.seen.outside == []
+    assert page.seen.console == []
+
+
+def seen_whole(page: Page, *schemes: str) -> None:
+    for scheme in schemes:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.wait_for_function("""scheme => getComputedStyle(document.querySelector('[data-testid=stApp]')).colorScheme
                                === scheme""", arg=scheme)
         page.wait_for_timeout(300)  # the app hears of it, and runs again in the other palette
         settle(page)
-        assert page.locator("[data-testid=stException], [data-testid=stBidiComponentError]").count() == 0
-        assert not errors_shown(page)
-        assert sideways(page) <= 0, "the page scrolls sideways"
-        assert (found := axe_violations(page)) == [], f"{scheme}: " + "\n".join(found)
-    assert page.seen.outside == []
-    assert page.seen.console == []
+        where = f"{scheme}, {page.viewport_size['width']} px"
+        assert page.locator("[data-testid=stException], [data-testid=stBidiComponentError]").count() == 0, where
+        assert not errors_shown(page), where
+        assert sideways(page) <= 0, f"{where}: the page scrolls sideways"
+        assert (found := axe_violations(page)) == [], f"{where}: " + "\n".join(found)
 
 
 @pytest.mark.parametrize("entry", [e for e in LESSONS if "slider(" in (ROOT / e.file).read_text("utf-8")],
