@@ -43,20 +43,21 @@ def mount_routing(**where: object) -> object:
     return component.declare("routing", "plot.js")(**where)
 
 
-def told(layers: int, shares: Mapping[str, np.ndarray], spread: Mapping[str, np.ndarray], rows: Sequence[str], pick: str, *, epoch: int = 0) -> bytes:
+def told(layers: int, shares: Mapping[str, np.ndarray], spread: Mapping[str, np.ndarray], rows: Sequence[str]) -> bytes:
     """What a token's first expert can be told from. shares, spread: model -> [feature, layer], mean and half range over
     the seeds."""
-    names = [f"layer {i}" for i in range(layers)]
+    names = [str(i) for i in range(layers)]
     grid = [[
-        Matrix(f"told {name}", "share of “which expert?” that is answered by knowing …", share, "ffn", rows, names, "", "", top=1.0,
-               says=_said(share, spread[name], rows, names), pick=name, symbol="I / H")
+        Matrix(name, f"{name}: how much of “which expert?” knowing this answers", share, "ffn", rows, names, "knowing", "layer", top=1.0,
+               says=_said(share, spread[name], rows, names), symbol="I / H")
         for name, share in shares.items()
     ]]  # fmt: skip
-    return matrices.message("specialities", "What tells which expert reads a token", grid, picks=Picks("Trained", list(shares), pick), height=230, epoch=epoch)
+    first = next(iter(shares))
+    return matrices.message("specialities", "What tells which expert reads a token", grid, height=230, at=(first, 0, layers - 1), epoch=1)
 
 
 def _said(share: np.ndarray, spread: np.ndarray, rows: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    return np.array([[f"Knowing {row} answers {share[i, j]:.1%} (± {spread[i, j]:.1%} over the seeds) of which expert reads the token in {name}"
+    return np.array([[f"Knowing {row} answers {share[i, j]:.1%} (± {spread[i, j]:.1%} over the seeds) of which expert reads a token in layer {name}"
                       for j, name in enumerate(names)] for i, row in enumerate(rows)], dtype=object)  # fmt: skip
 
 
@@ -74,11 +75,11 @@ def auxiliary(
         says = np.array([[[f"{experts} · f · p̄ = {experts} · {f[name][i, e]:.3f} · {mean_p[name][i, e]:.3f} = {term[i, e]:.3f}"
                            for e in range(experts)]] for i in range(layers)], dtype=object)  # fmt: skip
         grid += [
-            [Matrix(f"f {name}", f"f: share of the tokens that choose it (they sum to {k})", f[name][:, None], "ffn", ["f"], letters, "", "expert", top=1.0,
+            [Matrix(f"f {name}", f"f: share of the tokens that choose it (they sum to {k})", f[name][:, None], "ffn", ["      f"], letters, "", "expert", top=1.0,
                     says="{value} of the tokens send one of their choices to expert {col}; counted, so it has no gradient", pick=name, symbol="f")],
-            [Matrix(f"p {name}", "p̄: the router's mean probability (they sum to 1)", mean_p[name][:, None], "scores", ["p̄"], letters, "", "expert", top=1.0,
+            [Matrix(f"p {name}", "p̄: the router's mean probability (they sum to 1)", mean_p[name][:, None], "scores", ["      p̄"], letters, "", "expert", top=1.0,
                     says="the router gives expert {col} {value} of its probability on average; the gradient goes through here", pick=name, symbol="p̄")],
-            [Matrix(f"t {name}", [f"{experts} · f · p̄, which add up to L = {value:.3f}" for value in losses[name]], term[:, None], "attention", ["E f p̄"], letters, "", "expert",
+            [Matrix(f"t {name}", [f"{experts} · f · p̄, which add up to L = {value:.3f}" for value in losses[name]], term[:, None], "attention", ["E · f · p̄"], letters, "", "expert",
                     top=float(term.max()), says=says, pick=name, symbol="E f p̄",
                     note=[f"even: {k}" for _ in names])],
         ]  # fmt: skip
@@ -126,7 +127,7 @@ def training(
         Panel("the busiest expert's load over an even one (most crowded layer)", (0.9, experts * 0.75), crowd, short="busiest expert × even"),
     ]  # fmt: skip
     return curves.message(name, "Held-out loss and load of the busiest expert in training", steps, "step", "step", panels, cursor=cursor, epoch=epoch,
-                          height=height, columns=("held-out loss", "busiest × even"), rows=rows, gutter=150,
+                          height=height, columns=("held-out loss", "busiest × even"), rows=rows, gutter=176,
                           sentence="Step {x}: " + ", ".join(f"{title} {{{i}}}" for i, title in enumerate(recorded)) + " nats held out.", values=said)  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def ranks(loads: Mapping[str, np.ndarray], layer: int, *, epoch: int = 0) -> byt
     return curves.message(
         "load", "Share of all readings by expert, the busiest first", x, "expert, the busiest first", "rank",
         [Panel("share of all readings on held-out text, mean and range of 3 seeds", (0, top), series, percent=True, short="share of all readings")],
-        cursor=1.0, frames=Choice("Layer", list(range(layers)), layer), height=340, columns=("share%",), rows=rows, gutter=150, epoch=epoch,
+        cursor=1.0, frames=Choice("Layer", list(range(layers)), layer), height=340, columns=("share%",), rows=rows, gutter=176, epoch=epoch,
         sentence="Rank {x}: " + ", ".join(f"{title} {{{i}%}}" for i, title in enumerate(loads)) + ".", values=[-np.sort(-load, axis=-1).mean(1) for load in loads.values()],
     )  # fmt: skip
 

@@ -26,6 +26,7 @@ TEXT = "Tomorrow, and tomorrow, and tomorrow, creeps in this petty pace from day
 EXAMPLES = {"the same word": "the king and the queen and the fool and the end", "a comedy": "All the world's a stage, and all the men and women merely players",
             "not a play": "for i in range(10): print(i) # the loop"}  # fmt: skip
 CAPACITY, BASE = "all that come", "smollm2-135m"
+LAYER = 2  # the last, where the experts are easiest to tell apart
 REPORTS = made.LIVE_STEPS // made.LIVE_EVERY
 
 
@@ -45,7 +46,7 @@ def telling() -> int:
 
 
 def layer_in_link() -> int:
-    return url.url_state("layer", 1, int, lambda i: 0 <= i < config.n_layers)
+    return url.url_state("layer", LAYER, int, lambda i: 0 <= i < config.n_layers)
 
 
 def model_in_link() -> str:
@@ -65,7 +66,7 @@ def keep_routes() -> None:
     if said.get("capacity") in CAPACITIES:
         url.set_url_state("capacity", said["capacity"], CAPACITY)
     if isinstance(layer := said.get("layer"), int):
-        url.set_url_state("layer", layer, 1)
+        url.set_url_state("layer", layer, LAYER)
     if isinstance(token := said.get("token"), int):
         url.set_url_state("token", token, telling())
     held.reported("routing", stand())
@@ -76,18 +77,12 @@ def keep_model(said: dict) -> None:
         url.set_url_state("trained", said["pick"], TITLES["balanced"])
 
 
-def keep_told() -> None:
-    if (said := held.said("told", "stand")) is not None:
-        keep_model(said)
-        held.reported("told", model_in_link())
-
-
 def keep_balance() -> None:
     if (said := held.said("balance", "stand")) is None:
         return
     keep_model(said)
     if str(said.get("frame", "")).isdigit():
-        url.set_url_state("layer", int(said["frame"]), 1)
+        url.set_url_state("layer", int(said["frame"]), LAYER)
     held.reported("balance", (ids, model_in_link(), layer_in_link()))
 
 
@@ -121,8 +116,7 @@ def show_routes(code_place: DeltaGenerator) -> None:
             pieces, list(TITLES.values()), config.experts_per_token, list(CAPACITIES), numbers.room(len(ids)), *read, numbers.favourites(),
             pick=shown.pick, layer=shown.layer, capacity=shown.capacity, token=shown.token, epoch=epoch))  # fmt: skip
         names, share, half = numbers.told()
-        pick, pressed = held.to_send("told", model_in_link())
-        matrices.mount(key="told", on_stand_change=keep_told, data=charts.told(config.n_layers, share, half, names, pick, epoch=pressed))
+        matrices.mount(key="told", data=charts.told(config.n_layers, share, half, names))
     tokens = numbers.runs()["variants"]["balanced"][0]["tokens"]
     st.caption(f"What tells a token's first expert, measured on {tokens:,} tokens of two plays that were held out ({', '.join(made.HELD_OUT)}), over "
                f"{len(made.SEEDS)} seeds: mutual information over the entropy of the choice, less what a shuffled feature tells by chance. "
@@ -150,8 +144,8 @@ def show_balance(code_place: DeltaGenerator) -> None:
     (_, pick, layer), epoch = held.to_send("balance", (ids, here.pick, here.layer))
     with st.container(key="gf-picture"):
         matrices.mount(key="balance", on_stand_change=keep_balance, data=charts.auxiliary(
-            f, mean_p, losses, config.experts_per_token, pick, str(layer), None, epoch=epoch))  # fmt: skip
-        curves.mount(key="load", data=charts.ranks(numbers.loads(), 1))
+            f, mean_p, losses, config.experts_per_token, pick, str(layer), (f"t {pick}", 0, int(f[pick][layer].argmax())), epoch=epoch))  # fmt: skip
+        curves.mount(key="load", data=charts.ranks(numbers.loads(), LAYER))
     st.caption(f"Above, your text; a short one is never even: {len(ids)} tokens ask {len(ids) * config.experts_per_token} times. Below, held-out plays, "
                f"{len(made.SEEDS)} seeds each: balanced layer by layer, balanced over the routers of all layers counted together, and not at all.")  # fmt: skip
     one_f, one_p, L = f[here.pick][here.layer], mean_p[here.pick][here.layer], losses[here.pick][here.layer]
@@ -273,9 +267,9 @@ with after:
     told = dict(zip(names, share[TITLES["balanced"]].mean(1).tolist(), strict=True))  # mean over layers
     lesson.prose(**words.prose(
         {variant: numbers.held_out(variant) for variant in ("balanced", "free", "dense", "wide")},
-        {variant: numbers.crowded(variant) for variant in ("balanced", "joint", "free")}, told["token"], told["place in the window"], told["play"],
+        {variant: numbers.crowded(variant) for variant in ("balanced", "joint", "free")}, told["token"], told["place"], told["play"],
         sum(cost.parameters(config).values()), sum(cost.parameters(config, active=True).values()), numbers.runs()["made"]["steps"], len(made.SEEDS)))  # fmt: skip
-    lesson.predict(**words.predict(told["token"], told["token before"], told["place in the window"], told["play"]))
+    lesson.predict(**words.predict(told["token"], told["token before"], told["place"], told["play"]))
 with more:
     lesson.interview(words.INTERVIEW)
     lesson.sources(words.SOURCES)

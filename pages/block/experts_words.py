@@ -5,8 +5,8 @@ import numpy as np
 VIEWS = ROUTES, BALANCE, TRAIN, SIZES = "Who reads what", "The balance loss", "Training", "Total and active"
 
 LOOK_FOR = (
-    "The same token goes to the same experts nearly wherever it stands: commas here, “the” there. What an expert is for is "
-    "spelling, not topics. Take the balance loss away, and some experts read much, others next to nothing."
+    "One expert takes the commas, another the ends of words, a third “to”, “of” and “in”: spelling, not topics, and the same "
+    "token nearly always the same expert. Take the balance loss away, and some experts read much, others nothing."
 )
 
 FORMULA = {

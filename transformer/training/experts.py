@@ -184,7 +184,7 @@ def specialities(model: Model, texts: list[Tensor], seed: int = 0) -> dict:
     features = {
         "token": ids.flatten(),
         "token before": torch.cat((ids[:, :1], ids[:, :-1]), 1).flatten(),
-        "place in the window": (torch.arange(LENGTH) // 8).expand(len(ids), -1).flatten(),
+        "place": (torch.arange(LENGTH) // 8).expand(len(ids), -1).flatten(),
         "play": torch.cat([torch.full((part.shape[0] * LENGTH,), i) for i, part in enumerate(every)]),
     }
     dice = torch.Generator().manual_seed(seed)

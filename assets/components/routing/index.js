@@ -83,7 +83,7 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function router(q, l) {   // of one token
     const t = token(), wide = Math.min(l.left, 640) / E(), base = l.bars + BAR - 22, most = Math.max(...d.letters.map((_, e) => p(t, e)), 0.25), high = BAR - 62;
-    q.text(0, l.bars + 8, `Router of “${gf.chipText(d.tokens[t])}”: p over the experts; full bars are its ${d.k}, with their gates g`, { fill: c.ink, family: plot.SANS, size: l.narrow ? 13 : 15, weight: 600 });
+    q.text(0, l.bars + 8, `Router of “${gf.chipText(d.tokens[t])}”: ${l.narrow ? `p, its ${d.k} in full` : `p over the experts; full bars are its ${d.k}, with their gates g`}`, { fill: c.ink, family: plot.SANS, size: l.narrow ? 13 : 15, weight: 600 });
     d.letters.forEach((letter, e) => {
       const x = e * wide, tall = high * p(t, e) / most, mine = wanted(t, e) > 0, open = gate(t, e) > 0;
       q.rect(x + 5, base - tall, wide - 14, Math.max(1, tall), { fill: mine ? (open ? colour(e) : c.line) : gf.mix(c.background, colour(e), 0.28), radius: 3 });
@@ -98,7 +98,7 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function experts(q, { right, narrow }) {
     const even = d.k * n() / E(), most = Math.max(even * 1.6, ...d.letters.map((_, e) => asked(e))), bx = right.x + 30, bw = right.w - 92;
-    q.text(right.x, right.y + 12, narrow ? "Tokens that each reads; | is even" : "Tokens of this text that each reads, | is an even share; and what it reads most surely elsewhere", { fill: c.ink, family: plot.SANS, size: narrow ? 14 : 13.5, weight: 600 });
+    q.text(right.x, right.y + 12, "Tokens it reads here (| even), in grey what it mostly reads", { fill: c.ink, family: plot.SANS, size: narrow ? 14 : 13.5, weight: 600 });
     d.letters.forEach((letter, e) => {
       const y = right.y + 26 + e * EXPERT, mine = chosen(token()).includes(e);
       q.text(right.x + 4, y + 15, letter, { fill: colour(e), size: 17, weight: 700 });
