@@ -20,11 +20,15 @@ def test_as_in_the_paper():
     torch.testing.assert_close(PE, expected)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 300), st.integers(0, 300), st.sampled_from([2, 8, 64]), BASES)
-def test_a_shift_is_a_rotation(pos, k, d_model, base):
-    R = positions.shift(k, d_model, base)
-    PE = positions.sinusoidal(torch.tensor([pos, pos + k]), d_model, base)
+LAYOUTS = st.sampled_from(["interleaved", "half"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 300), st.sampled_from([4, 8, 64]), BASES, LAYOUTS)
+def test_a_shift_is_a_rotation(pos, k, d_model, base, layout):
+    """C2's check, in both layouts: one matrix for every position."""
+    R = positions.shift(k, d_model, base, layout)
+    PE = positions.sinusoidal(torch.tensor([pos, pos + k]), d_model, base, layout)
     torch.testing.assert_close(R @ PE[0], PE[1], rtol=0, atol=2e-4)
     torch.testing.assert_close(R @ R.T, torch.eye(d_model), rtol=0, atol=1e-5)
 
@@ -36,6 +40,49 @@ def test_similarity_depends_on_distance_alone(r, d_model, base):
     S = positions.similarity(starts, distance, d_model, base)
     expected = rope.aligned_decay(rope.frequencies(d_model, base), distance.float()) * d_model / 2
     torch.testing.assert_close(S, expected.expand(4, 1), rtol=0, atol=d_model * 1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(-200, 200), st.sampled_from([8, 64]), LAYOUTS)
+def test_products_depend_on_the_offset_alone_in_both_layouts(n, other, k, d_model, layout):
+    starts = torch.tensor([n, other]) + 200
+    S = positions.similarity(starts, torch.tensor([k]), d_model, layout=layout)
+    expected = (k * positions.speeds(d_model, layout=layout)).cos().sum()
+    torch.testing.assert_close(S, expected.expand(2, 1), rtol=0, atol=d_model * 1e-4)
+
+
+def test_speeds_and_pairs_are_those_of_the_table():
+    for layout in ("interleaved", "half"):
+        theta = positions.speeds(16, 1000.0, layout)
+        pairs = positions.of_pairs(positions.sinusoidal(torch.tensor([3]), 16, 1000.0, layout)[0], layout)
+        torch.testing.assert_close(pairs, torch.stack(((3 * theta).sin(), (3 * theta).cos()), -1))
+    assert positions.speeds(16, 1000.0)[-1] > 1e-3 and positions.speeds(16, 1000.0, "half")[-1] == pytest.approx(1e-3)
+
+
+def test_what_the_offset_explains_of_a_map():
+    PE = positions.sinusoidal(torch.arange(24), 32)
+    S = positions.gram(PE)
+    past = torch.ones(24, 24, dtype=torch.bool).tril()
+    assert positions.explained_by_offset(S) == pytest.approx(1, abs=1e-9)
+    assert positions.explained_by_offset(S.masked_fill(~past, 99.0), past) == pytest.approx(1, abs=1e-9)
+    W = torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
+    assert positions.explained_by_offset(PE @ W @ PE.mT, past) < 0.9
+    turned = torch.block_diag(*[torch.tensor([[a, b], [-b, a]]) for a, b in torch.randn(16, 2, generator=torch.Generator().manual_seed(1))])
+    assert positions.explained_by_offset(PE @ turned @ PE.mT) == pytest.approx(1, abs=1e-6)  # it commutes with every R(k)
+    torch.testing.assert_close(turned @ positions.shift(5, 32), positions.shift(5, 32) @ turned)
+    column = torch.arange(24.0).expand(24, 24)  # query by query the same: the offset says half of it
+    assert positions.explained_by_offset(column) == pytest.approx(0.5, abs=0.01)
+    assert positions.explained_by_offset(torch.ones(3, 3)) == 1
+
+
+def test_positions_share_of_a_sum():
+    """A fresh table has rows of length 1, a position √(d/2): a third with √d, nearly all without."""
+    d = 256
+    E = torch.randn(500, d, generator=torch.Generator().manual_seed(0)) / d**0.5
+    P = positions.sinusoidal(torch.arange(500), d)
+    torch.testing.assert_close(P.norm(dim=-1), torch.full((500,), (d / 2) ** 0.5))
+    assert positions.share(E * d**0.5, P).mean().item() == pytest.approx(1 / 3, abs=0.01)
+    assert positions.share(E, P).mean().item() == pytest.approx(128 / 129, abs=1e-3)
 
 
 def test_weights_and_tokens_take_the_property_away():
