@@ -162,6 +162,7 @@ const plot = (() => {
     if (Math.abs(value) < 1e-25) return "0";
     if (percent) return `${Number((100 * value).toPrecision(3))}%`.replace("-", "−");
     const size = Math.abs(value);
+    if (size >= 1e10) return value.toExponential(0).replace("+", "").replace("-", "−");
     if (size >= 1e5 && size < 1e6) return `${Math.round(value / 1e3)} k`.replace("-", "−");
     if (size >= 1e6) return `${String(Number((value / 1e6).toPrecision(3))).replace("-", "−")} M`;
     const text = size >= 1000 ? Math.round(value).toLocaleString("en-US")

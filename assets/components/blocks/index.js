@@ -53,10 +53,10 @@ export default (component) => gf.mount(component, (root, first) => {
         const wide = Math.min(104, room * each - (small ? 4 : 14)), short = text === "attention" && wide < 84 ? "attn" : text;
         box(p, at(0.08 + room * (i + 0.5)), up, wide, name, short, tone, size[name], small);
       });
-      plus(p, at(0.68), y);
+      plus(p, at(0.68), y, small ? 9 : 13);
       if (behind) {
         stream(p, at(0.84), at(1), y, size[after], after);
-        box(p, at(0.84), y, Math.min(74, 0.2 * each), norm, "norm", "residual", size[norm], small);
+        box(p, at(small ? 0.87 : 0.84), y, Math.min(74, 0.2 * each), norm, "norm", "residual", size[norm], small);
       }
     });
   }
@@ -70,15 +70,15 @@ export default (component) => gf.mount(component, (root, first) => {
   function box(p, x, y, w, name, text, tone, size, small) {
     const fill = tone === "residual" ? c.residual : c[tone];
     p.rect(x - w / 2, y - 17, w, 34, { fill, radius: 7 });
-    p.text(x, y + 5, text, { fill: plot.readable(c, fill), family: plot.SANS, size: small ? 12 : 15, anchor: "middle", weight: 600 });
+    p.text(x, y + 5, text, { fill: plot.readable(c, fill), family: plot.SANS, size: w < 40 ? 11 : small ? 12 : 15, anchor: "middle", weight: 600 });
     if (!small) p.text(x, y - 24, gf.number(size), { fill: c.muted, anchor: "middle", size: 13 });
     spots.push({ x, y, w, h: 40, name, size });
   }
 
-  function plus(p, x, y) {
-    p.circle(x, y, 13, { fill: c.background, stroke: c.ink, lineWidth: 1.5 });
-    p.line([[x - 7, y], [x + 7, y]], { stroke: c.ink, lineWidth: 2 });
-    p.line([[x, y - 7], [x, y + 7]], { stroke: c.ink, lineWidth: 2 });
+  function plus(p, x, y, r) {
+    p.circle(x, y, r, { fill: c.background, stroke: c.ink, lineWidth: 1.5 });
+    p.line([[x - r / 2, y], [x + r / 2, y]], { stroke: c.ink, lineWidth: 2 });
+    p.line([[x, y - r / 2], [x, y + r / 2]], { stroke: c.ink, lineWidth: 2 });
   }
 
   function arrow(p, x, y) {
