@@ -30,12 +30,14 @@ UP_TO = [32, 64, 128, trained.FARTHEST - 1]
 REAL_TITLES = {"none": "rotation undone", "rope": "RoPE, as trained", "alibi": "ALiBi in its place"}
 REAL_SAYS = charts.SAYS | {"alibi": "−m · |i − j|: what ALiBi would add, in a model that was trained without it"}
 TELLING = {"smollm2-135m": (16, 0), "tiny": (2, 3)}  # layer and head: they read one word back by rotation
+FOUR = ("learned", "sinusoidal", "xl")  # ways that make four terms of one
 HEADS = [1, 2, 3, 4, 6, 8, 9, 12, 16, 32]
 SLOPE_TO = 128
 LOOK = ("past only (decoder)", "both directions (encoder)")
 ROWS, FAR = [8, 16, 32, 64], [32, 64, 128, 256]
 REACH = 160  # distances that buckets are drawn for
 STEPS = 4
+PARTS = {"content": "q·k", "position": "position", "S": "S", "A": "A"} | {term: term for term in "abcd"}  # by the link
 CURSORS = {DISTANCE: ("at", 20, 0, trained.FARTHEST - 1), SLOPES: ("r", 10, 0, SLOPE_TO), BUCKETS: ("d", 50, -REACH, REACH)}
 
 
@@ -46,6 +48,7 @@ class Stand(NamedTuple):
     way: str = "alibi"
     head: int = 0
     step: int = STEPS - 1
+    cell: tuple[str, int, int] = ("S", 0, 0)
     cursor: int = 0
     up_to: int = 128
     heads: int = 8
@@ -61,6 +64,29 @@ class Shown(NamedTuple):
     shapes: list
     setting: dict
     numbers: str
+
+
+def tokens() -> int:
+    """How many words the matrices have."""
+    return len(reading.ids) if view == REAL else len(ids)
+
+
+def cell_in(text: str) -> tuple[str, int, int]:
+    """("S", 4, 3) of "S.4.3". ValueError where there is none."""
+    part, row, col = text.split(".")
+    if part not in PARTS or not (row + col).isdecimal():
+        raise ValueError(text)
+    return part, int(row), int(col)
+
+
+def written(cell: tuple[str, int, int]) -> str:
+    return ".".join(map(str, cell))
+
+
+def pinned(shown: Stand) -> tuple[str, int, int]:
+    """The cell as the picture calls it."""
+    part, row, col = shown.cell
+    return f"{shown.way} {PARTS[part]}", row, col
 
 
 def titles(layer: int = 0) -> dict[str, str]:
@@ -80,7 +106,11 @@ def stand(layer: int = 0, heads: int = longer.BASE["n_heads"]) -> Stand:
     if view == DISTANCE:
         return here._replace(up_to=url.url_state("up_to", 128, int, UP_TO.__contains__))
     if view in (HEAD, REAL):
-        return here._replace(step=url.url_state("step", STEPS, int, range(1, STEPS + 1).__contains__) - 1)
+        n, own = tokens(), ("S", tokens() - 1, 0)
+        part, row, col = cell = url.url_state("cell", own, cell_in, shown=written(own))
+        fits = row < n and col < n and (part not in added_positions.TERMS or here.way in FOUR and view == HEAD)
+        return here._replace(step=url.url_state("step", STEPS, int, range(1, STEPS + 1).__contains__) - 1,
+                             cell=cell if fits else own)  # fmt: skip
     if view == SLOPES:
         return here._replace(heads=url.url_state("heads", 8, int, HEADS.__contains__))
     if view == BUCKETS:
@@ -102,8 +132,13 @@ def keep(layer: int = 0, heads: int = longer.BASE["n_heads"]) -> None:
             url.set_url_state("way", way, "alibi")
         if (head := said.get("frame")) in range(heads):
             url.set_url_state("head", head, telling[1] if view == REAL else 0)
-    if view in (HEAD, REAL) and isinstance(said.get("step"), int):
-        url.set_url_state("step", said["step"] + 1, STEPS)
+    if view in (HEAD, REAL):
+        if isinstance(said.get("step"), int):
+            url.set_url_state("step", said["step"] + 1, STEPS)
+        names = {name: part for part, name in PARTS.items()}
+        if isinstance(at := said.get("at"), list) and len(at) == 3 and (part := names.get(str(at[0]).split(" ", 1)[-1])):
+            if part in PARTS and isinstance(at[1], int) and isinstance(at[2], int):
+                url.set_url_state("cell", written((part, at[1], at[2])), written(("S", tokens() - 1, 0)))
     if view == DISTANCE and said.get("zoom") in UP_TO:
         url.set_url_state("up_to", said["zoom"], 128)
     if view == SLOPES and said.get("frame") in HEADS:
@@ -150,12 +185,12 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                 found, trained.tables_of(layer), pieces, ~masks.past(len(ids)).numpy(), titles=titles(layer),
                 picks=Picks("Positions", list(titles(layer).values()), TITLES[shown.way], role="ink"),
                 heads=Choice("Head", list(range(heads)), shown.head), about="A trained head's scores", step=shown.step,
-                epoch=epoch,
+                at=pinned(shown), epoch=epoch,
             ),
         )  # fmt: skip
     way = here.way
     return Shown(*of_parts(found[way], here.head, pieces), {"way": way, "layer": layer, "head": here.head},
-                 numbers(found[way], here.head))  # fmt: skip
+                 numbers(found[way], here))  # fmt: skip
 
 
 def of_parts(of: Parts, head: int, names: list[str]) -> tuple[dict, list]:
@@ -167,11 +202,12 @@ def of_parts(of: Parts, head: int, names: list[str]) -> tuple[dict, list]:
                    ("A", (f"head {h}", f"query {n}", f"key {n}"), "attention")]  # fmt: skip
 
 
-def numbers(of: Parts, head: int) -> str:
-    """The last word's score of the first."""
-    i = of.A.shape[1] - 1
-    return (rf"\scores{{S_{{{i},0}}}} = {of.content[head, i, 0]:.3f} + ({of.position[head, i, 0]:.3f}) = "
-            rf"{of.scores[head, i, 0]:.3f},\qquad \attention{{A_{{{i},0}}}} = {of.A[head, i, 0]:.3f}")  # fmt: skip
+def numbers(of: Parts, here: Stand) -> str:
+    """The pinned pair's score and weight."""
+    _, i, j = here.cell
+    content, position, score, weight = (part[here.head, i, j] for part in (of.content, of.position, of.scores, of.A))
+    return (rf"\scores{{S_{{{i},{j}}}}} = {content:.3f} + ({position:.3f}) = {score:.3f},\qquad "
+            rf"\attention{{A_{{{i},{j}}}}} = {weight:.3f}")  # fmt: skip
 
 
 def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
@@ -303,12 +339,12 @@ def show_real(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                 found, {}, names, ~masks.past(len(names)).numpy(), titles=REAL_TITLES,
                 picks=Picks("Positions", list(REAL_TITLES.values()), REAL_TITLES[shown.way], role="ink"), says=REAL_SAYS,
                 heads=Choice("Head", list(range(config.n_heads)), shown.head), about=f"A head of {reading.title}",
-                step=shown.step, epoch=epoch,
+                step=shown.step, at=pinned(shown), epoch=epoch,
             ),
         )  # fmt: skip
     way = here.way
     return Shown(*of_parts(found[way], here.head, names), {"model": reading.model, "way": way, "layer": layer, "head": here.head},
-                 numbers(found[way], here.head))  # fmt: skip
+                 numbers(found[way], here))  # fmt: skip
 
 
 SHOW = {HEAD: show_head, DISTANCE: show_distance, SLOPES: show_slopes, BUCKETS: show_buckets, REAL: show_real}
@@ -326,10 +362,7 @@ def draw(code_place: DeltaGenerator) -> None:
         lesson.code(
             [biases.alibi_slopes, biases.t5_bucket, biases.Shaw, biases.XL, added_positions.added, added_positions.four_terms,
              added_positions.by_distance],
-            words.SNIPPET[view].format_map(
-                {name: repr(value) if name in ("text", "model", "way") else value for name, value in setting.items()}
-                | {"most": MOST, "farthest": setting.get("farthest", trained.FARTHEST)}
-            ),
+            words.SNIPPET[view].format_map({"most": MOST, "farthest": trained.FARTHEST} | setting),
         )  # fmt: skip
     lesson.downloads(table=shown.table, config=setting | {"view": view})
 

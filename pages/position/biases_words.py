@@ -135,10 +135,10 @@ def interview(counts: Mapping[str, int], shape: str) -> list[tuple[str, str]]:
          "table and of Transformer-XL one below the other."),
         ("Why does ALiBi use 2^(−8h/H), and what happens with 12 heads?",
          "A geometric series from $2^{-8/H}$ to $2^{-8}$: some heads see a handful of tokens, others hundreds, and no slope is "
-         "trained (the authors tried: it did not help). For 8 heads $1/2, 1/4, …, 1/256$. For a number that is no power of two "
+         "trained (the authors tried: then it did not extrapolate). For 8 heads $1/2, 1/4, …, 1/256$. For a number that is no power of two "
          "the published code takes the slopes of the next lower power, and fills up with every other one of the next higher: 12 "
-         "heads have those of 8, then $2^{-0.5}, 2^{-1.5}, 2^{-2.5}, 2^{-3.5}$. An implementation that puts 12 into the "
-         "formula loads BLOOM-like weights wrongly."),
+         "heads have those of 8, then $2^{-0.5}, 2^{-1.5}, 2^{-2.5}, 2^{-3.5}$. BLOOM has 112 heads: code that "
+         "puts 112 into the formula reads its weights wrongly, and says nothing."),
         ("T5 has 32 buckets and a distance of 128. How is distance 50 read by its decoder, and by its encoder?",
          "Decoder (past only): half of the 32 rows, 16, are exact; the other 16 go logarithmically from 16 to 128: $16 + "
          "\\lfloor \\ln(50/16)/\\ln(128/16)\\cdot 16\\rfloor = " f"{past}$. Encoder: 16 rows for each direction, 8 exact: $8 + \\lfloor "
@@ -150,9 +150,9 @@ def interview(counts: Mapping[str, int], shape: str) -> list[tuple[str, str]]:
          "table is shared by all layers; Shaw's two tables are shared by the heads of a layer; Transformer-XL has a whole matrix "
          "$W_R$ in each layer; a learned table grows with the longest text."),
         ("Where do biases go with a KV cache, and what breaks if positions are counted wrongly?",
-         "A bias needs $i - j$ of the new query and every cached key: the absolute place of both. Code that makes distances from "
-         "the query's place in the *current* chunk (0) gives every cached key distance ≤ 0 while decoding: ALiBi vanishes, T5 "
-         "reads bucket 0, and generation differs from the whole-text pass. Here masks and biases are made from absolute places, and "
+         "A bias needs $i - j$ of the new query and every cached key: the absolute place of both. Code that makes the bias for "
+         "the *current* chunk alone, a single query at place 0, gives every cached key a wrong distance while decoding: ALiBi's "
+         "penalty vanishes, T5 reads bucket 0, and generation differs from the whole-text pass. Here masks and biases are made from absolute places, and "
          "a test holds cached and uncached decoding together for each of these ways."),
     ]  # fmt: skip
 
