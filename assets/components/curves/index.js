@@ -172,7 +172,7 @@ export default (component) => gf.mount(component, (root, first) => {
       let i = last();
       while (i > 0 && !(line[i] >= y.lo && line[i] <= y.hi)) i--;
       return { text: s.label, fill: s.quiet ? c.muted : colour(s), y: y(line[i]) + 5 };
-    }).sort((a, b) => a.y - b.y);
+    }).filter((one) => Number.isFinite(one.y)).sort((a, b) => a.y - b.y);   // a curve may have nothing here
     for (let i = 1; i < found.length; i++) found[i].y = Math.max(found[i].y, found[i - 1].y + 17);
     const over = found.length ? Math.max(0, found[found.length - 1].y - box.y - box.h) : 0;
     for (let i = found.length - 1; i >= 0; i--) {
