@@ -4,6 +4,7 @@ Coordinates of a query or key are taken in pairs, and pair i is turned by the an
 position. A rotation keeps lengths, and ⟨R_m q, R_n k⟩ depends on m − n alone.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -122,6 +123,32 @@ def interleave(x: Tensor) -> Tensor:
     x [..., d_head] -> the same shape.
     """
     return pairs(x, "half").flatten(-2)
+
+
+class Layouts(NamedTuple):
+    """The same head turned in both layouts, each in its own order of coordinates, and its scores, not divided by √d_k."""
+
+    Q_half: Tensor  # [head, token, d_head], turned
+    Q_interleaved: Tensor  # [head, token, d_head], permuted and turned
+    S_half: Tensor  # [head, query, key]
+    S_interleaved: Tensor  # [head, query, key]: the same numbers
+    S_forgotten: Tensor  # [head, query, key]: turned as neighbours without being permuted, as a careless loader does
+
+
+def layouts(Q: Tensor, K: Tensor, config: Config) -> Layouts:
+    """Real queries and keys in both layouts: interleave(R_half q) = R_interleaved interleave(q), so every score agrees.
+
+    Q [head, token, d_head], K [kv_head, token, d_head], unrotated, in the layout "half".
+    """
+    K = K.repeat_interleave(len(Q) // len(K), 0)
+    half, neighbours = (
+        rotation(dataclasses.replace(config, rope_layout=layout), torch.arange(Q.shape[1])[None])
+        for layout in ("half", "interleaved")
+    )
+    q, k = (rotate(x[None], half)[0] for x in (Q, K))
+    q_permuted, k_permuted = (rotate(interleave(x)[None], neighbours)[0] for x in (Q, K))
+    q_wrong, k_wrong = (rotate(x[None], neighbours)[0] for x in (Q, K))
+    return Layouts(q, q_permuted, q @ k.mT, q_permuted @ k_permuted.mT, q_wrong @ k_wrong.mT)
 
 
 def pair_scores(q: Tensor, k: Tensor, theta: Tensor, distance: Tensor, layout: RopeLayout = "half") -> Tensor:

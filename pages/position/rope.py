@@ -8,17 +8,16 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves
-from charts import rope as charts
+from charts import rope as charts, rope_layouts as layouts
 from charts.curves import Choice
 from pages.position import rope_words
 from pages.position.rope_heads import (
-    BESIDE_TO, FACTORS, FARTHEST, LIKENESS, STARTS, Speeds, drawn_spread, fans, real_spread, scaled_speeds, shared,
-    speeds, unrotated,
+    BESIDE_TO, FACTORS, FARTHEST, LIKENESS, MOST_DRAWN, STARTS, Speeds, drawn_spread, fans, held as held_layers,
+    in_both_layouts, real_spread, scaled_speeds, shared, speeds, trained, unrotated,
 )  # fmt: skip
 from pages.position.rope_link import Link, forget, names_of, told
-from pages.position.rope_words import BESIDE, DISTANCE, LONGER, TURN, VIEWS
+from pages.position.rope_words import BESIDE, DISTANCE, LAYOUTS, LONGER, TURN, VIEWS
 from pages.shared import held, models, url
-from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from transformer import rope
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
@@ -69,6 +68,7 @@ class Stand(NamedTuple):
 class PairStand(NamedTuple):
     """Where the two words stand and how fast they turn, by the link."""
 
+    layer: int
     head: int
     query: str
     key: str
@@ -128,6 +128,7 @@ def keep_pair() -> None:
     said = held.said("pair", "stand")
     if said is None or not all(isinstance(said.get(key), int) for key in ("m", "n", "pair")):
         return
+    link.keep_layer(said.get("layer"))
     link.keep(said.get("head"), said.get("base"))
     link.keep_words(said.get("query"), said.get("key"))
     query, key = map(link.number, link.words())
@@ -145,17 +146,32 @@ def pair_stand() -> PairStand:
     n = url.url_state("n", link.number(key), int, lambda n: 0 <= n <= REACHES[-1])
     pair = url.url_state("pair", 0, int, lambda i: 0 <= i < config.d_head // 2)
     reach = told("reach", next(reach for reach in REACHES if reach >= min(max(m, n), REACHES[-1])), REACHES)
-    return PairStand(link.head(), query, key, charts.Place(max(m, n), n, pair), link.base(), reach)
+    return PairStand(link.layer(), link.head(), query, key, charts.Place(max(m, n), n, pair), link.base(), reach)
+
+
+def choose_layer() -> int:
+    """A slider for the layer, beside a picture that has no room for the others' numbers."""
+    st.session_state["layer_box"] = link.layer()
+    return st.select_slider("Layer", layers, key="layer_box", on_change=keep_layer)
+
+
+def keep_layer() -> None:
+    link.keep_layer(st.session_state["layer_box"])
 
 
 def choose_words() -> tuple[int, int]:
     """Boxes for the query's word and the key's, beside a picture that has no place for them."""
     boxes = zip(("query_box", "key_box"), link.words(), strict=True)
     st.session_state.update(boxes)  # the link is the state
-    query = st.selectbox("Query: the word that looks", link.names, key="query_box", on_change=keep_boxes)
-    keys = link.names[: link.names.index(query) + 1]
-    st.selectbox("Key: the word that is found", keys, key="key_box", on_change=keep_boxes)
+    query = choose_of("Query: the word that looks", link.names, "query_box")
+    choose_of("Key: the word that is found", link.names[: link.names.index(query) + 1], "key_box")
     return tuple(map(link.number, link.words()))
+
+
+def choose_of(label: str, names: list[str], key: str) -> str:
+    """A slider over words; of one word there is none to choose."""
+    place = st.select_slider if len(names) > 1 else st.selectbox
+    return place(label, names, key=key, on_change=keep_boxes)
 
 
 def keep_boxes() -> None:
@@ -170,22 +186,26 @@ def head_of(layer: int, head: int) -> Chosen:
 
 def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
-        layer = choose("Layer", layers, telling[0], "layer")
         st.caption(rope_words.TURN_SAYS.format(d=config.d_head))
     here = pair_stand()
     shown, epoch = held.to_send("pair", here)
-    chosen, at = head_of(layer, here.head), at_base[here.base]
+    chosen, at = head_of(here.layer, here.head), at_base[here.base]
+    per_layer = 4 * len(link.names) * (config.n_heads + config.n_kv_heads) * config.d_head
+    near = held_layers(layers, here.layer, per_layer)
+    Q, K = zip(*(unrotated(reading, layer) for layer in near), strict=True)
     with picture:
         charts.mount_pair(
             key="pair", on_stand_change=keep_pair,
             data=charts.pair_message(
-                *(rope.pairs(vectors[:, link.first:], config.rope_layout).numpy() for vectors in (chosen.Q, chosen.K)),
-                torch.stack([one.theta for one in at_base.values()]).numpy(), heads=link.heads(shown.head),
+                *(rope.pairs(torch.stack(vectors)[:, :, link.first:], config.rope_layout).numpy() for vectors in (Q, K)),
+                torch.stack([one.theta for one in at_base.values()]).numpy(), held=near,
+                layers=Choice("Layer", layers, shown.layer if shown.layer in near else near[0]),
+                heads=link.heads(shown.head),
                 queries=Choice("Query word", link.names, shown.query), keys=Choice("Key word", link.names, shown.key),
                 bases=link.bases(shown.base), reaches=Choice("Positions up to", REACHES, shown.reach),
                 words=[name.split(" ", 1)[1] for name in link.names], first=link.first, place=shown.place, epoch=epoch,
                 d_head=config.d_head, scale=at.scale,
-                label=f"A query and a key of layer {layer}, turned by their positions.",
+                label="A query and a key, turned by their positions.",
             ),
         )  # fmt: skip
     m, n = here.place.m, here.place.n
@@ -205,7 +225,7 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
 
 def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
-        layer = choose("Layer", layers, telling[0], "layer")
+        layer = choose_layer()
         seed = st.number_input("Seed of the drawn vectors", 0, 9999, 0, key="seed", bind="query-params")
         st.caption(rope_words.DISTANCE_SAYS)
     here = stand()
@@ -233,7 +253,7 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Ch
 
 def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
-        layer = choose("Layer", layers, telling[0], "layer")
+        layer = choose_layer()
         query, key = choose_words()
         if weights is None:
             st.info(f"The panel between needs {reading.title}'s own W_Q and W_K, which come with the download in the "
@@ -257,6 +277,33 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
         f"{one.short}, n = {start}": one.scores[here.head % len(one.scores), b, i]
         for one in found for i, start in enumerate(STARTS)
     })  # fmt: skip
+
+
+def show_layouts(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
+    with controls:
+        layer = choose_layer()
+        st.caption(rope_words.LAYOUTS_SAYS)
+    head, at = link.head(), at_base[trained(config)]
+    shown, epoch = held.to_send("layouts", head)
+    chosen = head_of(layer, head)
+    turned = in_both_layouts(subject, layer, reading)
+    with picture:
+        layouts.mount(key="layouts", on_stand_change=keep_layouts, data=layouts.message(
+            *turned, [name.split(" ", 1)[1] for name in link.names][-MOST_DRAWN:], link.heads(shown), causal=config.kind == "decoder",
+            epoch=epoch))  # fmt: skip
+    half, neighbours, forgotten = (S[head, -1, 0] for S in turned[2:])
+    return chosen, at, Shown(
+        {"word": link.names[-MOST_DRAWN:], "halves": turned[2][head, -1], "neighbours": turned[3][head, -1],
+         "not permuted": turned[4][head, -1]},
+        rf"\scores{{S}}:\quad {half:.4f}\ \text{{(halves)}} = {neighbours:.4f}\ \text{{(neighbours)}} \ne {forgotten:.4f}\ "
+        r"\text{(not permuted)}",
+    )  # fmt: skip
+
+
+def keep_layouts() -> None:
+    if (said := held.said("layouts", "stand")) is not None and said.get("frame") in range(config.n_heads):
+        link.keep(said["frame"], None)
+        held.reported("layouts", link.head())
 
 
 def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
@@ -283,13 +330,13 @@ def show_longer(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
     )
 
 
-SHOW = {TURN: show_turn, DISTANCE: show_distance, BESIDE: show_beside, LONGER: show_longer}
+SHOW = {TURN: show_turn, DISTANCE: show_distance, BESIDE: show_beside, LAYOUTS: show_layouts, LONGER: show_longer}
 
 
 @st.fragment
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
-    chosen, at, shown = SHOW[view](*lesson.stage(0.3))
+    chosen, at, shown = SHOW[view](*lesson.stage(0.22 if view == TURN else 0.3))
     d_k, h, h_kv = config.d_head, config.n_heads, config.n_kv_heads
     query, key = f"query {n_words}", f"key {n_words}"
     lesson.formula(
@@ -301,7 +348,7 @@ def draw(code_place: DeltaGenerator) -> None:
     setting = {"model": reading.model, "text": reading.text, "layer": chosen.layer, "head": chosen.head,
                "rope_base": at.config.rope_base}  # fmt: skip
     with code_place:
-        lesson.code([rope.frequencies, rope.rotation, rope.rotate, rope.scores_by_distance, rope.scaled_frequencies],
+        lesson.code([rope.frequencies, rope.rotation, rope.rotate, rope.interleave, rope.scores_by_distance, rope.scaled_frequencies],
                     rope_words.SNIPPET.format_map({name: repr(value) for name, value in setting.items()}))  # fmt: skip
     lesson.downloads(table=shown.table, config=setting | {"view": view})
 
@@ -327,7 +374,7 @@ weights = models.loaded(reading.model) if reading.label != "recorded" else None
 at_base = speeds(config)
 layers = [i for i in range(config.n_layers) if f"layers.{i}.attention.Q_unrotated" in reading.arrays]
 telling = TELLING.get(reading.model, (layers[0], 0))
-link = Link(config, at_base, *names_of(reading), telling[1])
+link = Link(config, at_base, *names_of(reading), telling[1], layers, telling[0])
 forget(reading)
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:

@@ -1,5 +1,6 @@
 """One layer's queries and keys before they are turned, and their scores at every distance, beside drawn vectors'."""
 
+import functools
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ DRAWN = 200  # pairs of random vectors
 MOST_PAIRS = 120  # pairs of words in the band of a real head
 STARTS, BESIDE_TO = (0, 64, 256, 1024, 4096), 128
 FACTORS = [2, 4, 8, 16, 32]
+MOST_DRAWN = 24  # words of a map
+HELD_BYTES = 200_000  # of queries and keys in one message
 
 
 class Speeds(NamedTuple):
@@ -35,6 +38,7 @@ def trained(config: Config) -> str:
     return f"{config.rope_base:,.0f}"
 
 
+@functools.lru_cache(maxsize=16)
 def speeds(config: Config) -> dict[str, Speeds]:
     """The bases that can be chosen, as links say them -> what each makes of the model."""
     turnings = [replace(config, rope_base=float(base)) for base in sorted({*BASES, config.rope_base})]
@@ -49,6 +53,14 @@ def unrotated(reading: Reading, layer: int) -> tuple[torch.Tensor, torch.Tensor]
     """Q [head, query, d_head] and K [kv_head, key, d_head], as the layer's W_Q and W_K give them."""
     Q, K = (torch.tensor(reading[f"layers.{layer}.attention.{letter}_unrotated"][0]) for letter in "QK")
     return Q, K
+
+
+def held(layers: list[int], at: int, bytes_each: int) -> list[int]:
+    """The layers that go out together: those around `at`, so that a step to the next one finds it there, and as many as
+    the message has room for. They change in blocks, so that most steps send nothing."""
+    step = max(1, HELD_BYTES // bytes_each - 2)
+    start = layers.index(at) // step * step
+    return layers[max(0, start - 1) : start + step + 1]
 
 
 def shared(config: Config, head: int) -> int:
@@ -134,6 +146,15 @@ def _fan(S: torch.Tensor, title: str, short: str, words: bool | None = None) -> 
     """S [head or 1, base, start, distance]."""
     share = [[positions.share_of_distance(at_base) for at_base in of_head] for of_head in S]
     return Fan(S.numpy(), np.array(share), title, short, words)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def in_both_layouts(subject: tuple, layer: int, _reading: Reading) -> tuple[np.ndarray, ...]:
+    """`rope.layouts` of the last words, scores divided by √d_k."""
+    config, (Q, K) = _reading.config, unrotated(_reading, layer)
+    found = rope.layouts(Q[:, -MOST_DRAWN:], K[:, -MOST_DRAWN:], config)
+    scale = scores.scale(config)
+    return (*(one.numpy() for one in found[:2]), *(one.numpy() * scale for one in found[2:]))
 
 
 def scaled_speeds(config: Config, names: list[str]) -> dict[str, np.ndarray]:

@@ -27,9 +27,18 @@ class Link(NamedTuple):
     names: list[str]  # the words, each with its number
     first: int  # the number of the first of them
     head0: int  # the telling one, which links leave out
+    layers: list[int]  # that were read
+    layer0: int  # the telling one
 
     def base(self) -> str:
         return told("base", trained(self.config), list(self.at_base))
+
+    def layer(self) -> int:
+        return told("layer", self.layer0, self.layers)
+
+    def keep_layer(self, layer: object) -> None:
+        if layer in self.layers:
+            url.set_url_state("layer", layer, self.layer0)
 
     def head(self) -> int:
         return told("head", self.head0, list(range(self.config.n_heads)))
@@ -81,5 +90,5 @@ def forget(reading: Reading) -> None:
     st.session_state["_rope_words"] = here
     if of is None or of == here:
         return
-    for name in ("m", "n", "query", "key") + (("head", "base") if of[0] != here[0] else ()):
+    for name in ("m", "n", "query", "key") + (("layer", "head", "base") if of[0] != here[0] else ()):
         st.query_params.pop(name, None)

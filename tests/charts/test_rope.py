@@ -15,10 +15,10 @@ HEADS, BASES, RHO = Choice("Head", [0, 1], 1), Choice("Base", ["100", "10", "1"]
 
 
 def pair_message(**changes):
-    Q, K = RNG.standard_normal((2, 3, 2, 2)), RNG.standard_normal((1, 3, 2, 2))  # two heads share one K, three words
+    Q, K = RNG.standard_normal((1, 2, 3, 2, 2)), RNG.standard_normal((1, 1, 3, 2, 2))  # two heads share one K, three words
     given = {"Q": Q, "K": K, "theta": RNG.random((3, 2))}
     words = ["2 a", "3 b", "4 c"]
-    choices = {"heads": HEADS, "queries": Choice("Query", words, "4 c"), "keys": Choice("Key", words, "2 a"), "bases": BASES,
+    choices = {"layers": Choice("Layer", [0, 5, 6], 5), "held": [5], "heads": HEADS, "queries": Choice("Query", words, "4 c"), "keys": Choice("Key", words, "2 a"), "bases": BASES,
                "reaches": Choice("Up to", [4, 64], 4)}  # fmt: skip
     message = rope.pair_message(*(given | changes).values(), **choices, words=["a", "b", "c"], first=2,
                                 place=rope.Place(3, 3, 1), epoch=2, d_head=4, scale=0.5, label="l")  # fmt: skip
@@ -30,14 +30,15 @@ def test_the_pair_goes_out_as_it_is():
     for name, array in given.items():
         np.testing.assert_array_equal(arrays[name], np.float32(array))
     assert header["choices"]["base"] == {"label": "Base", "values": ["100", "10", "1"], "at": "10"}
+    assert header["held"] == [5]
     assert {name: choice["at"] for name, choice in header["choices"].items()} == {
-        "head": 1, "query": "4 c", "key": "2 a", "base": "10", "reach": 4}  # fmt: skip
+        "layer": 5, "head": 1, "query": "4 c", "key": "2 a", "base": "10", "reach": 4}  # fmt: skip
     assert (header["words"], header["first"]) == (["a", "b", "c"], 2)
     assert (header["m"], header["n"], header["pair"], header["epoch"]) == (3, 3, 1, 2)
 
 
 def test_a_pair_that_does_not_fit_its_choices_is_refused():
-    for wrong in ({"Q": np.zeros((3, 3, 2, 2))}, {"K": np.zeros((1, 2, 2, 2))}, {"theta": np.zeros((2, 2))}):
+    for wrong in ({"Q": np.zeros((1, 3, 3, 2, 2))}, {"Q": np.zeros((2, 2, 3, 2, 2))}, {"K": np.zeros((1, 1, 2, 2, 2))}, {"theta": np.zeros((2, 2))}):
         with pytest.raises(ValueError, match="do not fit the choices"):
             pair_message(**wrong)
 

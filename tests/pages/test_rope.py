@@ -42,8 +42,9 @@ def curve_of(app, reach: int = 64) -> np.ndarray:
     """The score at every distance of what is chosen, by the library from what the browser got."""
     header, arrays = sent(app, "rope_pair")
     now = {name: choice["values"].index(choice["at"]) for name, choice in header["choices"].items()}
-    shared = now["head"] * len(arrays["K"]) // len(arrays["Q"])
-    q, k = arrays["Q"][now["head"], now["query"]], arrays["K"][shared, now["key"]]  # [pair, 2]
+    Q, K = (arrays[name][header["held"].index(header["choices"]["layer"]["at"])] for name in "QK")
+    shared = now["head"] * len(K) // len(Q)
+    q, k = Q[now["head"], now["query"]], K[shared, now["key"]]  # [pair, 2]
     flat = (torch.tensor(x.T.reshape(-1).copy()) for x in (q, k))
     theta = torch.tensor(arrays["theta"][now["base"]])
     return (rope.scores_by_distance(*flat, theta, torch.arange(reach + 1.0)) * header["scale"]).numpy()
@@ -54,10 +55,12 @@ def test_it_opens_on_a_head_that_reads_one_word_back(open_page):
     assert not app.exception and not app.warning and not app.error
     header, arrays = sent(app, "rope_pair")
     chosen = {name: choice["at"] for name, choice in header["choices"].items()}
-    assert chosen == {"head": 0, "query": "11 tired", "key": "10 too", "base": "100,000 trained", "reach": 64}
+    assert chosen == {"layer": 16, "head": 0, "query": "11 tired", "key": "10 too", "base": "100,000 trained", "reach": 64}
     assert (header["m"], header["n"], header["words"][10]) == (11, 10, "too")
     for name, letter in (("Q", Q_ALL), ("K", K_ALL)):
-        np.testing.assert_array_equal(arrays[name], torch.stack(letter.chunk(2, -1), -1).numpy())
+        at_16 = arrays[name][header["held"].index(16)]
+        np.testing.assert_array_equal(at_16, torch.stack(letter.chunk(2, -1), -1).numpy())
+    assert {15, 17} <= set(header["held"])  # the next layers are there before they are asked for
     assert curve_of(app).argmax() == 1  # the telling default: by far the highest one word back
     recorded = PRONOUN["layers.16.attention.scores"][0, 0, 11, 10].item()
     assert curve_of(app)[1] == pytest.approx(recorded, abs=5e-3)  # the model's own score at the words' own places
@@ -87,10 +90,45 @@ def test_another_head_and_other_words(open_page):
     header, arrays = sent(app, "rope_pair")
     q = PRONOUN["layers.13.attention.Q_unrotated"][0, 8, 8]
     k = PRONOUN["layers.13.attention.K_unrotated"][0, 2, 1]  # three query heads share a key head
-    np.testing.assert_array_equal(arrays["Q"][8, 8, :, 0], q[:32].numpy())
-    np.testing.assert_array_equal(arrays["K"][2, 1, :, 1], k[32:].numpy())
+    at = header["held"].index(13)
+    np.testing.assert_array_equal(arrays["Q"][at, 8, 8, :, 0], q[:32].numpy())
+    np.testing.assert_array_equal(arrays["K"][at, 2, 1, :, 1], k[32:].numpy())
     assert (header["m"], header["n"]) == (8, 1)
     assert curve_of(app)[7] == pytest.approx(PRONOUN["layers.13.attention.scores"][0, 8, 8, 1].item(), abs=5e-3)
+
+
+def test_every_layer_has_its_neighbours_with_it(open_page):
+    for layer in (0, 2, 3, 29):
+        header, arrays = sent(open_page(PAGE, layer=str(layer)), "rope_pair")
+        assert {max(0, layer - 1), layer, min(29, layer + 1)} <= set(header["held"])
+        assert arrays["Q"].shape[:3] == (len(header["held"]), 9, 12) and arrays["Q"].nbytes + arrays["K"].nbytes < 250_000
+
+
+def test_the_layer_is_one_for_all_pictures(open_page, downloads):
+    app = shown(open_page(PAGE, layer="13"), "Score by distance")
+    assert app.select_slider(key="layer_box").value == 13
+    app.select_slider(key="layer_box").set_value(14).run()
+    assert app.query_params["layer"] in ("14", ["14"]) and drawn(app)[0]["title"][0].endswith("layer 14, head 0")
+    shown(app, "One pair turns")
+    assert sent(app, "rope_pair")[0]["choices"]["layer"]["at"] == 14
+
+
+def test_two_layouts_give_one_score_and_a_mixed_up_one_another(open_page):
+    app = open_page(PAGE, view="Two layouts", head="8", layer="13")
+    header, arrays = sent(app, "matrices")
+    assert header["frames"]["at"] == 8 and not app.warning
+    recorded = PRONOUN["layers.13.attention.scores"][0].numpy()
+    causal = np.tri(12, dtype=bool)
+    np.testing.assert_allclose(arrays["half"][:, causal], recorded[:, causal], atol=5e-3)
+    np.testing.assert_allclose(arrays["neighbours"], arrays["half"], atol=1e-4)
+    assert np.abs(arrays["forgotten"] - arrays["half"])[:, causal].max() > 1
+    np.testing.assert_allclose(arrays["forgotten"].diagonal(axis1=1, axis2=2), arrays["half"].diagonal(axis1=1, axis2=2), atol=1e-3)
+    half, other = arrays["turned halves"], arrays["turned neighbours"]
+    np.testing.assert_allclose(other[..., 0::2], half[..., :32], atol=1e-5)  # i goes to 2i
+    np.testing.assert_allclose(other[..., 1::2], half[..., 32:], atol=1e-5)  # its partner i + 32 to 2i + 1
+    says = {m["key"]: m["says"]["text"] for row in header["grid"] for m in row if m["key"].startswith("turned")}
+    assert "coordinate 3: turned with 35; coordinate 6 " in says["turned halves"][0][3]
+    assert "coordinate 6: turned with 7; coordinate 3 " in says["turned neighbours"][0][6]
 
 
 def test_a_link_says_where_the_words_stand_until_other_words_are_chosen(open_page):
@@ -98,8 +136,8 @@ def test_a_link_says_where_the_words_stand_until_other_words_are_chosen(open_pag
     header, _ = sent(app, "rope_pair")
     assert (header["m"], header["n"], header["pair"]) == (40, 37, 5)
     shown(app, "Beside sinusoids")
-    app.selectbox(key="query_box").set_value("8 it").run()
-    assert app.selectbox(key="key_box").value == "7 because"
+    app.select_slider(key="query_box").set_value("8 it").run()
+    assert app.select_slider(key="key_box").value == "7 because"
     shown(app, "One pair turns")
     header, _ = sent(app, "rope_pair")
     assert (header["choices"]["query"]["at"], header["m"], header["n"]) == ("8 it", 8, 7)

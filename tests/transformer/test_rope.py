@@ -63,6 +63,19 @@ def test_layouts_agree_under_the_permutation(m, seed):
     assert not torch.allclose(turned(q, m + 1, half), turned(q, m + 1, interleaved))  # the layouts do differ
 
 
+def test_a_heads_scores_in_both_layouts():
+    c = config(d_model=256, n_heads=4, n_kv_heads=2)
+    Q, K = (torch.randn(h, 9, 64, generator=torch.Generator().manual_seed(h)) for h in (4, 2))
+    found = rope.layouts(Q, K, c)
+    torch.testing.assert_close(found.S_interleaved, found.S_half, rtol=0, atol=1e-4)
+    torch.testing.assert_close(rope.interleave(found.Q_half), found.Q_interleaved, rtol=0, atol=1e-5)
+    expected = turned(Q[3, 5].double(), 5, c) @ turned(K[1, 2].double(), 2, c)  # heads 2 and 3 share a key head
+    assert found.S_half[3, 5, 2].item() == pytest.approx(expected.item(), abs=1e-4)
+    torch.testing.assert_close(found.S_forgotten.diagonal(dim1=1, dim2=2), found.S_half.diagonal(dim1=1, dim2=2),
+                               rtol=0, atol=1e-4)  # at distance 0 nothing is turned against anything
+    assert (found.S_forgotten - found.S_half).abs().max() > 1  # and elsewhere it shows
+
+
 def test_layouts_agree_in_a_whole_model():
     """Rows of W_Q and W_K permuted head by head: the other layout's model gives the same logits."""
     half = transformer.build(Config(d_model=32, n_heads=4, n_kv_heads=2, n_layers=2, rope_layout="half"), seed=0).eval()

@@ -3,22 +3,23 @@
 
    The words keep their vectors; only their places change. Drag the tags on the ruler, drag the grip between them to
    move both, drag on the curve, click a dial. Keys: ← → the query, Shift ← → both, ↑ ↓ the pair, space walks both. The
-   sliders above choose the head and the words, those below the base of the speeds and how far the positions go.
+   sliders above choose layer, head and words, those below the base of the speeds and how far the positions go.
    Data: charts/rope.py. Angles are m·θ_i with the server's θ, and a score is what the turned hands add up to, on the
-   curve as in the dials. Reports: stand {head, query, key, m, n, pair, base, reach}, where the learner left them, with
+   curve as in the dials. Only layers near the chosen one are here; another is drawn as soon as the server sent it.
+   Reports: stand {layer, head, query, key, m, n, pair, base, reach}, where the learner left them, with
    the epoch of the message that it answers to. */
 export default (component) => gf.mount(component, (root, first) => {
   let d = null, c = null, tint = null, send = first, walk = 0, held = null;
   let m = 0, n = 0, pair = 0, parts = [], known = { of: "" };
-  let waiting = 0;
-  const NAMES = ["head", "query", "key", "base", "reach"], now = {}, sliders = {};   // now: index of what is chosen
+  let waiting = 0, depth = 0;   // depth: which of the layers that are here is drawn
+  const NAMES = ["layer", "head", "query", "key", "base", "reach"], now = {}, sliders = {};   // now: index of what is chosen
   for (const name of NAMES) sliders[name] = plot.scrubber("", (i) => pick(name, i));
   const view = gf.canvas(root, { label: "", draw: paint });
   const tip = gf.tooltip(view.wrap);
   const above = document.createElement("div"), below = document.createElement("div");
   above.className = below.className = "sliders";
-  above.append(...NAMES.slice(0, 3).map((name) => sliders[name].element));
-  below.append(...NAMES.slice(3).map((name) => sliders[name].element));
+  above.append(...NAMES.slice(0, 4).map((name) => sliders[name].element));
+  below.append(...NAMES.slice(4).map((name) => sliders[name].element));
   root.prepend(above);
   const words = document.createElement("div"), bar = document.createElement("div");
   words.className = "words";
@@ -32,9 +33,9 @@ export default (component) => gf.mount(component, (root, first) => {
   bar.append(tools);
   root.append(words, below, bar);
 
-  function vector(x, head, word, i) {   // pair i of one word, in Q [head, word, pair, 2] or K, which heads may share
-    const [heads, count, pairs] = x.shape, shared = Math.floor(head * heads / d.arrays.Q.shape[0]);
-    const from = 2 * ((shared * count + word) * pairs + i);
+  function vector(x, head, word, i) {   // pair i of one word, in Q [layer, head, word, pair, 2] or K, which heads may share
+    const [, heads, count, pairs] = x.shape, shared = Math.floor(head * heads / d.arrays.Q.shape[1]);
+    const from = 2 * (((depth * heads + shared) * count + word) * pairs + i);
     return [x[from], x[from + 1]];
   }
   const Q = (i) => vector(d.arrays.Q, now.head, now.query, i), K = (i) => vector(d.arrays.K, now.head, now.key, i);
@@ -59,7 +60,7 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function scores() {   // at every distance, and the range that holds them under every base: moving that moves no axis
-    const of = NAMES.map((name) => now[name]).join();
+    const of = [depth, ...NAMES.slice(1).map((name) => now[name])].join();
     if (known.of === of) return known;
     const sum = (theta, to) => {   // Re Σ q̃ k̃* e^{irθ}, from the hands as they are not yet turned
       const found = new Float64Array(to + 1);
@@ -257,12 +258,18 @@ export default (component) => gf.mount(component, (root, first) => {
   function pick(name, i) {
     if (walk) stop();
     now[name] = i;
+    if (name === "layer" && !d.held.includes(chosen("layer"))) return tell();   // it comes with the next message
+    reachLayer();
     now.key = Math.min(now.key, now.query);   // a decoder's query finds no key after it
     for (const one of ["query", "key"]) slide(one);
     if (name === "query" || name === "key") [m, n] = home();   // other words stand where their text has them
     fit();
     show();
     tell();
+  }
+
+  function reachLayer() {
+    depth = Math.max(0, d.held.indexOf(chosen("layer")));
   }
 
   function slide(name) {
@@ -298,7 +305,7 @@ export default (component) => gf.mount(component, (root, first) => {
       row.append(mark, text);
       return row;
     }));
-    view.canvas.setAttribute("aria-label", `${d.label} Head ${chosen("head")}, ${chosen("query")} and ${chosen("key")}. ${lines.map(([a, b]) => `${a} ${b}`).join("; ")}`);
+    view.canvas.setAttribute("aria-label", `${d.label} Layer ${chosen("layer")}, head ${chosen("head")}, ${chosen("query")} and ${chosen("key")}. ${lines.map(([a, b]) => `${a} ${b}`).join("; ")}`);
     view.redraw();
   }
 
@@ -406,6 +413,7 @@ export default (component) => gf.mount(component, (root, first) => {
         clearTimeout(waiting);
         [m, n, pair] = [d.m, d.n, d.pair];
       }
+      reachLayer();
       fit();
       pair = Math.min(pair, count() - 1);
       show();
