@@ -99,20 +99,18 @@ def draw(code_place: DeltaGenerator, table_place: DeltaGenerator) -> None:
     here = stand()
     pressed, epoch = held.to_send("weights", here)
     with st.container(key="gf-stage"):
-        if here.arch == OWN:
-            own_config(choose_tied=True)
-        config = config_of(here.arch)
+        picture, boxes = st.container(key="gf-picture"), st.container()  # the picture first, on a phone too
+        with boxes:
+            config = own_config(choose_tied=True) if here.arch == OWN else config_of(here.arch)
         everyone = [one if one.name != here.arch else shown(one.name, config, with_sizes=True) for one in known()]
         everyone.append(shown(OWN, config_of(OWN), with_sizes=False))
-        with st.container(key="gf-picture"):
+        with picture:
             charts.mount(
                 key="weights", on_stand_change=keep,
                 data=charts.message("parameters", "Every weight as an area; arrow keys walk through them", everyone,
                                     model=pressed.arch, views=charts.VIEWS, view=pressed.view, vary=pressed.vary,
                                     value=pressed.value, epoch=epoch),
             )  # fmt: skip
-        if here.arch == OWN:
-            st.caption(words.OWN_SAYS)
     h, d_k = config.n_heads, config.d_head
     ffn = [(r"W_1, W_g" if config.gated else "W_1", (config.d_ff, config.d_model), "ffn")]
     lesson.formula(

@@ -9,7 +9,6 @@ LOOK_FOR = (
     f"Every weight is drawn as large as it is. {_SMOL['embedding'] / sum(_SMOL.values()):.0%} of SmolLM2 is one table of words, "
     rf"and {_SMOL['ffn'] / _LAYERS:.0%} of each layer is \ffn{{FFN}}. Vary the layers, then the width: layers add, the width squares."
 )
-OWN_SAYS = "Your own decoder: every number counts again at once."
 
 SNIPPET = """
 import torch, transformer

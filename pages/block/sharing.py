@@ -75,8 +75,10 @@ def keep_parts() -> None:
 def show_parts() -> Shown:
     here = stand()
     pressed, epoch = held.to_send("weights", here)
-    own = own_config(choose_tied=False) if here.arch == OWN else last_good()
-    with st.container(key="gf-picture"):
+    picture, boxes = st.container(key="gf-picture"), st.container()  # the picture first, on a phone too
+    with boxes:
+        own = own_config(choose_tied=False) if here.arch == OWN else last_good()
+    with picture:
         parameters.mount(
             key="weights", on_stand_change=keep_parts,
             data=parameters.message(
