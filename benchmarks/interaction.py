@@ -144,7 +144,8 @@ CASES = (
     Case("C1", "order", "component", ".st-key-matrices .gf-pick input:checked", keys=("ArrowDown", "ArrowUp")),
     Case("C1", "positions on", "component", ".st-key-matrices [role=switch]", keys=(" ", " ")),
     Case("C1", "cell", "component", ".st-key-matrices canvas", keys=("ArrowRight", "ArrowLeft"), query="?cell=A,0,0"),
-    Case("C1", "layer of the places", "component", ".st-key-curves .gf-scrubber:has-text('Vectors') input", query="?view=Who+knows+the+place"),
+    Case("C1", "layer of the places", "component", ".st-key-curves .gf-scrubber:has-text('Vectors') input",
+         query="?view=Who+knows+the+place"),
     Case("C2", "position", "component", ".st-key-turn .gf-scrubber:has-text('Position') input"),
     Case("C2", "shift", "component", ".st-key-turn .gf-scrubber:has-text('Shift') input"),
     Case("C2", "pair", "component", ".st-key-turn canvas", keys=("ArrowDown", "ArrowUp")),
@@ -312,6 +313,9 @@ CASES = (
     Case("G2", "texts a step", "component", ".st-key-curves .gf-scrubber input", query="?view=To+train+it&arch=GPT-2"),
     Case("G2", "kind of attention", "component", ".st-key-curves .gf-pick input:checked", keys=("ArrowDown", "ArrowUp"),
          query="?view=Caches+by+kind"),
+    Case("G3", "length", "component", ".st-key-curves canvas"),
+    Case("G3", "pass", "component", ".st-key-curves .gf-scrubber input"),
+    Case("G3", "length measured", "component", ".st-key-curves canvas", query="?view=Predicted+and+measured"),
 )
 
 # The picture's fingerprint: every canvas scaled down and read, every SVG and every line of text by its markup.
