@@ -17,7 +17,7 @@ from charts import component
 from charts.curves import Choice, Picks, Switch, Tone, Words
 
 PARTS = ("plot.js", "player.js", "player.css", "matrices/surface.js", "matrices/layout.js", "matrices/paint.js", "matrices/sums.js")
-SOFTMAX, SUM = "softmax:", "sum:"
+SOFTMAX, SUM, TIMES = "softmax:", "sum:", "times:"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Matrix:
 
     signed: diverging colours about 0, else 0 vanishes into the background; top: where the colours end, None for the
     largest of all frames; barred: cells that may not attend, hatched; says: a Product, "softmax:<key of the scores>",
-    "sum:<key>+<key>" of matrices of its own shape, a sentence with {row}, {col}, {value}, or an array of sentences, one a cell; pick, switched: only there while that name
+    "sum:<key>+<key>" and "times:<key>×<key>" of matrices of its own shape, a sentence with {row}, {col}, {value}, or an array of sentences, one a cell; pick, switched: only there while that name
     is picked, or while the switch is on (True) or off (False); share: its part of the width beside its number of columns.
     """
 
@@ -151,6 +151,8 @@ def _says(says: Product | str | np.ndarray | None) -> dict[str, object] | None:
             return {"kind": "softmax", "of": says.removeprefix(SOFTMAX)}
         case str() if says.startswith(SUM):
             return {"kind": "sum", "of": says.removeprefix(SUM).split("+")}
+        case str() if says.startswith(TIMES):
+            return {"kind": "times", "of": says.removeprefix(TIMES).split("×")}
         case str():
             return {"kind": "sentence", "text": says}
         case np.ndarray():

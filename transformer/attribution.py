@@ -56,7 +56,7 @@ def direct(model: Model, trace: Mapping[str, Tensor], target: int, against: int 
     if config.head != "lm":
         raise ValueError(f"a head of {config.head!r} is no matrix over the vocabulary; attribution needs head='lm'.")
     last = trace[f"layers.{config.n_layers - 1}.resid_post"]  # [batch, token, model]
-    u = _read_direction(model, target, against).expand_as(last)
+    u = read_direction(model, target, against).expand_as(last)
     constant = last.new_zeros(last.shape[:-1])
     if model.final_norm is not None:
         u, shift = carried_back(model.final_norm, last, u)
@@ -113,7 +113,7 @@ def _by_head(attention: nn.Module, here: str, trace: Mapping[str, Tensor], u: Te
     return (z * wanted).sum(-1).transpose(0, 1), u.new_zeros(u.shape[:-1]) if bias is None else (u * bias).sum(-1)
 
 
-def _read_direction(model: Model, target: int, against: int | None) -> Tensor:
+def read_direction(model: Model, target: int, against: int | None) -> Tensor:
     """W_U[target] (− W_U[against]) [model], however the matrix is made up: the gradient of a linear function."""
     with torch.enable_grad():
         x = next(model.stack.parameters()).new_zeros(1, 1, model.stack.config.d_model, requires_grad=True)

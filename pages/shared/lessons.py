@@ -62,6 +62,7 @@ LESSONS: tuple[Entry, ...] = (
           ":material/thermostat:"),
     Entry("G1", "Where the FLOPs go", "pages/cost/flops.py", "Cost", "flops", ":material/speed:"),
     Entry("G2", "What fits in memory", "pages/cost/fits.py", "Cost", "what-fits", ":material/sd_card:"),
+    Entry("G3", "How long it takes", "pages/cost/clock.py", "Cost", "time", ":material/timer:"),
 )
 HOME = LESSONS[0]
 

@@ -16,11 +16,11 @@ PAGE = "pages/block/linear_depth.py"
 
 def settled(app):
     """Once nothing trains any more."""
-    for _ in range(400):
+    for _ in range(300):
         app.run()
         if not any(job.busy for job in app.session_state["_runs"].values()):
             return app.run()
-        time.sleep(0.05)
+        time.sleep(0.3)
     raise AssertionError("the training did not end.")
 
 

@@ -15,7 +15,7 @@ const sums = (() => {
     if (Number.isNaN(value)) return { title: name, lines: ["not there yet"], lights: [] };
     if (says && says.kind === "product") return { ...product(app, m, row, col, name, value), lights };
     if (says && says.kind === "softmax") return { ...softmax(app, m, row, col, name, value), lights };
-    if (says && says.kind === "sum") return { ...total(app, m, row, col, name, value), lights };
+    if (says && ["sum", "times"].includes(says.kind)) return { ...total(app, m, row, col, name, value), lights };
     if (says && says.kind === "each") {
       const text = (says.framed ? app.words(says.text) : says.text)[row][col];
       return { title: `${name} = ${gf.number(value)}`, lines: text ? [text] : [], lights };
@@ -31,7 +31,7 @@ const sums = (() => {
   function pointed(app, says, row, col) {
     if (!says || says.kind === "sentence" || says.kind === "each") return [];
     if (says.kind === "softmax") return [{ key: says.of, row }];
-    if (says.kind === "sum") return says.of.map((key) => ({ key, row, col }));
+    if (["sum", "times"].includes(says.kind)) return says.of.map((key) => ({ key, row, col }));
     return [{ key: says.left, row }, says.rightRows ? { key: says.right, row: col } : { key: says.right, col }];
   }
 
@@ -66,9 +66,9 @@ const sums = (() => {
   }
 
   function total(app, m, row, col, name, value) {
-    const parts = m.says.of.map((key) => app.known(key)), written = parts.map((part) => factor(app.value(part, row, col)));
-    return { title: `${name} = ${parts.map((part) => part.symbol).join(" + ")} = ${gf.number(value)}`,
-      lines: [`= ${written.join(" + ")}`] };
+    const sign = m.says.kind === "sum" ? " + " : " × ", parts = m.says.of.map((key) => app.known(key)), written = parts.map((part) => factor(app.value(part, row, col)));
+    return { title: `${name} = ${parts.map((part) => part.symbol).join(sign)} = ${gf.number(value)}`,
+      lines: [`= ${written.join(sign)}`] };
   }
 
   const large = (x) => (x >= 1e4 ? x.toExponential(2).replace("e+", "e") : gf.number(x));

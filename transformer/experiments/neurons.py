@@ -1,0 +1,144 @@
+"""The FFN's neurons, one token at a time: who fires, what each writes, and that no token hears of another's."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from transformer.attribution import read_direction
+from transformer.models import Model
+from transformer.norms import RMSNorm
+from transformer.tap import OFF
+
+MIXED = ("norm_2", "ffn.pre", "ffn.post", "ffn.out")  # of the layer whose input is changed, in the order of computation
+NEXT = ("attention.out", "ffn.out")  # of the layer after it
+
+
+class Firing(NamedTuple):
+    """Of one layer, token by token."""
+
+    open: Tensor  # [token]: share of the neurons whose σ has something positive to pass on
+    half: Tensor  # [token]: share of the neurons that make up half of ‖a‖², the loudest first
+    most: Tensor  # [token]: 90 % of it
+    write: Tensor  # [token]: ‖what the FFN adds‖ / ‖the stream it is added to‖
+
+
+def firing(u: Tensor, a: Tensor, out: Tensor, stream: Tensor) -> Firing:
+    """u: what the activation is given (the gate, where there is one), a: after it (and the gate) [token, ff]; out, stream
+    [token, model]."""
+    heard = a.square().sort(-1, descending=True).values.cumsum(-1)
+    heard = heard / heard[:, -1:].clamp_min(1e-30)
+    share = lambda part: ((heard < part).sum(-1) + 1).clamp_max(a.shape[-1]) / a.shape[-1]  # noqa: E731
+    return Firing((u > 0).float().mean(-1), share(0.5), share(0.9), out.norm(dim=-1) / stream.norm(dim=-1))
+
+
+class Memory(NamedTuple):
+    """One neuron at one token: its column of W_2 read as a memory (Geva et al. 2021, arXiv:2012.14913)."""
+
+    neuron: int
+    a: float
+    target: float  # what it adds to the logit of the word that is asked about
+    up: tuple[tuple[int, float], ...]  # (token, what it adds to that token's logit here), the most raised first
+    down: tuple[tuple[int, float], ...]  # the most lowered first
+
+
+def check_readable(model: Model) -> None:
+    """ValueError for a model whose neurons cannot be read through its end."""
+    config = model.stack.config
+    if config.head != "lm" or config.norm_place != "pre" or not isinstance(model.final_norm, RMSNorm):
+        raise ValueError("what a neuron writes is read through a final RMSNorm and a matrix over the vocabulary; this model "
+                         "has not both.")  # fmt: skip
+
+
+@torch.no_grad()
+def written(model: Model, layer: int, neurons: Tensor) -> Tensor:
+    """W_U (γ ⊙ w_j): what one unit of each neuron adds to every logit, but for the final norm's scale.
+
+    w_j is the neuron's column of W_2. The direct way alone: later layers may read it too. neurons [neuron] -> [neuron,
+    vocab]. ValueError as ``check_readable``.
+    """
+    check_readable(model)
+    w = columns(model, layer)[:, neurons].T  # [neuron, model]
+    logits = model.read_off(w * model.final_norm.gamma, None, OFF)
+    return logits if model.b_U is None else logits - model.b_U
+
+
+@torch.no_grad()
+def contributions(model: Model, layer: int, trace: Mapping[str, Tensor], token: int, target: int) -> Tensor:
+    """What every neuron of a layer adds to one logit at a token: a_j · w_j · (γ ⊙ W_U[target]) / rms(x).   -> [ff]
+
+    trace: with the layer's ffn.post and the last layer's resid_post, [batch, token, …]; x is the stream's end. They add up
+    to the FFN's direct share, but for its bias. ValueError as ``check_readable``.
+    """
+    check_readable(model)
+    a = trace[f"layers.{layer}.ffn.post"][0, token]  # [ff]
+    toward = _toward(model, target) @ columns(model, layer)  # [ff]
+    return a * toward * _end_scale(model, trace, token)
+
+
+@torch.no_grad()
+def memories(
+    model: Model, layer: int, trace: Mapping[str, Tensor], token: int, target: int, *, loudest: bool = True,
+    count: int = 6, words: int = 8,
+) -> list[Memory]:  # fmt: skip
+    """``count`` neurons of a layer at a token, and the words that each raises and lowers there the most.
+
+    loudest: those that write most, |a_j| ‖w_j‖; else those that add most to the target's logit. Effects are in logits:
+    a_j · W_U(γ ⊙ w_j) / rms(x). trace as for ``contributions``; ValueError as ``check_readable``.
+    """
+    a = trace[f"layers.{layer}.ffn.post"][0, token]  # [ff]
+    own = contributions(model, layer, trace, token, target)
+    chosen = (a.abs() * columns(model, layer).norm(dim=0) if loudest else own).topk(min(count, len(a))).indices
+    effects = a[chosen, None] * written(model, layer, chosen) * _end_scale(model, trace, token)  # [neuron, vocab]
+    found = []
+    for j, effect in zip(chosen.tolist(), effects, strict=True):
+        up, down = effect.topk(words), (-effect).topk(words)
+        found.append(Memory(j, a[j].item(), own[j].item(), tuple(zip(up.indices.tolist(), up.values.tolist(), strict=True)),
+                            tuple(zip(down.indices.tolist(), (-down.values).tolist(), strict=True))))  # fmt: skip
+    return found
+
+
+def columns(model: Model, layer: int) -> Tensor:
+    """W_2 of a layer: its columns are what the neurons write.   -> [model, ff]"""
+    return model.stack.blocks[layer % len(model.stack.blocks)].ffn.W_2.weight
+
+
+def _toward(model: Model, target: int) -> Tensor:
+    """γ ⊙ W_U[target]: the direction in the stream's end that raises the target.   -> [model]"""
+    return read_direction(model, target, None).detach() * model.final_norm.gamma
+
+
+def _end_scale(model: Model, trace: Mapping[str, Tensor], token: int) -> Tensor:
+    end = trace[f"layers.{model.config.n_layers - 1}.resid_post"][0, token]
+    return (end.square().mean() + model.config.norm_eps).rsqrt()
+
+
+@torch.no_grad()
+def changed_rows(model: Model, ids: list[int], layer: int) -> tuple[list[str], Tensor]:
+    """Who notices when one token's input to the FFN of a layer is another's: max |Δ| of every row, place by place.
+
+    Token j's vector is replaced by that of the token before it (the first by the last's), the rest of the text stays. Every
+    run has the same shape, so that rows which nothing changed are equal bit for bit.
+    -> the places' names in the order of computation, and [changed token, token, place].
+    ValueError for a text of one token, or a model with a norm after the block.
+    """
+    config, here = model.config, f"layers.{layer}."
+    if len(ids) < 2:
+        raise ValueError("a second token is needed: with one there is nobody to hear of a change.")
+    if config.norm_place != "pre":
+        raise ValueError("the FFN's input is taken behind a norm in front of it; this model has its norms elsewhere.")
+    places = [here + name for name in MIXED]
+    if layer + 1 < config.n_layers:
+        places += [f"layers.{layer + 1}.{name}" for name in NEXT]
+    plain = model.run(ids, record=places).trace
+    rows = []
+    for j in range(len(ids)):
+        def swap(x: Tensor, j: int = j) -> Tensor:
+            other = x.clone()
+            other[:, j] = x[:, j - 1]
+            return other
+
+        trace = model.run(ids, record=places, edit={here + "norm_2": swap}).trace
+        rows.append(torch.stack([(trace[place] - plain[place])[0].abs().amax(-1) for place in places], -1))
+    return places, torch.stack(rows)
