@@ -1,4 +1,4 @@
-"""Positions added to the scores: a trained head taken apart, what is added against distance, ALiBi's slopes, T5's buckets."""
+"""Positions added to the scores: a trained head taken apart, by distance, ALiBi's slopes, T5's buckets."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from charts.curves import Band, Choice, Line, Mark, Panel, Picks, Row, Tone
 from charts.matrices import Matrix, Step
 
 TITLES = {
-    "none": "none", "learned": "learned", "sinusoidal": "sinusoidal", "rope": "RoPE", "alibi": "ALiBi", "t5": "T5", "shaw": "Shaw",
+    "none": "none", "learned": "learned", "sinusoidal": "sinusoidal", "rope": "RoPE", "alibi": "ALiBi", "t5": "T5",
+    "shaw": "Shaw",
     "xl": "Transformer-XL",
 }  # fmt: skip
 TERMS = {
-    "a": "word meets word", "b": "query's word meets key's place", "c": "query's place meets key's word", "d": "place meets place",
+    "a": "word meets word", "b": "query's word meets key's place", "c": "query's place meets key's word",
+    "d": "place meets place",
 }  # fmt: skip
-XL_TERMS = TERMS | {"c": "u, for the query's place, meets key's word", "d": "v, for the query's place, meets the distance",
+XL_TERMS = TERMS | {"c": "u, for the query's place, meets key's word", "d": "v, for the query's place, meets the "
+                                                                            "distance",
                     "b": "query's word meets the distance"}  # fmt: skip
-LOOKS: dict[str, tuple[Tone, tuple[int, int] | None]] = {  # what belongs together has one colour, in the next lesson too
+LOOKS: dict[str, tuple[Tone, tuple[int,
+                                   int] | None]] = {  # what belongs together has one colour, in the next lesson too
     "none": ("muted", None), "learned": ("ffn", None), "sinusoidal": ("key", None), "rope": ("query", None),
     "rope_linear": ("query", (10, 4)), "rope_ntk": ("query", (5, 3)), "rope_yarn": ("query", (2, 3)),
     "alibi": ("attention", None), "t5": ("value", None), "shaw": ("value", (10, 4)), "xl": ("value", (2, 3)),
@@ -62,33 +66,40 @@ class Table:
 
 
 def parts_message(
-    parts: Mapping[str, Parts], tables: Mapping[str, Sequence[Table]], words: Sequence[str], barred: np.ndarray | None, *,
-    titles: Mapping[str, str], picks: Picks, heads: Choice, about: str, step: int, at: tuple[str, int, int] | None = None,
+    parts: Mapping[str, Parts], tables: Mapping[str, Sequence[Table]], words: Sequence[str], barred: np.ndarray | None,
+    *,
+    titles: Mapping[str, str], picks: Picks, heads: Choice, about: str, step: int, at: tuple[str, int,
+                                                                                             int] | None = None,
     says: Mapping[str, str] = SAYS, epoch: int = 0, height: int = 380,
 ) -> bytes:  # fmt: skip
-    """Content + position = scores, and the weights: for each way its own model's. A frame a head. Keys of the matrices are
-    "<way> <part>"; under them the four terms where there are four, and the trained tables."""
+    """Content + position = scores, and the weights: for each way its own model's. A frame a head. Keys of the matrices
+    are "<way> <part>"; under them the four terms where there are four, and the trained tables."""
     top_row, under = [], []
     shows: list[list[str]] = [[], [], [], []]
     for way, of in parts.items():
-        read = np.ones(of.A.shape[1:], dtype=bool) if barred is None else ~barred  # the future may be large, and is not seen
+        read = np.ones(of.A.shape[1:],
+                       dtype=bool) if barred is None else ~barred  # the future may be large, and is not seen
         both = max(float(np.abs(part[:, read]).max()) for part in (of.content, of.position, of.scores)) or 1.0
         where = {"rows": words, "cols": words, "pick": titles[way], "barred": barred}
         drawn = (
-            ("q·k", "Scores without positions", of.content, "scores", "q · k / √d_k of {row} and {col}, as if places were unknown"),
+            ("q·k", "Scores without positions", of.content, "scores", "q · k / √d_k of {row} and {col}, as if places "
+                                                                      "were unknown"),
             ("position", "What positions add", of.position, "key", says[way]),
             ("S", "Sum: the scores", of.scores, "scores", f"sum:{way} q·k+{way} position"),
         )  # fmt: skip
         for i, (symbol, title, values, role, said) in enumerate(drawn):
-            top_row.append(Matrix(f"{way} {symbol}", title, values, role, signed=True, top=both, says=said, symbol=symbol, **where))
+            top_row.append(Matrix(f"{way} {symbol}", title, values, role, signed=True, top=both, says=said,
+                                  symbol=symbol, **where))
             shows[i].append(f"{way} {symbol}")
-        top_row.append(Matrix(f"{way} A", "Weights", of.A, "attention", top=1.0, says=f"softmax:{way} S", symbol="A", **where))
+        top_row.append(Matrix(f"{way} A", "Weights", of.A, "attention", top=1.0, says=f"softmax:{way} S", symbol="A",
+                              **where))
         shows[3].append(f"{way} A")
         if of.terms is not None:
             named = XL_TERMS if way == "xl" else TERMS
             for letter, values in zip("abcd", of.terms, strict=True):
                 role = "scores" if letter == "a" or (letter == "c" and way == "xl") else "key"
-                under.append(Matrix(f"{way} {letter}", f"({letter}) {named[letter]}", values, role, signed=True, top=both,
+                under.append(Matrix(f"{way} {letter}", f"({letter}) {named[letter]}", values, role, signed=True,
+                                    top=both,
                                     says=f"{named[letter]}: {{row}} and {{col}}", symbol=letter, **where))  # fmt: skip
                 shows[0 if role == "scores" else 1].append(f"{way} {letter}")
         for table in tables.get(way, ()):
@@ -107,7 +118,8 @@ def parts_message(
              for i, (title, sentence) in enumerate(sentences)]  # fmt: skip
     return matrices.message(
         "position-biases", f"{about}, taken apart into words and positions; the arrow keys move from cell to cell",
-        [top_row, under] if under else [top_row], frames=heads, picks=picks, steps=steps, at=at, step=step, height=height,
+        [top_row, under] if under else [top_row], frames=heads, picks=picks, steps=steps, at=at, step=step,
+        height=height,
         epoch=epoch,
     )  # fmt: skip
 
@@ -122,7 +134,8 @@ class Against:
 
 
 def distance_message(
-    found: Mapping[str, Against], *, titles: Mapping[str, str], picks: Picks, heads: Choice, up_to: Choice, trained: int,
+    found: Mapping[str, Against], *, titles: Mapping[str, str], picks: Picks, heads: Choice, up_to: Choice,
+    trained: int,
     cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """What each way adds to a score against distance, a frame a head; the picked one with all its cases as a band."""
@@ -145,7 +158,8 @@ def distance_message(
         marks=[Mark(trained, f"{trained} tokens: trained up to here")],
     )  # fmt: skip
     return curves.message(
-        "bias-against-distance", "What each way to tell positions adds to a score, against distance; arrow keys move the distance",
+        "bias-against-distance", "What each way to tell positions adds to a score, against distance; arrow keys move "
+                                 "the distance",
         distance, "distance back, tokens", "r", [panel], cursor=cursor, columns=("mean", "least", "most"), rows=rows,
         frames=heads, zooms=up_to, picks=picks, height=440, gutter=134, epoch=epoch,
         sentence="at distance {x}, {pick} adds {0} on average to what it adds at distance 0, between {1} and {2}",
@@ -166,12 +180,14 @@ def slopes_message(
     most = bias.shape[1]
 
     def lines(of: np.ndarray) -> list[Line]:
-        return [Line(of[:, h], "attention", f"head {h}" if h < 4 else "", width=2.5, shade=1 - 0.75 * h / most, dot=h < 4)
+        return [Line(of[:, h], "attention", f"head {h}" if h < 4 else "", width=2.5, shade=1 - 0.75 * h / most,
+                     dot=h < 4)
                 for h in range(most)]  # fmt: skip
 
     head = Choice(heads.label, heads.values, heads.at)
     return curves.message(
-        "alibi-slopes", "ALiBi's bias and what it leaves of a weight, against distance, for each head; arrow keys move the distance",
+        "alibi-slopes", "ALiBi's bias and what it leaves of a weight, against distance, for each head; arrow keys move "
+                        "the distance",
         distance, "distance back, tokens", "r",
         [Panel("Bias −m r", (-16.0, 0.6), lines(bias), note="one line a head"),
          Panel("What a key keeps of its weight, e^(−m r)", (0, 1.05), lines(kept), percent=True,
@@ -187,7 +203,7 @@ def buckets_message(
     distance: np.ndarray, bucket: Mapping[str, np.ndarray], width: Mapping[str, np.ndarray], *, picks: Picks,
     choices: Sequence[Choice], cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """T5's buckets against distance, {way to look: [buckets, farthest, distance]}, and how many distances share each."""
+    """T5's buckets against distance, {way to look: [buckets, farthest, distance]}, and how many share each."""
     top = max(float(of.max()) for of in bucket.values())
     wide = max(float(of.max()) for of in width.values())
 
@@ -198,9 +214,11 @@ def buckets_message(
     return curves.message(
         "t5-buckets", "Which row of T5's table a distance reads; arrow keys move the distance",
         distance, "distance q − k; below 0 the key comes later", "q − k",
-        [Panel("Bucket: the row of the table that is read", (-1, top + 2), lines(bucket, "bucket"), share=1.5, short="Bucket"),
+        [Panel("Bucket: the row of the table that is read", (-1, top + 2), lines(bucket, "bucket"), share=1.5,
+               short="Bucket"),
          Panel("Distances that share it", (0.8, wide * 1.4), lines(width, "shared by"), log=True, note="logarithmic")],
-        cursor=cursor, columns=("bucket", "distances in it"), rows=rows, frames=choices, picks=picks, height=440, epoch=epoch,
+        cursor=cursor, columns=("bucket", "distances in it"), rows=rows, frames=choices, picks=picks, height=440,
+        epoch=epoch,
         digits=0, sentence="{pick}: distance {x} reads bucket {0}, which {1} of the distances drawn share",
         values=[dict(bucket), dict(width)],
     )  # fmt: skip

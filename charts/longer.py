@@ -59,22 +59,26 @@ def _ranges(*parts: Mapping[str, Runs]) -> np.ndarray:
 
 
 def length_message(
-    lengths: np.ndarray, loss: Mapping[str, Runs], same: Mapping[str, Runs], *, picks: Picks, tops: Choice, trained: int,
+    lengths: np.ndarray, loss: Mapping[str, Runs], same: Mapping[str, Runs], *, picks: Picks, tops: Choice,
+    trained: int,
     words: int, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """Held-out loss against the number of tokens read: of all of them, and of the same last tokens at every length."""
     marks = [Mark(trained, "trained at this length")]
-    rows = [Row(TITLES[way], LOOKS[way][0], [loss[way].mean, same[way].mean, same[way].low, same[way].high], dash=LOOKS[way][1],
+    rows = [Row(TITLES[way], LOOKS[way][0], [loss[way].mean, same[way].mean, same[way].low, same[way].high],
+                dash=LOOKS[way][1],
                 pick=TITLES[way]) for way in loss]  # fmt: skip
     return curves.message(
         "longer-than-trained",
         "Held-out loss against the number of tokens read, for each way to tell positions; arrow keys move the length",
         lengths, "tokens read at once", "n",
-        [Panel(f"The same last {words} tokens, with more and more before them: nats a token", _ranges(same), _drawn(same, True), 1.5,
+        [Panel(f"The same last {words} tokens, with more and more before them: nats a token", _ranges(same),
+               _drawn(same, True), 1.5,
                short=f"The same last {words} tokens", note="band: three seeds", marks=marks),
          Panel("All tokens of the window: nats a token", _ranges(loss), _drawn(loss, True), short="All tokens",
                note="band: three seeds")],
-        cursor=cursor, columns=("all tokens", f"last {words}", "least", "most"), rows=rows, frames=tops, picks=picks, height=580,
+        cursor=cursor, columns=("all tokens", f"last {words}", "least", "most"), rows=rows, frames=tops, picks=picks,
+        height=580,
         gutter=134, epoch=epoch,
         sentence="reading {x} tokens, {pick} loses {0} nats on the last of them, between {1} and {2} over the seeds",
         values=[{TITLES[way]: getattr(of, part) for way, of in same.items()} for part in ("mean", "low", "high")],
@@ -82,17 +86,21 @@ def length_message(
 
 
 def place_message(
-    places: np.ndarray, runs: Mapping[str, Runs], *, picks: Picks, tops: Choice, trained: int, cursor: float, epoch: int = 0
+    places: np.ndarray, runs: Mapping[str, Runs], *, picks: Picks, tops: Choice, trained: int, cursor: float,
+    epoch: int = 0
 ) -> bytes:
     """Held-out loss of each place in windows of four times the trained length."""
     rows = [Row(TITLES[way], LOOKS[way][0], [of.mean, of.low, of.high], dash=LOOKS[way][1], pick=TITLES[way])
             for way, of in runs.items()]  # fmt: skip
     return curves.message(
-        "loss-by-place", "Held-out loss by place in a long window, for each way to tell positions; arrow keys move the place",
+        "loss-by-place", "Held-out loss by place in a long window, for each way to tell positions; arrow keys move the "
+                         "place",
         places, "place in the window", "t",
         [Panel("Loss at each place: nats a token", _ranges(runs), _drawn(runs, False), short="Loss at each place",
-               note="mean of 8 places and all windows; band: three seeds", marks=[Mark(trained, "trained up to here")])],
-        cursor=cursor, columns=("mean", "least", "most"), rows=rows, frames=tops, picks=picks, height=520, gutter=134, epoch=epoch,
+               note="mean of 8 places and all windows; band: three seeds", marks=[Mark(trained, "trained up to "
+                                                                                                "here")])],
+        cursor=cursor, columns=("mean", "least", "most"), rows=rows, frames=tops, picks=picks, height=520, gutter=134,
+        epoch=epoch,
         sentence="around place {x} {pick} loses {0} nats a token, between {1} and {2} over the seeds",
         values=[{TITLES[way]: getattr(of, part) for way, of in runs.items()} for part in ("mean", "low", "high")],
     )  # fmt: skip
@@ -108,7 +116,8 @@ class Surprise:
 
 
 def text_message(
-    found: Mapping[str, Surprise], words: Sequence[str], *, picks: Picks, trained: int, width: int, cursor: float, epoch: int = 0
+    found: Mapping[str, Surprise], words: Sequence[str], *, picks: Picks, trained: int, width: int, cursor: float,
+    epoch: int = 0
 ) -> bytes:
     """Each token's surprise in the learner's text, and what reading more than the trained length changes."""
     place = np.arange(1, len(words), dtype=float)
@@ -120,38 +129,47 @@ def text_message(
                    Line(of.smooth, role, TITLES[way], **look)]  # fmt: skip
         change.append(Line(of.change, role, TITLES[way], **look))
         rows.append(Row(TITLES[way], role, [of.raw, of.smooth, of.change], dash=dash, pick=TITLES[way]))
-    seen = np.concatenate([of.smooth[np.isfinite(of.smooth)] for of in found.values()])
+    settled = width if len(words) > 2 * width else 0  # before that a mean is of a few tokens
+    seen = np.concatenate([of.smooth[settled:][np.isfinite(of.smooth[settled:])] for of in found.values()])
     moved = np.concatenate([of.change[np.isfinite(of.change)] for of in found.values()])
-    reach = max(0.3, float(np.abs(moved).max())) * 1.08
+    changes = min(-0.3, float(moved.min())) * 1.1, max(0.3, float(moved.max())) * 1.1
     marks = [Mark(trained, f"{trained}: trained up to here")] if len(words) > trained else []
     return curves.message(
-        "your-text-longer", "Surprise at each token of your text, for each way to tell positions; arrow keys move from token to token",
+        "your-text-longer", "Surprise at each token of your text, for each way to tell positions; arrow keys move from "
+                            "token to token",
         place, "token of your text", "token",
-        [Panel(f"Surprise, mean of the last {width} tokens: nats", (0, float(seen.max()) * 1.05), smooth, 1.4, short="Surprise",
+        [Panel(f"Surprise, mean of the last {width} tokens: nats", (0, float(seen.max()) * 1.1), smooth, 1.4,
+               short="Surprise",
                note="thin: each token, of the picked way", marks=marks),
-         Panel(f"What the tokens more than {trained} back change", (-reach, reach), change, short="Change by the far text",
+         Panel(f"What the tokens more than {trained} back change", changes, change, short="Change by the far text",
                note="above 0: spoilt; below 0: they helped", marks=marks)],
-        cursor=cursor, columns=("this token", f"last {width}", "change"), rows=rows, picks=picks, height=560, gutter=134, epoch=epoch,
-        sentence="token {x}: {pick} is surprised by {0} nats; over the last tokens {1}, of which the far text's doing {2}",
+        cursor=cursor, columns=("this token", f"last {width}", "change"), rows=rows, picks=picks, height=560,
+        gutter=134, epoch=epoch,
+        sentence="token {x}: {pick} is surprised by {0} nats; over the last tokens {1}, of which the far text's doing "
+                 "{2}",
         values=[{TITLES[way]: getattr(of, part) for way, of in found.items()} for part in ("raw", "smooth", "change")],
     )  # fmt: skip
 
 
 def distance_message(
-    by_distance: Mapping[str, np.ndarray], *, picks: Picks, heads: Choice, switch: Switch, trained: int, last: int, cursor: float,
+    by_distance: Mapping[str, np.ndarray], *, picks: Picks, heads: Choice, switch: Switch, trained: int, last: int,
+    cursor: float,
     epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """Mean weight at each distance, [layer · head, distance] for each way, a frame a head; with the switch all at once."""
+    """Mean weight at each distance, [layer · head, distance] for each way, a frame a head; with the switch all."""
     distance = np.arange(next(iter(by_distance.values())).shape[-1], dtype=float)
-    series = [Line(np.maximum(of, FLOOR), LOOKS[way][0], TITLES[way], width=1.5, dash=LOOKS[way][1], opacity=0.7, pick=TITLES[way],
+    series = [Line(np.maximum(of, FLOOR), LOOKS[way][0], TITLES[way], width=1.5, dash=LOOKS[way][1], opacity=0.7,
+                   pick=TITLES[way],
                    switched=True) for way, of in by_distance.items()]  # fmt: skip
     even = np.full(len(distance), 1 / len(distance))
     marks = [Mark(trained, "never seen in training →")] if len(distance) > trained else []
     return curves.message(
-        "weight-by-distance", "Mean attention weight against distance, for each way to tell positions; arrow keys move the distance",
+        "weight-by-distance", "Mean attention weight against distance, for each way to tell positions; arrow keys move "
+                              "the distance",
         distance, "distance back, tokens", "r",
         [Panel(f"Mean weight of the last {last} queries at each distance", (FLOOR, 1.2),
-               [Line(even, "muted", "even", width=1.5, dash=(2, 4), quiet=True), *series], short="Mean weight at each distance",
+               [Line(even, "muted", "even", width=1.5, dash=(2, 4), quiet=True), *series], short="Mean weight at each "
+                                                                                                 "distance",
                log=True, note="logarithmic; dotted: an even share", marks=marks)],
         cursor=cursor, frames=heads, picks=picks, switch=switch, height=360, gutter=134, epoch=epoch,
         sentence="{pick}: a key {x} tokens back gets {0%} of the weight on average",

@@ -1,4 +1,4 @@
-"""Biases of position: what each way adds to a head's scores, drawn, against distance, and on a head that never had it."""
+"""Biases of position: what each way adds to a head's scores, against distance, and on a head that never had it."""
 
 from typing import NamedTuple
 
@@ -38,7 +38,8 @@ ROWS, FAR = [8, 16, 32, 64], [32, 64, 128, 256]
 REACH = 160  # distances that buckets are drawn for
 STEPS = 4
 PARTS = {"content": "q·k", "position": "position", "S": "S", "A": "A"} | {term: term for term in "abcd"}  # by the link
-CURSORS = {DISTANCE: ("at", 20, 0, trained.FARTHEST - 1), SLOPES: ("r", 10, 0, SLOPE_TO), BUCKETS: ("d", 50, -REACH, REACH)}
+CURSORS = {DISTANCE: ("at", 20, 0, trained.FARTHEST - 1), SLOPES: ("r", 10, 0, SLOPE_TO), BUCKETS: ("d", 50, -REACH,
+                                                                                                    REACH)}
 
 
 class Stand(NamedTuple):
@@ -116,7 +117,8 @@ def stand(layer: int = 0, heads: int = longer.BASE["n_heads"]) -> Stand:
     if view == BUCKETS:
         return here._replace(
             look=LOOK[url.url_state("both", "false", str.lower, ("true", "false").__contains__) == "true"],
-            rows=url.url_state("buckets", 32, int, ROWS.__contains__), far=url.url_state("far", 128, int, FAR.__contains__),
+            rows=url.url_state("buckets", 32, int, ROWS.__contains__), far=url.url_state("far", 128, int,
+                                                                                         FAR.__contains__),
         )  # fmt: skip
     return here
 
@@ -136,7 +138,8 @@ def keep(layer: int = 0, heads: int = longer.BASE["n_heads"]) -> None:
         if isinstance(said.get("step"), int):
             url.set_url_state("step", said["step"] + 1, STEPS)
         names = {name: part for part, name in PARTS.items()}
-        if isinstance(at := said.get("at"), list) and len(at) == 3 and (part := names.get(str(at[0]).split(" ", 1)[-1])):
+        if isinstance(at := said.get("at"), list) and len(at) == 3 and (part := names.get(str(at[0]).split(" ",
+                                                                                                           1)[-1])):
             if part in PARTS and isinstance(at[1], int) and isinstance(at[2], int):
                 url.set_url_state("cell", written((part, at[1], at[2])), written(("S", tokens() - 1, 0)))
     if view == DISTANCE and said.get("zoom") in UP_TO:
@@ -161,7 +164,8 @@ def choose_layer() -> int:
 
 def say_layer(layer: int) -> None:
     if layer:
-        st.caption("Learned and sinusoidal places were added before the first layer; here they are mixed into the vectors, and "
+        st.caption("Learned and sinusoidal places were added before the first layer; here they are mixed into the "
+                   "vectors, and "
                    "cannot be told from the words.")  # fmt: skip
 
 
@@ -171,8 +175,10 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         layer = choose_layer()
     with said:
         say_layer(layer)
-        st.caption(f"Eight decoders of {longer.BASE['n_layers']} layers and {longer.BASE['n_heads']} heads, trained by us on "
-                   f"Shakespeare's plays with {longer.LENGTH} tokens at a time; nothing differs but the way to tell positions. They "
+        st.caption(f"Eight decoders of {longer.BASE['n_layers']} layers and {longer.BASE['n_heads']} heads, trained by "
+                   f"us on "
+                   f"Shakespeare's plays with {longer.LENGTH} tokens at a time; nothing differs but the way to tell "
+                   f"positions. They "
                    f"read the first {len(ids)} tokens of your text, of about 1.5 characters each.")  # fmt: skip
     found = trained.parts_of(ids, layer)
     here = stand(layer)
@@ -198,7 +204,8 @@ def of_parts(of: Parts, head: int, names: list[str]) -> tuple[dict, list]:
     table = {"query": [q for q in names for _ in names], "key": names * n}
     table |= {name: getattr(of, name)[head].flatten() for name in ("content", "position", "scores", "A")}
     h = len(of.A)
-    return table, [("S", (f"head {h}", f"query {n}", f"key {n}"), "scores"), ("b", (f"head {h}", f"query {n}", f"key {n}"), "key"),
+    return table, [("S", (f"head {h}", f"query {n}", f"key {n}"), "scores"), ("b", (f"head {h}", f"query {n}",
+                                                                                    f"key {n}"), "key"),
                    ("A", (f"head {h}", f"query {n}", f"key {n}"), "attention")]  # fmt: skip
 
 
@@ -216,8 +223,10 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         layer = choose_layer()
     with said:
         say_layer(layer)
-        st.caption("ALiBi and T5: the one bias. Shaw, Transformer-XL: over the queries of your text. RoPE: over its pairs of query "
-                   "and key. Learned, sinusoidal: place against place, over all places, as if there were no words. Each less its "
+        st.caption("ALiBi and T5: the one bias. Shaw, Transformer-XL: over the queries of your text. RoPE: over its "
+                   "pairs of query "
+                   "and key. Learned, sinusoidal: place against place, over all places, as if there were no words. "
+                   "Each less its "
                    "mean at distance 0, since what all keys share is no matter to a softmax.")  # fmt: skip
     found = trained.against_distance(ids, layer)
     here = stand(layer)
@@ -227,8 +236,10 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         curves.mount(
             key="distance", on_stand_change=lambda: keep(layer),
             data=charts.distance_message(
-                found, titles=titles(layer), picks=Picks("Positions", list(titles(layer).values()), TITLES[shown.way], role="ink"),
-                heads=Choice("Head", list(range(heads)), shown.head), up_to=Choice("Distances up to", UP_TO, shown.up_to),
+                found, titles=titles(layer), picks=Picks("Positions", list(titles(layer).values()), TITLES[shown.way],
+                                                         role="ink"),
+                heads=Choice("Head", list(range(heads)), shown.head), up_to=Choice("Distances up to", UP_TO,
+                                                                                   shown.up_to),
                 trained=longer.LENGTH, cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip
@@ -236,11 +247,14 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     of = found[way]
     mean = of.mean[here.head] - of.mean[here.head, 0]
     table = {"distance": np.arange(len(mean))} | {
-        f"{TITLES[name]}, {part}": getattr(one, part)[here.head] for name, one in found.items() for part in ("mean", "low", "high")
+        f"{TITLES[name]}, {part}": getattr(one, part)[here.head] for name, one in found.items() for part in ("mean",
+                                                                                                             "low",
+                                                                                                             "high")
     }  # fmt: skip
     value = f"{mean[r]:.3f}" if np.isfinite(mean[r]) else r"\text{not there: the table has ended}"
     return Shown(table, [("b", (f"head {heads}", f"distance {len(mean)}"), "key")],
-                 {"way": way, "layer": layer, "head": here.head}, rf"\text{{{TITLES[way]}: }} \bar b({r}) - \bar b(0) = {value}")  # fmt: skip
+                 {"way": way, "layer": layer, "head": here.head}, rf"\text{{{TITLES[way]}: }} \bar b({r}) - \bar b(0) "
+                                                                  rf"= {value}")  # fmt: skip
 
 
 @st.cache_data(show_spinner=False)
@@ -248,7 +262,8 @@ def slopes() -> tuple[np.ndarray, np.ndarray]:
     """Bias and what is kept, [number of heads, head, distance], NaN where there are fewer heads."""
     both = np.full((2, len(HEADS), max(HEADS), SLOPE_TO + 1), np.nan)
     for i, count in enumerate(HEADS):
-        for array, part in zip(both, added_positions.slopes_against_distance(count, torch.arange(SLOPE_TO + 1.0)), strict=True):
+        for array, part in zip(both, added_positions.slopes_against_distance(count, torch.arange(SLOPE_TO + 1.0)),
+                               strict=True):
             array[i, :count] = part.numpy()
     return both[0], both[1]
 
@@ -259,17 +274,20 @@ def show_slopes(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     bias, kept = slopes()
     with picture:
         curves.mount(key="slopes", on_stand_change=keep,
-                     data=charts.slopes_message(np.arange(SLOPE_TO + 1.0), bias, kept, Choice("Number of heads", HEADS, shown.heads),
+                     data=charts.slopes_message(np.arange(SLOPE_TO + 1.0), bias, kept, Choice("Number of heads", HEADS,
+                                                                                              shown.heads),
                                                 cursor=shown.cursor, epoch=epoch))  # fmt: skip
     i, r = HEADS.index(here.heads), here.cursor
     m = biases.alibi_slopes(here.heads).numpy()
     with controls:
-        st.caption(f"Slopes of {here.heads} head{'s' if here.heads > 1 else ''}: " + ", ".join(f"{slope:.3g}" for slope in m[:12])
-                   + (" …" if len(m) > 12 else "") + ". After ln 2 / m tokens a key keeps half: "
-                   + ", ".join(f"{np.log(2) / slope:.3g}" for slope in m[:12]) + (" …" if len(m) > 12 else "") + ".")  # fmt: skip
+        more = " …" if len(m) > 12 else ""
+        slopes_said, halves = (", ".join(f"{x:.3g}" for x in values[:12]) + more for values in (m, np.log(2) / m))
+        st.caption(f"Slopes of {here.heads} head{'s' if here.heads > 1 else ''}: {slopes_said}. After ln 2 / m tokens "
+                   f"a key keeps half of its weight: {halves}.")  # fmt: skip
     return Shown({"head": np.arange(here.heads), "slope": m}, [("m", (f"head {here.heads}",), "attention")],
                  {"heads": here.heads, "at": r},
-                 rf"m_1 = {m[0]:.4g},\quad -m_1\cdot {r} = {bias[i, 0, r]:.3f},\quad e^{{{bias[i, 0, r]:.3f}}} = {kept[i, 0, r]:.3g}")
+                 rf"m_1 = {m[0]:.4g},\quad -m_1\cdot {r} = {bias[i, 0, r]:.3f},\quad e^{{{bias[i, 0, r]:.3f}}} = "
+                 rf"{kept[i, 0, r]:.3g}")
 
 
 @st.cache_data(show_spinner=False)
@@ -280,7 +298,8 @@ def all_buckets() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     for look, both in zip(LOOK, (False, True), strict=True):
         each = [[biases.t5_bucket(distance, both, rows, far) for far in FAR] for rows in ROWS]
         bucket[look] = torch.stack([torch.stack(row) for row in each]).float().numpy()
-        width[look] = torch.stack([torch.stack([added_positions.bucket_width(one) for one in row]) for row in each]).float().numpy()
+        shared = [torch.stack([added_positions.bucket_width(one) for one in row]) for row in each]
+        width[look] = torch.stack(shared).float().numpy()
     return bucket, width
 
 
@@ -299,15 +318,18 @@ def show_buckets(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         )  # fmt: skip
     own = longer.POSITIONS["t5"]
     with controls:
-        st.caption(f"T5's own setting is 32 buckets and 128. Our small T5 has {own['buckets']} and {own['max_distance']}, so that "
-                   f"{longer.LENGTH} tokens of training reach every row. A decoder reads a later key, which its mask hides, as "
+        st.caption(f"T5's own setting is 32 buckets and 128. Our small T5 has {own['buckets']} and "
+                   f"{own['max_distance']}, so that "
+                   f"{longer.LENGTH} tokens of training reach every row. A decoder reads a later key, which its mask "
+                   f"hides, as "
                    "distance 0.")  # fmt: skip
     i, j, at = ROWS.index(here.rows), FAR.index(here.far), here.cursor + REACH
     of = bucket[here.look][i, j]
     return Shown({"distance": np.arange(-REACH, REACH + 1), "bucket": of, "shared by": width[here.look][i, j]},
                  [("table", (f"bucket {here.rows}", "head"), "key")],
                  {"at": here.cursor, "both": here.look == LOOK[1], "buckets": here.rows, "farthest": here.far},
-                 rf"\text{{bucket}}({here.cursor}) = {of[at]:.0f},\quad \text{{shared by }} {width[here.look][i, j, at]:.0f}")  # fmt: skip
+                 rf"\text{{bucket}}({here.cursor}) = {of[at]:.0f},\quad \text{{shared by }} "
+                 rf"{width[here.look][i, j, at]:.0f}")  # fmt: skip
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -324,8 +346,10 @@ def show_real(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with box:
         layer = choose("Layer", layers, telling[0], "layer")
     with said:
-        st.caption(f"{reading.title} was trained with RoPE. Its queries and keys before they are turned know nothing of places; ALiBi "
-                   f"is put in RoPE's place as a what-if, with the slopes of {config.n_heads} heads: a model trained with it would "
+        st.caption(f"{reading.title} was trained with RoPE. Its queries and keys before they are turned know nothing "
+                   f"of places; ALiBi "
+                   f"is put in RoPE's place as a what-if, with the slopes of {config.n_heads} heads: a model trained "
+                   f"with it would "
                    "have other queries and keys.")  # fmt: skip
     subject = (reading.model, reading.label, reading.text)
     found = real_parts(subject, layer)
@@ -337,13 +361,15 @@ def show_real(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             key="real", on_stand_change=lambda: keep(heads=config.n_heads),
             data=charts.parts_message(
                 found, {}, names, ~masks.past(len(names)).numpy(), titles=REAL_TITLES,
-                picks=Picks("Positions", list(REAL_TITLES.values()), REAL_TITLES[shown.way], role="ink"), says=REAL_SAYS,
+                picks=Picks("Positions", list(REAL_TITLES.values()), REAL_TITLES[shown.way], role="ink"),
+                says=REAL_SAYS,
                 heads=Choice("Head", list(range(config.n_heads)), shown.head), about=f"A head of {reading.title}",
                 step=shown.step, at=pinned(shown), epoch=epoch,
             ),
         )  # fmt: skip
     way = here.way
-    return Shown(*of_parts(found[way], here.head, names), {"model": reading.model, "way": way, "layer": layer, "head": here.head},
+    return Shown(*of_parts(found[way], here.head, names), {"model": reading.model, "way": way, "layer": layer,
+                                                           "head": here.head},
                  numbers(found[way], here))  # fmt: skip
 
 
@@ -360,7 +386,8 @@ def draw(code_place: DeltaGenerator) -> None:
     setting = shown.setting | ({} if view in (SLOPES, BUCKETS) else {"text": reading.text if view == REAL else text})
     with code_place:
         lesson.code(
-            [biases.alibi_slopes, biases.t5_bucket, biases.Shaw, biases.XL, added_positions.added, added_positions.four_terms,
+            [biases.alibi_slopes, biases.t5_bucket, biases.Shaw, biases.XL, added_positions.added,
+             added_positions.four_terms,
              added_positions.by_distance],
             words.SNIPPET[view].format_map({"most": MOST, "farthest": trained.FARTHEST} | setting),
         )  # fmt: skip
@@ -378,13 +405,15 @@ def counts() -> dict[str, dict[str, int]]:
 def compare() -> None:
     """What each costs, and how far it reaches."""
     added = counts()
-    lines = ["| added to | learned numbers: here · in SmolLM2's shape | a place or distance never seen |", "|---|---|---|"]
+    lines = ["| added to | learned numbers: here · in SmolLM2's shape | a place or distance never seen |",
+             "|---|---|---|"]
     lines += [f"| **{TITLES[way]}**: {where} | {added['ours'][way]:,} · {added['smollm2'][way]:,} | {says} |"
               for way, (where, says) in words.KNOWS.items()]  # fmt: skip
     with st.container(key="gf-ways"):
         st.markdown("\n".join(lines))
     made = trained.recorded()["made"]
-    st.caption(f"“Here”: our decoders, made by `{made['command']}` from {made['data']}. How they do on longer texts: the next "
+    st.caption(f"“Here”: our decoders, made by `{made['command']}` from {made['data']}. How they do on longer texts: "
+               f"the next "
                "lesson.")  # fmt: skip
 
 
@@ -396,11 +425,13 @@ def predict() -> None:
     options = ["ALiBi", "ALiBi and T5", "ALiBi, T5 and Shaw", "all four"]
     said = options[len(answer) - 1] if answer else options[0]
     lesson.predict(
-        "ALiBi, T5, Shaw, Transformer-XL: all four work by distance. For which of them is what is added at one distance the same "
+        "ALiBi, T5, Shaw, Transformer-XL: all four work by distance. For which of them is what is added at one "
+        "distance the same "
         "number whatever the words are?",
         options, said,
         "Largest difference between two cases at one distance in the first layer, on this text: " + ", ".join(
-            f"{TITLES[way]} {width[way]:.2g}" for way in ("alibi", "t5", "shaw", "xl")) + ". Shaw's vector and Transformer-XL's "
+            f"{TITLES[way]} {width[way]:.2g}" for way in ("alibi", "t5", "shaw", "xl")) + ". Shaw's vector and "
+                                                                                          "Transformer-XL's "
         "$W_R R$ meet the query, so the query has its say; only $v\\cdot W_R R$, term (d), is free of it.",
     )  # fmt: skip
 
@@ -413,7 +444,8 @@ view = st.segmented_control("Picture", VIEWS, default=HEAD, required=True, key="
 telling = (0, 0)
 if view == REAL:
     if models.decoder() != models.chosen():
-        st.info(f"{models.TITLES[models.chosen()]} turns nothing. {models.TITLES[models.decoder()]} does, so it reads here.",
+        st.info(f"{models.TITLES[models.chosen()]} turns nothing. {models.TITLES[models.decoder()]} does, so it reads "
+                f"here.",
                 icon=":material/info:")  # fmt: skip
     text = lesson.text(REPEAT, EXAMPLES)
     reading = lesson.read(text, ("layers.*.attention.[QK]_unrotated",), name=models.decoder(), most=MOST_REAL)

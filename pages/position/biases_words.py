@@ -14,13 +14,17 @@ VIEWS = HEAD, DISTANCE, SLOPES, BUCKETS, REAL = (
 LOOK_FOR = {
     HEAD: "Go through the ways with the same words: ALiBi and T5 add stripes that know nothing of the words, Shaw and "
     "Transformer-XL add stripes that the query bends, a learned table adds a pattern with no stripes at all.",
-    DISTANCE: "Pick ALiBi: one straight line, whatever the words. Pick RoPE or Shaw: a band, since what is added depends on the "
+    DISTANCE: "Pick ALiBi: one straight line, whatever the words. Pick RoPE or Shaw: a band, since what is added "
+              "depends on the "
     "query. Then look right of the dashed line, where training never was.",
-    SLOPES: "Drag the number of heads: a power of two halves the slope from head to head; any other number gets slopes from "
+    SLOPES: "Drag the number of heads: a power of two halves the slope from head to head; any other number gets slopes "
+            "from "
     "between. Follow how far each head can see at all.",
-    BUCKETS: "Near distances have a row of their own, far ones share it in steps that grow; past the farthest, all are one. "
+    BUCKETS: "Near distances have a row of their own, far ones share it in steps that grow; past the farthest, all are "
+             "one. "
     "Switch to both directions: half of the rows go to the future.",
-    REAL: "A head of SmolLM2 with its rotation undone, as trained, and with ALiBi in its place: the words' scores are the same "
+    REAL: "A head of SmolLM2 with its rotation undone, as trained, and with ALiBi in its place: the words' scores are "
+          "the same "
     "three times, and what is added makes the head.",
 }
 
@@ -91,7 +95,8 @@ print(of.position[{head}, -1], of.A[{head}, -1], sep="\\n")
 }
 
 KNOWS = {  # where it is put in; what it says beyond what training saw
-    "none": ("nowhere", "nothing to run out of. A causal mask still tells the first word from the tenth: one key, ten keys"),
+    "none": ("nowhere", "nothing to run out of. A causal mask still tells the first word from the tenth: one key, ten "
+                        "keys"),
     "learned": ("the embeddings", "**nothing**: the table ends, and the library refuses a longer text"),
     "sinusoidal": ("the embeddings", "defined for any place, but no weight was trained for those sums"),
     "rope": ("q and k, turned", "defined for any distance; slow pairs reach angles that training never showed"),
@@ -102,23 +107,38 @@ KNOWS = {  # where it is put in; what it says beyond what training saw
 }
 
 PROSE = {
-    "what": "Without positions a head sees a bag of words: $\\query{q_i}\\cdot\\key{k_j}$ is the same wherever the two stand. A "
-            "**bias** mends that where it matters, in the scores: a number $b_{ij}$ is added before the softmax, so a key's "
-            "share is multiplied by $e^{b_{ij}}$. ALiBi fixes it by hand (one slope a head, nothing learned); T5 learns a number "
-            "for each bucket of distances and head; Shaw gives each distance a vector that the query meets, and another that "
-            "is added to the value; Transformer-XL multiplies out $(\\text{word} + \\text{place})^2$ into four terms, and replaces "
-            "places by distances: $\\query{q}\\cdot\\key{k}$, the query with the distance, and two terms in which trained vectors "
+    "what": "Without positions a head sees a bag of words: $\\query{q_i}\\cdot\\key{k_j}$ is the same wherever the two "
+            "stand. A "
+            "**bias** mends that where it matters, in the scores: a number $b_{ij}$ is added before the softmax, so a "
+            "key's "
+            "share is multiplied by $e^{b_{ij}}$. ALiBi fixes it by hand (one slope a head, nothing learned); T5 "
+            "learns a number "
+            "for each bucket of distances and head; Shaw gives each distance a vector that the query meets, and "
+            "another that "
+            "is added to the value; Transformer-XL multiplies out $(\\text{word} + \\text{place})^2$ into four terms, "
+            "and replaces "
+            "places by distances: $\\query{q}\\cdot\\key{k}$, the query with the distance, and two terms in which "
+            "trained vectors "
             "$u$, $v$ stand where the query's own place stood.",
-    "why": "What depends on $i - j$ alone can be read at any place of a text, and, if it does not grow or end, at distances that "
-           "training never saw. That is the whole story of *train short, test long*: ALiBi's line and T5's last bucket go on, a "
-           "table of places does not. It also decides what a KV cache keeps: here keys are stored **without** position, which is "
-           "put in when they are read, so that cached keys can be shifted; RoPE's are stored turned. And it costs: a bias is a "
+    "why": "What depends on $i - j$ alone can be read at any place of a text, and, if it does not grow or end, at "
+           "distances that "
+           "training never saw. That is the whole story of *train short, test long*: ALiBi's line and T5's last bucket "
+           "go on, a "
+           "table of places does not. It also decides what a KV cache keeps: here keys are stored **without** "
+           "position, which is "
+           "put in when they are read, so that cached keys can be shifted; RoPE's are stored turned. And it costs: a "
+           "bias is a "
            "whole $n \\times n$ table a head, which a fused kernel must make as it goes.",
-    "catch": "A bias of distance is **not** always free of the words: T5's and ALiBi's are, Shaw's and Transformer-XL's are not, as "
-             "the band in “Against distance” shows. RoPE is no added bias at all: what turning changes depends on q and k "
-             "themselves. In a decoder “none” is not “no idea of position”: the causal mask leaks it, and such models are "
-             "trained. ALiBi reads long texts gracefully partly **because it does not look**: with slope 1/2 a key 20 tokens "
-             "back keeps $e^{-10}$ of its weight. And “T5 extrapolates” holds only if its farthest bucket begins within the "
+    "catch": "A bias of distance is **not** always free of the words: T5's and ALiBi's are, Shaw's and "
+             "Transformer-XL's are not, as "
+             "the band in “Against distance” shows. RoPE is no added bias at all: what turning changes depends on q "
+             "and k "
+             "themselves. In a decoder “none” is not “no idea of position”: the causal mask leaks it, and such models "
+             "are "
+             "trained. ALiBi reads long texts gracefully partly **because it does not look**: with slope 1/2 a key 20 "
+             "tokens "
+             "back keeps $e^{-10}$ of its weight. And “T5 extrapolates” holds only if its farthest bucket begins "
+             "within the "
              "trained length: the paper's 128 fits its 512 tokens, not 64.",
 }  # fmt: skip
 
@@ -127,44 +147,65 @@ def interview(counts: Mapping[str, int], shape: str) -> list[tuple[str, str]]:
     past, both = (int(t5_bucket(torch.tensor(50), both_ways)) for both_ways in (False, True))
     return [
         ("Derive Transformer-XL's four terms, and say what u and v are for.",
-         "With absolute positions a query is $W_Q(e_i + p_i)$ and a key $W_K(e_j + p_j)$; multiplied out: (a) word with word, (b) "
-         "the query's word with the key's place, (c) the query's place with the key's word, (d) place with place. To know "
+         "With absolute positions a query is $W_Q(e_i + p_i)$ and a key $W_K(e_j + p_j)$; multiplied out: (a) word "
+         "with word, (b) "
+         "the query's word with the key's place, (c) the query's place with the key's word, (d) place with place. To "
+         "know "
          "distances only, $p_j$ becomes $R_{i-j}$ with a matrix $W_R$ of its own, and $W_Q p_i$, which would bring the "
-         "query's place back in, becomes one trained vector: $u$ in (c), $v$ in (d). So (c) prefers some words and (d) some "
-         "distances whatever the query is; (b) lets the query choose its distance. The picture shows (a) to (d) of a learned "
+         "query's place back in, becomes one trained vector: $u$ in (c), $v$ in (d). So (c) prefers some words and (d) "
+         "some "
+         "distances whatever the query is; (b) lets the query choose its distance. The picture shows (a) to (d) of a "
+         "learned "
          "table and of Transformer-XL one below the other."),
         ("Why does ALiBi use 2^(−8h/H), and what happens with 12 heads?",
-         "A geometric series from $2^{-8/H}$ to $2^{-8}$: some heads see a handful of tokens, others hundreds, and no slope is "
-         "trained (the authors tried: then it did not extrapolate). For 8 heads $1/2, 1/4, …, 1/256$. For a number that is no power of two "
-         "the published code takes the slopes of the next lower power, and fills up with every other one of the next higher: 12 "
+         "A geometric series from $2^{-8/H}$ to $2^{-8}$: some heads see a handful of tokens, others hundreds, and no "
+         "slope is "
+         "trained (the authors tried: then it did not extrapolate). For 8 heads $1/2, 1/4, …, 1/256$. For a number "
+         "that is no power of two "
+         "the published code takes the slopes of the next lower power, and fills up with every other one of the next "
+         "higher: 12 "
          "heads have those of 8, then $2^{-0.5}, 2^{-1.5}, 2^{-2.5}, 2^{-3.5}$. BLOOM has 112 heads: code that "
          "puts 112 into the formula reads its weights wrongly, and says nothing."),
         ("T5 has 32 buckets and a distance of 128. How is distance 50 read by its decoder, and by its encoder?",
-         "Decoder (past only): half of the 32 rows, 16, are exact; the other 16 go logarithmically from 16 to 128: $16 + "
-         "\\lfloor \\ln(50/16)/\\ln(128/16)\\cdot 16\\rfloor = " f"{past}$. Encoder: 16 rows for each direction, 8 exact: $8 + \\lfloor "
-         "\\ln(50/8)/\\ln(128/8)\\cdot 8\\rfloor = " f"{both}$, plus 16 where the key lies in the future. The rounding is done in "
-         "float32: at a boundary another order of operations reads another row. The table is one for all layers, and T5 does "
+         "Decoder (past only): half of the 32 rows, 16, are exact; the other 16 go logarithmically from 16 to 128: $16 "
+         "+ "
+         "\\lfloor \\ln(50/16)/\\ln(128/16)\\cdot 16\\rfloor = " f"{past}$. Encoder: 16 rows for each direction, 8 "
+                                                                 f"exact: $8 + \\lfloor "
+         "\\ln(50/8)/\\ln(128/8)\\cdot 8\\rfloor = " f"{both}$, plus 16 where the key lies in the future. The rounding "
+                                                     f"is done in "
+         "float32: at a boundary another order of operations reads another row. The table is one for all layers, and "
+         "T5 does "
          "**not** divide by $\\sqrt{d_k}$."),
         ("How many parameters does each add to a model of SmolLM2's shape?",
-         f"{shape}: " + ", ".join(f"{TITLES[way]} {count:,}" for way, count in counts.items()) + ". ALiBi and RoPE are free; T5's "
-         "table is shared by all layers; Shaw's two tables are shared by the heads of a layer; Transformer-XL has a whole matrix "
+         f"{shape}: " + ", ".join(f"{TITLES[way]} {count:,}" for way, count in counts.items()) + ". ALiBi and RoPE are "
+                                                                                                 "free; T5's "
+         "table is shared by all layers; Shaw's two tables are shared by the heads of a layer; Transformer-XL has a "
+         "whole matrix "
          "$W_R$ in each layer; a learned table grows with the longest text."),
         ("Where do biases go with a KV cache, and what breaks if positions are counted wrongly?",
-         "A bias needs $i - j$ of the new query and every cached key: the absolute place of both. Code that makes the bias for "
-         "the *current* chunk alone, a single query at place 0, gives every cached key a wrong distance while decoding: ALiBi's "
-         "penalty vanishes, T5 reads bucket 0, and generation differs from the whole-text pass. Here masks and biases are made from absolute places, and "
+         "A bias needs $i - j$ of the new query and every cached key: the absolute place of both. Code that makes the "
+         "bias for "
+         "the *current* chunk alone, a single query at place 0, gives every cached key a wrong distance while "
+         "decoding: ALiBi's "
+         "penalty vanishes, T5 reads bucket 0, and generation differs from the whole-text pass. Here masks and biases "
+         "are made from absolute places, and "
          "a test holds cached and uncached decoding together for each of these ways."),
     ]  # fmt: skip
 
 
 SOURCES = [
-    "Press, Smith, Lewis 2022, [Train Short, Test Long: Attention with Linear Biases](https://arxiv.org/abs/2108.12409) (ALiBi).",
-    "Raffel et al. 2020, [Exploring the Limits of Transfer Learning with T5](https://arxiv.org/abs/1910.10683): buckets, section "
+    "Press, Smith, Lewis 2022, [Train Short, Test Long: Attention with Linear "
+    "Biases](https://arxiv.org/abs/2108.12409) (ALiBi).",
+    "Raffel et al. 2020, [Exploring the Limits of Transfer Learning with T5](https://arxiv.org/abs/1910.10683): "
+    "buckets, section "
     "2.1 and the published code.",
-    "Shaw, Uszkoreit, Vaswani 2018, [Self-Attention with Relative Position Representations](https://arxiv.org/abs/1803.02155).",
+    "Shaw, Uszkoreit, Vaswani 2018, [Self-Attention with Relative Position "
+    "Representations](https://arxiv.org/abs/1803.02155).",
     "Dai et al. 2019, [Transformer-XL](https://arxiv.org/abs/1901.02860): the four terms, section 3.3.",
     "Haviv et al. 2022, [Transformer Language Models without Positional Encodings Still Learn Positional "
-    "Information](https://arxiv.org/abs/2203.16634); Kazemnejad et al. 2023, [The Impact of Positional Encoding on Length "
+    "Information](https://arxiv.org/abs/2203.16634); Kazemnejad et al. 2023, [The Impact of Positional Encoding on "
+    "Length "
     "Generalization](https://arxiv.org/abs/2305.19466).",
-    "Gehring et al. 2017, [Convolutional Sequence to Sequence Learning](https://arxiv.org/abs/1705.03122): learned positions.",
+    "Gehring et al. 2017, [Convolutional Sequence to Sequence Learning](https://arxiv.org/abs/1705.03122): learned "
+    "positions.",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The decoders of assets/longer, one for each way to tell positions, and what they make of a text: for both lessons on them."""
+"""The decoders of assets/longer, one for each way to tell positions, and what they make of a text: for both lessons."""
 
 import json
 
@@ -60,7 +60,8 @@ def parts_of(ids: tuple[int, ...], layer: int) -> dict[str, Parts]:
 @st.cache_data(max_entries=32, show_spinner=False)
 def against_distance(ids: tuple[int, ...], layer: int) -> dict[str, Against]:
     """Way -> what it adds at each distance, as far as four times the trained length."""
-    return {way: Against(*(part.numpy() for part in added_positions.by_distance(models()[way], list(ids), FARTHEST, layer)))
+    return {way: Against(*(part.numpy() for part in added_positions.by_distance(models()[way], list(ids), FARTHEST,
+                                                                                layer)))
             for way in ways_of(layer)}  # fmt: skip
 
 

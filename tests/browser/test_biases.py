@@ -1,4 +1,4 @@
-"""Biases of position in a real browser: another way changes the picture, a cell's arithmetic is the library's, the link."""
+"""Biases of position in a real browser: another way is another picture, the arithmetic is the library's, the link."""
 
 import re
 
@@ -30,7 +30,8 @@ def test_a_sum_is_written_out_and_another_way_is_another_picture(open_page):
     text = said(page, STAGE)
     assert text.startswith("S[be, T] = q·k + position = ")
     content, position, score = (part[1, 9, 0].item() for part in (of.content, of.position, of.scores))
-    assert numbers(text)[-2:] == pytest.approx([content, position], rel=6e-3) and numbers(text)[0] == pytest.approx(score, rel=6e-3)
+    assert numbers(text)[-2:] == pytest.approx([content, position], rel=6e-3)
+    assert numbers(text)[0] == pytest.approx(score, rel=6e-3)
     link_says(page, cell="S.9.0", head="1")
     page.locator(f"{STAGE} .gf-pick label", has_text="Transformer-XL").click()
     assert picture(page, STAGE) != before

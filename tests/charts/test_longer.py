@@ -27,7 +27,9 @@ def drawn(header: dict, arrays: dict, panel: int) -> dict[str, np.ndarray]:
 
 def test_losses_by_length():
     loss, same = runs(), runs()
-    header, arrays = unpack(longer.length_message(LENGTHS, loss, same, picks=picks(), tops=Choice("Axis", TOPS, TOPS[1]), trained=64, words=32,
+    header, arrays = unpack(longer.length_message(LENGTHS, loss, same, picks=picks(), tops=Choice("Axis", TOPS,
+                                                                                                  TOPS[1]), trained=64,
+                                                                                                  words=32,
                                                   cursor=96, epoch=2))  # fmt: skip
     for panel, given in ((0, same), (1, loss)):
         lines = drawn(header, arrays, panel)
@@ -42,25 +44,30 @@ def test_losses_by_length():
 
 def test_losses_by_place():
     given = runs(5)
-    header, arrays = unpack(longer.place_message(np.arange(4.0, 44, 8), given, picks=picks(), tops=Choice("Axis", TOPS, TOPS[0]), trained=64,
+    header, arrays = unpack(longer.place_message(np.arange(4.0, 44, 8), given, picks=picks(), tops=Choice("Axis", TOPS,
+                                                                                                          TOPS[0]),
+                                                                                                          trained=64,
                                                  cursor=12))  # fmt: skip
     np.testing.assert_allclose(drawn(header, arrays, 0)["ALiBi"], given["alibi"].mean, rtol=1e-6)
 
 
 def test_surprises_of_a_text():
     given = {way: Surprise(*RNG.random((3, 9))) for way in ("rope", "alibi", "learned")}
-    header, arrays = unpack(longer.text_message(given, [str(i) for i in range(10)], picks=picks(), trained=5, width=4, cursor=8))
+    header, arrays = unpack(longer.text_message(given, [str(i) for i in range(10)], picks=picks(), trained=5, width=4,
+                                                cursor=8))
     np.testing.assert_allclose(drawn(header, arrays, 0)["RoPE"], given["rope"].smooth, rtol=1e-6)
     np.testing.assert_allclose(drawn(header, arrays, 1)["RoPE"], given["rope"].change, rtol=1e-6)
     raw = [one for one in header["panels"][0]["series"] if not one["label"]]
     assert all(one["switched"] and one["plain"] for one in raw)  # of the picked way alone
     assert header["panels"][0]["marks"] and not unpack(longer.text_message(
-        given, [str(i) for i in range(10)], picks=picks(), trained=64, width=4, cursor=8))[0]["panels"][0]["marks"]  # fmt: skip
+        given, [str(i) for i in range(10)], picks=picks(), trained=64, width=4,
+        cursor=8))[0]["panels"][0]["marks"]  # fmt: skip
 
 
 def test_weights_by_distance_and_their_map():
     given = {way: RNG.random((2, 12)) for way in ("rope", "alibi", "learned")}
-    header, arrays = unpack(longer.distance_message(given, picks=picks(), heads=Choice("Head", ["a", "b"], "b"), switch=Switch("All", False),
+    header, arrays = unpack(longer.distance_message(given, picks=picks(), heads=Choice("Head", ["a", "b"], "b"),
+                                                    switch=Switch("All", False),
                                                     trained=8, last=4, cursor=3))  # fmt: skip
     np.testing.assert_allclose(drawn(header, arrays, 0)["ALiBi"], given["alibi"], rtol=1e-6)
     A = RNG.random((3, 6))

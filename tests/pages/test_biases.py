@@ -27,7 +27,8 @@ def test_every_ways_parts_are_drawn(open_page):
     app = open_page(PAGE)
     assert not app.exception and not app.warning
     header, arrays = sent(app, "matrices")
-    assert header["picks"]["values"] == ["none", "learned", "sinusoidal", "RoPE", "ALiBi", "T5", "Shaw", "Transformer-XL"]
+    assert header["picks"]["values"] == ["none", "learned", "sinusoidal", "RoPE", "ALiBi", "T5", "Shaw",
+                                         "Transformer-XL"]
     for way in longer.POSITIONS:
         of = parts(way)
         for key, part in (("q·k", of.content), ("position", of.position), ("S", of.scores), ("A", of.A)):
@@ -75,7 +76,8 @@ def test_slopes_and_buckets(open_page):
     assert all(np.isnan(line).all() for line in lines[12:])
     app = open_page(PAGE, view="T5's buckets", both="true", d="-50", buckets="32", far="128")
     header, arrays = sent(app, "curves")
-    line = arrays[header["panels"][0]["series"][1]["y"]][header["frames"][0]["values"].index(32), header["frames"][1]["values"].index(128)]
+    line = arrays[header["panels"][0]["series"][1]["y"]][header["frames"][0]["values"].index(32),
+                                                         header["frames"][1]["values"].index(128)]
     np.testing.assert_array_equal(line, biases.t5_bucket(torch.arange(-160, 161), True))
     assert header["picks"]["at"].startswith("both") and header["cursor"] == -50
 
@@ -92,7 +94,8 @@ def test_on_smollm2_as_recorded(open_page):
 
 @pytest.mark.parametrize(("query", "values"), [
     ({"way": "xl", "head": "1"}, lambda out: parts("xl").position[1, -1].tolist()),
-    ({"view": "Against distance", "way": "alibi", "head": "2"}, lambda out: (-biases.alibi_slopes(4)[2] * torch.arange(256)).tolist()),
+    ({"view": "Against distance", "way": "alibi", "head": "2"},
+     lambda out: (-biases.alibi_slopes(4)[2] * torch.arange(256)).tolist()),
     ({"view": "ALiBi's slopes", "heads": "6", "r": "7"}, lambda out: biases.alibi_slopes(6).tolist()),
     ({"view": "T5's buckets", "d": "99"}, lambda out: [float(biases.t5_bucket(torch.tensor(99), False))]),
 ])  # fmt: skip
@@ -100,9 +103,11 @@ def test_the_snippet_gives_the_numbers(open_page, query, values):
     app = open_page(PAGE, **query)
     (snippet,) = [block.value for block in app.code if block.value.startswith("import t") and "print(" in block.value]
     out = said(app, snippet)
-    found = [[float(x) for x in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", part)] for part in re.findall(r"tensor\(\[?([^\])]*)\]?", out)]
+    found = [[float(x) for x in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?",
+                                           part)] for part in re.findall(r"tensor\(\[?([^\])]*)\]?", out)]
     expected = values(out)
-    assert any(len(one) == len(expected) and np.allclose(one, expected, rtol=1e-3, atol=2e-3) for one in found), (found, expected)
+    assert any(len(one) == len(expected) and np.allclose(one, expected, rtol=1e-3,
+                                                         atol=2e-3) for one in found), (found, expected)
 
 
 def test_the_prediction_is_answered_by_the_pages_numbers(open_page):
@@ -123,8 +128,10 @@ def test_the_catch_the_table_and_the_numbers(open_page):
     assert any(f"{of.scores[0, -1, 0]:.3f}" in one.value and f"{of.content[0, -1, 0]:.3f}" in one.value for one in app.latex)
 
 
-@pytest.mark.parametrize("query", [{"way": "abs"}, {"head": "9"}, {"cell": "S.1"}, {"step": "0"}, {"view": "Against distance", "at": "999"},
-                                   {"view": "ALiBi's slopes", "heads": "5"}, {"view": "T5's buckets", "far": "x"}])  # fmt: skip
+@pytest.mark.parametrize("query", [{"way": "abs"}, {"head": "9"}, {"cell": "S.1"}, {"step": "0"},
+                                   {"view": "Against distance", "at": "999"},
+                                   {"view": "ALiBi's slopes", "heads": "5"}, {"view": "T5's buckets",
+                                                                              "far": "x"}])  # fmt: skip
 def test_a_link_that_cannot_be_gets_one_sentence(open_page, query):
     app = open_page(PAGE, **query)
     assert not app.exception and len(app.warning) == 1
@@ -133,7 +140,8 @@ def test_a_link_that_cannot_be_gets_one_sentence(open_page, query):
 def test_no_text_is_one_sentence_and_the_picture_stays(open_page):
     app = open_page(PAGE)
     app.text_input(key="words").set_value("  ").run()
-    assert not app.exception and [box.value for box in app.warning] == ["There is nothing to read yet: type a word or a sentence."]
+    assert not app.exception and [box.value for box in app.warning] == ["There is nothing to read yet: type a word or "
+                                                                        "a sentence."]
     assert sent(app, "matrices")[1]["alibi S"].shape == (4, 15, 15)
     app.text_input(key="words").set_value("a").run()
     assert not app.exception and sent(app, "matrices")[1]["alibi S"].shape == (4, 1, 1)

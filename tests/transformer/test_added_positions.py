@@ -100,7 +100,7 @@ def test_by_distance_is_what_the_text_has(way):
 
 def test_by_distance_of_a_rotation_is_its_pairs():
     made = model("rope")
-    found, parts = by_distance(made, IDS[:1], 5), added(made, [IDS[0]] * 5)  # one word five times: every pair is this pair
+    found, parts = by_distance(made, IDS[:1], 5), added(made, [IDS[0]] * 5)  # one word: each pair is this one
     for r in range(5):
         torch.testing.assert_close(parts.position[:, 4, 4 - r], found.mean[:, r], rtol=0, atol=1e-3)
 
@@ -114,7 +114,8 @@ def test_a_learned_table_has_no_distance_beyond_its_end():
 
 def test_tables_are_the_models_own():
     assert {way: tables(model(way)).names for way in POSITIONS} == {
-        "none": (), "learned": ("W_P",), "sinusoidal": (), "rope": (), "alibi": (), "t5": ("table",), "shaw": ("a_K", "a_V"),
+        "none": (), "learned": ("W_P",), "sinusoidal": (), "rope": (), "alibi": (), "t5": ("table",), "shaw": ("a_K",
+                                                                                                               "a_V"),
         "xl": ("u", "v"),
     }  # fmt: skip
     assert [list(array.shape) for array in tables(model("shaw")).arrays] == [[33, 12], [33, 12]]
@@ -148,12 +149,12 @@ def test_a_head_read_without_its_rotation_with_it_and_with_alibi():
     torch.testing.assert_close(found["rope"].A, trace[at + "A"][0])
     torch.testing.assert_close(found["none"].scores, torch.einsum("hid,hjd->hij", Q, K.repeat_interleave(3, 0)) / 2)
     torch.testing.assert_close(found["alibi"].position[:, 4, 1], -3 * biases.alibi_slopes(6))
-    assert all(one.content is not None and (one.content + one.position - one.scores).abs().max() == 0 for one in found.values())
+    assert all((one.content + one.position).equal(one.scores) for one in found.values())
 
 
 def test_slopes_of_eight_heads_halve_and_of_twelve_are_interleaved():
     bias, kept = added_positions.slopes_against_distance(8, torch.tensor([0.0, 1.0, 2.0]))
-    torch.testing.assert_close(-bias[:, 1], torch.tensor([1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128, 1 / 256]))
+    torch.testing.assert_close(-bias[:, 1], torch.tensor([2.0**-i for i in range(1, 9)]))
     torch.testing.assert_close(kept[:, 2], (2 * bias[:, 1]).exp())
     twelve = -added_positions.slopes_against_distance(12, torch.tensor([1.0]))[0][:, 0]
     torch.testing.assert_close(twelve[:8], -bias[:, 1])

@@ -74,7 +74,8 @@ def added(model: Model, ids: Sequence[int], layer: int = 0) -> Added:
             content = attention.score(*(attention.share(trace[name]) for name in turned), places)[0]
         case "learned" | "sinusoidal":
             if layer:
-                raise ValueError(f"{way} positions were added before the first layer; in layer {layer} words and places are mixed.")
+                raise ValueError(f"{way} positions were added before the first layer; in layer {layer} words and "
+                                 f"places are mixed.")
             parts = trace["embed.tokens"], trace["embed.positions"]
             terms = four_terms(model, *(part.expand(1, n, -1) for part in parts))[:, 0]
             content = terms[0]
@@ -99,7 +100,8 @@ def four_terms(model: Model, e: Tensor, p: Tensor) -> Tensor:
         raise ValueError("only behind an RMSNorm, without biases, do the scores of a sum come apart into four terms.")
     rms = ((e + p).square().mean(-1, keepdim=True) + config.norm_eps).sqrt()
     attention = block.attention
-    Q, K = ([attention.split(W(block.norm_1.gamma * part / rms)) for part in (e, p)] for W in (attention.W_Q, attention.W_K))
+    Q, K = ([attention.split(W(block.norm_1.gamma * part / rms)) for part in (e, p)] for W in (attention.W_Q,
+                                                                                               attention.W_K))
     places = torch.arange(e.shape[1])[None]
     return torch.stack([attention.score(q, attention.share(k), places) for q in Q for k in K])
 
@@ -117,8 +119,8 @@ def by_distance(model: Model, ids: Sequence[int], most: int, layer: int = 0) -> 
     """What positions add to a score at the distances 0 … ``most`` − 1, also those that the text is too short for.
 
     alibi, t5: the one bias. shaw, xl: over the queries of the text. rope: over its pairs of query and key. learned,
-    sinusoidal: place against place, (W_Q norm(p_i)) · (W_K norm(p_j)) / √d_k, as if there were no words, over all places i
-    below ``most`` or the end of the table, whose later distances are NaN.
+    sinusoidal: place against place, (W_Q norm(p_i)) · (W_K norm(p_j)) / √d_k, as if there were no words, over all
+    places i below ``most`` or the end of the table, whose later distances are NaN.
     """
     config, attention = model.config, attention_of(model, layer)
     distance = torch.arange(most)
@@ -166,8 +168,8 @@ class Tables(NamedTuple):
 
 
 def tables(model: Model, layer: int = 0) -> Tables:
-    """The trained numbers that tell positions: T5's table [bucket, head], Shaw's a^K and a^V [distance, d_head], XL's u and v
-    [head, d_head], the learned table [place, model]; nothing for a way that has none."""
+    """The trained numbers that tell positions: T5's table [bucket, head], Shaw's a^K and a^V [distance, d_head], XL's u
+    and v [head, d_head], the learned table [place, model]; nothing for a way that has none."""
     match model.config.position:
         case "t5":
             found = {"table": model.bias.table.weight}
@@ -185,8 +187,8 @@ def tables(model: Model, layer: int = 0) -> Tables:
 
 
 def on_head(Q: Tensor, K: Tensor, config: Config, mask: Tensor | None) -> dict[str, Added]:
-    """A layer that was trained with RoPE, read without positions ("none"), as trained ("rope"), and with ALiBi's bias in
-    RoPE's place ("alibi"), which it has never seen.
+    """A layer that was trained with RoPE, read without positions ("none"), as trained ("rope"), and with ALiBi's bias
+    in RoPE's place ("alibi"), which it has never seen.
 
     Q [head, query, d_head] and K [kv_head, key, d_head], not turned; mask [query, key] or None.
     """
@@ -220,7 +222,8 @@ def bucket_width(bucket: Tensor) -> Tensor:
 
 def extra_parameters(config: Config) -> dict[str, int]:
     """How many numbers each way to tell positions adds to a decoder of this shape, compared with none."""
-    plain = {name: getattr(config, name) for name in ("vocab_size", "d_model", "n_layers", "n_heads", "n_kv_heads", "d_head",
+    plain = {name: getattr(config, name) for name in ("vocab_size", "d_model", "n_layers", "n_heads", "n_kv_heads",
+                                                      "d_head",
                                                       "d_ff", "max_len", "norm", "gated", "activation")}  # fmt: skip
     counts = {way: sum(cost.parameters(Config(position=way, **plain)).values()) for way in get_args(Position)}
     return {way: count - counts["none"] for way, count in counts.items()}

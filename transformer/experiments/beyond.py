@@ -1,4 +1,4 @@
-"""One text, longer than a model was trained on: what each token costs, what the far part is worth, and where heads look.
+"""One text, longer than a model was trained on: what each token costs, what the far part is worth, where heads look.
 
 The far part is told apart from the near one by reading every token twice: with all that stands before it, and with no
 more before it than training ever showed. The difference is what the far text gives (below 0) or spoils (above).
