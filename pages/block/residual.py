@@ -190,7 +190,7 @@ def cuts_here() -> tuple[depths.Answers, tuple[float, float]] | None:
     if reading.model == "tiny":
         rows = list(skipping.skipped(model, list(reading.ids)))
     else:
-        run = live.panel(f"Cut each of {config.n_layers} layers on this text · about 15 s",
+        run = live.panel(f"Cut each of {config.n_layers} layers on this text · about 20 s",
                          {subject: functools.partial(skipping.skipped, model, list(reading.ids))}, config.n_layers, "layer")
         rows = run[subject].reports if subject in run and run[subject].state == "done" else []
     if not rows:
