@@ -36,12 +36,56 @@ MACHINES = {
 
 
 class Part(NamedTuple):
-    """One part of a forward pass on one machine."""
+    """One part of a pass on one machine."""
 
     flops: int
     traffic: int  # bytes
     seconds: float  # max(flops / peak, traffic / bandwidth)
     bound: str  # "compute" or "memory"
+
+
+class Work(NamedTuple):
+    """What a part of a pass asks of any machine."""
+
+    flops: int
+    traffic: int  # bytes
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs a byte; above the machine's ridge arithmetic is the bound, below it memory."""
+        return self.flops / self.traffic
+
+
+def work(
+    config: Config, n: int, batch: int = 1, cached: int = 0, bytes_per_value: int = 2, source: int | None = None
+) -> dict[str, Work]:
+    """FLOPs and bytes moved by part of a forward pass: n tokens at once (prefill), or n = 1 with ``cached`` (decoding).
+
+    Each matrix product reads its two operands and writes its result once, and a weight is read once for the whole
+    batch. Scores and A are then written and read as on the textbook path; a fused kernel keeps them in its caches, so
+    for long texts this is more than it moves. Keys as in ``cost.flops``.
+    """
+    found: dict[str, Work] = {}
+    for product in cost.matmuls(config, n, batch, cached, source):
+        moved = product.times * product.rows * (product.inner + product.columns)
+        shared = batch if product.part not in cost.PAIRS and product.times % batch == 0 else 1
+        moved += product.inner * product.columns * product.times // shared
+        flops, traffic = found.get(product.part, (0, 0))
+        found[product.part] = Work(flops + product.flops, traffic + moved * bytes_per_value)
+    return found
+
+
+def training_work(config: Config, n: int, batch: int = 1, bytes_per_value: int = 2) -> dict[str, Work]:
+    """The same for a training step: forward, backward and AdamW's update ("optimiser").
+
+    Each product C = A B is followed by ∂A = ∂C Bᵀ and ∂B = Aᵀ ∂C, which together move what C's did twice over; the
+    update reads weight, gradient and both moments and writes all but the gradient back, 7 float32 values a parameter, for
+    some 12 FLOPs each.
+    """
+    forward, backward = work(config, n, batch, 0, bytes_per_value), cost.backward_flops(config, n, batch)
+    P = sum(cost.parameters(config).values())
+    steps = {part: Work(w.flops + backward[part], 3 * w.traffic) for part, w in forward.items()}
+    return steps | {"optimiser": Work(12 * P, 28 * P)}
 
 
 def roofline(
@@ -53,23 +97,16 @@ def roofline(
     bytes_per_value: int = 2,
     source: int | None = None,
 ) -> dict[str, Part]:
-    """The least time of each part of a forward pass: n tokens at once (prefill), or n = 1 with ``cached`` (a decode step).
+    """The least time of each part of a forward pass, what it asks for by ``work``.
 
         seconds = max(FLOPs / peak, bytes / bandwidth)
-
-    Traffic: each matrix product reads its two operands and writes its result once, and a weight is read once for the
-    whole batch. Scores and A are then written and read as on the textbook path; a fused kernel keeps them in its caches,
-    so for long texts this is more than it moves. Keys as in ``cost.flops``.
     """
-    flops: dict[str, int] = {}
-    traffic: dict[str, int] = {}
-    for product in cost.matmuls(config, n, batch, cached, source):
-        moved = product.times * product.rows * (product.inner + product.columns)
-        shared = batch if product.part not in cost.PAIRS and product.times % batch == 0 else 1
-        moved += product.inner * product.columns * product.times // shared
-        flops[product.part] = flops.get(product.part, 0) + product.flops
-        traffic[product.part] = traffic.get(product.part, 0) + moved * bytes_per_value
-    return {part: _bounded(flops[part], traffic[part], machine) for part in flops}
+    return on(machine, work(config, n, batch, cached, bytes_per_value, source))
+
+
+def on(machine: Machine, parts: dict[str, Work]) -> dict[str, Part]:
+    """What each part takes on this machine at least."""
+    return {part: _bounded(w.flops, w.traffic, machine) for part, w in parts.items()}
 
 
 def seconds(parts: dict[str, Part]) -> float:

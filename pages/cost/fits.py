@@ -271,11 +271,12 @@ def predict() -> None:
 lesson = Lesson("G2")
 view_now = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
 lesson.header(words.LOOK_FOR.get(view_now, words.LOOK_FOR[RUN]))
-with st.container(width=320):
-    title = choose("Whose memory", [*MODELS, OWN], FIRST, "arch")
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    view = st.segmented_control("Picture", VIEWS, default=RUN, required=True, key="view", bind="query-params",
+                                label_visibility="collapsed")
+    with st.container(width=260):
+        title = choose("Whose memory", [*MODELS, OWN], FIRST, "arch")
 config = own_config(OWN_FIRST) if title == OWN else PRESETS[MODELS[title]]
-view = st.segmented_control("Picture", VIEWS, default=RUN, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
 stage, below, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)

@@ -44,7 +44,7 @@ def test_a_press_trains_while_one_looks_on(open_page):
     page = open_page("linear-depth?data=Circles&layers=2&width=2", phone=True)
     before = picture(page, STAGE)
     page.locator(".st-key-train_D5 button").click()
-    page.get_by_text("Trained here in").wait_for(timeout=90_000)
+    page.get_by_text("Done here in").wait_for(timeout=90_000)
     settle(page)
     assert picture(page, STAGE) != before and page.locator(f"{STAGE} .source").inner_text() == "live"
     assert said(page, STAGE).startswith("After 300 steps")

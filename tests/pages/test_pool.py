@@ -181,7 +181,7 @@ def test_the_panel_trains_and_keeps_what_came_out():
     settled(at)
     assert not at.exception
     assert at.text[0].value == "a 9 | b 9" and not at.button
-    assert at.caption[0].value.startswith("Trained here in")
+    assert at.caption[0].value.startswith("Done here in")
 
 
 def test_a_run_can_be_stopped_and_begun_anew():

@@ -146,3 +146,13 @@ def test_the_longest_text_fits_and_one_token_more_does_not():
 def _on_meta(config):
     with torch.device("meta"):
         return build(config)
+
+
+def test_a_training_step_is_forward_backward_and_the_update():
+    config = PRESETS["gpt2"]
+    parts = roofline.training_work(config, 128, 4)
+    P = sum(cost.parameters(config).values())
+    expected = sum(cost.flops(config, 128, 4).values()) + sum(cost.backward_flops(config, 128, 4).values()) + 12 * P
+    assert sum(p.flops for p in parts.values()) == expected
+    assert parts["optimiser"].traffic == 28 * P and parts["optimiser"].intensity < 1
+    assert parts["ffn"].traffic == 3 * roofline.work(config, 128, 4)["ffn"].traffic
