@@ -214,6 +214,8 @@ CASES = (
     Case("D1", "cell", "component", ".st-key-cube canvas", keys=("ArrowUp", "ArrowDown")),
     Case("D1", "layer (asks the server)", "component", ".st-key-layer input", keys=("ArrowDown Enter", "ArrowUp Enter")),
     Case("D1", "companions", "component", ".st-key-companions canvas", query="?view=Companions"),
+    Case("D1", "step of the recorded runs", "component", ".st-key-live canvas", keys=("ArrowLeft", "ArrowRight"),
+         query="?view=Trained+with+it"),
     Case("D1", "layer of the model", "component", ".st-key-layers canvas", query="?view=In+the+model"),
     Case("D1", "token of the model", "component", ".st-key-layers .gf-scrubber input", query="?view=In+the+model"),
     Case("D1", "factor on x", "component", ".st-key-size canvas", query="?view=%CE%B5%2C+size+and+shift"),

@@ -12,6 +12,7 @@ from charts.curves import Band, Choice, Line, Panel, Picks, Row
 from charts.matrices import Matrix
 
 LETTERS = "ABCDEFGHIJKLMNOP"
+NAMES = [f"{name:\u00a0>10}" for name in ("f", "p̄", "E · f · p̄")]  # of rows that stand below one another
 
 
 def routing(
@@ -48,16 +49,17 @@ def told(layers: int, shares: Mapping[str, np.ndarray], spread: Mapping[str, np.
     the seeds."""
     names = [str(i) for i in range(layers)]
     grid = [[
-        Matrix(name, f"{name}: how much of “which expert?” knowing this answers", share, "ffn", rows, names, "knowing", "layer", top=1.0,
+        Matrix(name, name, share, "ffn", rows, names, "knowing", "layer", top=1.0,
                says=_said(share, spread[name], rows, names), symbol="I / H")
         for name, share in shares.items()
     ]]  # fmt: skip
     first = next(iter(shares))
-    return matrices.message("specialities", "What tells which expert reads a token", grid, height=230, at=(first, 0, layers - 1), epoch=1)
+    return matrices.message("specialities", "What tells which expert reads a token", grid, height=230, at=(first, 0, layers - 1), epoch=1,
+                            sentence="How much of “which expert reads it?” is answered by knowing the token, the one before it, its place, the play: 1 is all, 0 nothing.")
 
 
 def _said(share: np.ndarray, spread: np.ndarray, rows: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    return np.array([[f"Knowing {row} answers {share[i, j]:.1%} (± {spread[i, j]:.1%} over the seeds) of which expert reads a token in layer {name}"
+    return np.array([[f"Knowing the {row} answers {share[i, j]:.1%} (± {spread[i, j]:.1%} over the seeds) of which expert reads a token in layer {name}"
                       for j, name in enumerate(names)] for i, row in enumerate(rows)], dtype=object)  # fmt: skip
 
 
@@ -75,12 +77,12 @@ def auxiliary(
         says = np.array([[[f"{experts} · f · p̄ = {experts} · {f[name][i, e]:.3f} · {mean_p[name][i, e]:.3f} = {term[i, e]:.3f}"
                            for e in range(experts)]] for i in range(layers)], dtype=object)  # fmt: skip
         grid += [
-            [Matrix(f"f {name}", f"f: share of the tokens that choose it (they sum to {k})", f[name][:, None], "ffn", ["      f"], letters, "", "expert", top=1.0,
+            [Matrix(f"f {name}", f"f: share of the tokens that choose it (they sum to {k})", f[name][:, None], "ffn", [NAMES[0]], letters, "", "expert", top=1.0,
                     says="{value} of the tokens send one of their choices to expert {col}; counted, so it has no gradient", pick=name, symbol="f")],
-            [Matrix(f"p {name}", "p̄: the router's mean probability (they sum to 1)", mean_p[name][:, None], "scores", ["      p̄"], letters, "", "expert", top=1.0,
+            [Matrix(f"p {name}", "p̄: the router's mean probability (they sum to 1)", mean_p[name][:, None], "scores", [NAMES[1]], letters, "", "expert", top=1.0,
                     says="the router gives expert {col} {value} of its probability on average; the gradient goes through here", pick=name, symbol="p̄")],
-            [Matrix(f"t {name}", [f"{experts} · f · p̄, which add up to L = {value:.3f}" for value in losses[name]], term[:, None], "attention", ["E · f · p̄"], letters, "", "expert",
-                    top=float(term.max()), says=says, pick=name, symbol="E f p̄",
+            [Matrix(f"t {name}", [f"{experts} · f · p̄, which add up to L = {value:.3f}" for value in losses[name]], term[:, None], "attention", [NAMES[2]], letters, "", "expert",
+                    top=float(term.max()), says=says, pick=name, symbol="term",
                     note=[f"even: {k}" for _ in names])],
         ]  # fmt: skip
     return matrices.message("balance-loss", "The balance loss of this text, expert by expert", grid, frames=Choice("Layer", names, layer),
@@ -96,15 +98,15 @@ class Runs:
 
 
 def training(
-    steps: np.ndarray, recorded: Mapping[str, Runs], live: Mapping[str, Runs], experts: int, unit: str, cursor: float, name: str, *,
+    steps: np.ndarray, recorded: Mapping[str, Runs], live: Mapping[str, Runs], unit: str, cursor: float, name: str, *,
     epoch: int = 0, height: int = 520,
 ) -> bytes:  # fmt: skip
     """Held-out loss and crowding against steps: recorded as bands from the lowest to the highest seed with their mean, live
     runs over them, NaN where they have not come yet."""
     tones = ("ffn", "positive", "residual", "ink", "negative")
     every = [*recorded.values(), *live.values()]
-    floor = min(float(np.nanmin(runs.unseen)) for runs in every if np.isfinite(runs.unseen).any())
-    start = max(float(runs.unseen[:, min(2, runs.unseen.shape[1] - 1)].max()) for runs in recorded.values())
+    floor, start = (f(f(runs.unseen[np.isfinite(runs.unseen)]) for runs in every if np.isfinite(runs.unseen).any()) for f in (min, max))
+    most = max(float(np.nanmax(runs.crowding)) for runs in every if runs.crowding is not None)
     loss, crowd, rows, said = [], [], [], []
     for i, (title, runs) in enumerate(recorded.items()):
         tone, mean = tones[i % len(tones)], runs.unseen.mean(0)
@@ -122,9 +124,9 @@ def training(
         if runs.crowding is not None:
             crowd += [Line(one, tone, width=2, dash=(5, 3)) for one in runs.crowding]
     panels = [
-        Panel("held-out loss of language, mean and range of 3 seeds" + (", yours dashed" if live else ""), (floor - 0.05, max(start, floor + 0.3)), loss, note=unit, share=1.3,
+        Panel("held-out loss of language, mean and range of 3 seeds" + (", yours dashed" if live else ""), curves.padded(np.array([floor, start])), loss, note=unit, share=1.3,
               short="held-out loss, 3 seeds"),
-        Panel("the busiest expert's load over an even one (most crowded layer)", (0.9, experts * 0.75), crowd, short="busiest expert × even"),
+        Panel("the busiest expert's load over an even one (most crowded layer)", (0.9, most * 1.06), crowd, short="busiest expert × even"),
     ]  # fmt: skip
     return curves.message(name, "Held-out loss and load of the busiest expert in training", steps, "step", "step", panels, cursor=cursor, epoch=epoch,
                           height=height, columns=("held-out loss", "busiest × even"), rows=rows, gutter=176,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charts import component, curves
-from charts.curves import Choice, Line, Mark, Panel, Row
+from charts.curves import Band, Choice, Line, Mark, Panel, Row
 
 TITLES = {"layer": "LayerNorm", "rms": "RMSNorm", "batch": "BatchNorm, training", "running": "BatchNorm, eval"}
 OVER = {"layer": "features", "rms": "features", "batch": "batch", "running": "nothing"}
@@ -163,4 +163,32 @@ def shift_and_bessel(
         panels, cursor=cursor, epoch=epoch, height=300, columns=("y moves by%",), step=2,
         rows=[Row("LayerNorm centres", "residual", (by_layer,), width=3), Row("RMSNorm does not", "negative", (by_rms,), dash=(2, 3))],
         sentence="c = {x} rms: RMSNorm's y moves by {0%} of its length, LayerNorm's by {1%}.", values=[by_rms, by_layer],
+    )  # fmt: skip
+
+
+def training(
+    steps: np.ndarray, recorded: Mapping[str, tuple[np.ndarray, np.ndarray]], live: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    cursor: float, *, epoch: int = 0,
+) -> bytes:  # fmt: skip
+    """Held-out loss in training, as the model is used and with each passage's own averages: [seed, report] each, by norm;
+    live runs NaN where they have not come yet."""
+    tones = {"LayerNorm": "residual", "RMSNorm": "negative", "BatchNorm": "positive"}
+    used, own, rows = [], [], []
+    for title, (unseen, alone) in recorded.items():
+        for drawn, values in ((used, unseen), (own, alone)):
+            drawn += [Band(values.min(0), values.max(0), tones[title]), Line(values.mean(0), tones[title], title, width=2.5, dot=True)]
+        rows.append(Row(title, tones[title], (unseen.mean(0), alone.mean(0)), width=2.5))
+    for title, (unseen, alone) in live.items():
+        used += [Line(one, tones[title], width=2, dash=(5, 3)) for one in unseen]
+        own += [Line(one, tones[title], width=2, dash=(5, 3)) for one in alone]
+    every = np.concatenate([values[np.isfinite(values)] for pair in (*recorded.values(), *live.values()) for values in pair])
+    y = (float(every.min()) * 0.95, float(every.max()) * 1.1)
+    panels = [
+        Panel("held out, as the model is used (BatchNorm: running averages)", y, used, log=True, note="nats a character", short="held out, eval mode", share=1.2),
+        Panel("held out, with the averages of each passage alone", (y[0], 5.0), own, log=True, short="held out, own averages"),
+    ]  # fmt: skip
+    return curves.message(
+        "norms-live", "Held-out loss in training by norm", steps, "step", "step", panels, cursor=cursor, epoch=epoch, height=520,
+        columns=("eval mode", "own averages"), rows=rows, gutter=110, values=[unseen.mean(0) for unseen, _ in recorded.values()],
+        sentence="Step {x}: " + ", ".join(f"{title} {{{i}}}" for i, title in enumerate(recorded)) + " nats a character held out, mean of 3 seeds.",
     )  # fmt: skip

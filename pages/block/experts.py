@@ -173,14 +173,16 @@ def draw_training(code_place: DeltaGenerator) -> None:
     live_at, epoch = held.to_send("live", cursor_of("live", "step", steps[-1]))
     with st.container(key="gf-picture"):
         curves.mount(key="live", on_stand_change=lambda: keep_cursor("live", "step", steps[-1]), data=charts.training(
-            steps, recorded, mine, made.EXPERTS, "nats a character", min(max(live_at[1], steps[0]), steps[-1]), "experts-live", epoch=epoch))  # fmt: skip
+            steps, recorded, mine, "nats a character", min(max(live_at[1], steps[0]), steps[-1]), "experts-live", epoch=epoch))  # fmt: skip
         st.caption(f"Recorded, {len(made.SEEDS)} seeds, and yours over it: one play in characters, {made.EXPERTS} experts in each of "
                    f"{made.LIVE_BASE['n_layers']} layers, {made.LIVE_STEPS} steps; `transformer.training.experts.live` makes both. With k = 1 the gate is always 1: "
-                   "the language loss never reaches the router, and without balancing it stays as it was drawn.")  # fmt: skip
+                   "the language loss never reaches the router, and without balancing it stays as it was drawn. In so few steps evenness has a price: "
+                   f"α = {alpha} ends {recorded[titles[k, alpha]].unseen[:, -1].mean() - recorded[titles[k, 0.0]].unseen[:, -1].mean():+.2f} nats from no balancing; "
+                   "below, after many more, the difference is within the seeds.")  # fmt: skip
         at, runs = numbers.shipped()
         shipped_at, pressed = held.to_send("shipped", cursor_of("shipped", "at", at[-1]))
         curves.mount(key="shipped", on_stand_change=lambda: keep_cursor("shipped", "at", at[-1]), data=charts.training(
-            at, runs, {}, made.EXPERTS, "nats a token", min(max(shipped_at[1], at[0]), at[-1]), "experts-plays", epoch=pressed))  # fmt: skip
+            at, runs, {}, "nats a token", min(max(shipped_at[1], at[0]), at[-1]), "experts-plays", epoch=pressed))  # fmt: skip
         shared = numbers.runs()["made"]
         st.caption(f"The models of this page, recorded: {shared['data']}, {shared['steps']:,} steps of {shared['tokens_a_step']} tokens, {len(shared['seeds'])} "
                    f"seeds, `{shared['command']}`, {shared['date']}. Held out: {', '.join(shared['held_out'])}.")  # fmt: skip

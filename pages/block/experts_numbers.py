@@ -20,6 +20,7 @@ from transformer.training import experts as made
 TITLES = {"balanced": "with the balance loss", "free": "without it"}
 CAPACITIES = {"all that come": None, "2": 2.0, "1.5": 1.5, "1.25": 1.25, "1": 1.0, "0.75": 0.75, "0.5": 0.5}
 MOST = 64  # tokens of a text
+BEGIN = 9  # reports of the recorded training that are left out of its picture
 VARIANTS = {"balanced": "balanced", "joint": "layers counted together", "free": "without balancing", "dense": "dense, same active",
             "wide": "dense, same total"}  # fmt: skip
 
@@ -113,13 +114,13 @@ def crowded(variant: str) -> np.ndarray:
 
 
 def shipped() -> tuple[np.ndarray, dict[str, Runs]]:
-    """Steps, and the recorded training on the plays by title."""
+    """Steps, and the recorded training on the plays by title, without its steep beginning."""
     found = {}
     for variant, title in VARIANTS.items():
         curves = [run["curve"] for run in runs()["variants"][variant]]
-        crowding = np.array([one["crowding"] for one in curves]) if "crowding" in curves[0] else None
-        found[title] = Runs(np.array([one["unseen"] for one in curves]), crowding)
-    return np.array(curves[0]["step"], dtype=float), found
+        crowding = np.array([one["crowding"][BEGIN:] for one in curves]) if "crowding" in curves[0] else None
+        found[title] = Runs(np.array([one["unseen"][BEGIN:] for one in curves]), crowding)
+    return np.array(curves[0]["step"][BEGIN:], dtype=float), found
 
 
 def loads() -> dict[str, np.ndarray]:

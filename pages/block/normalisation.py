@@ -1,5 +1,6 @@
 """Normalisation: which entries share a mean, and what follows from it."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -9,30 +10,26 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, normalisation as charts
 from pages.block import normalisation_words as words
-from pages.block.normalisation_words import COMPANIONS, CUBE, LAYERS, SIZE, VIEWS
+from pages.block.normalisation_numbers import (
+    JOINED, PASSES, REPORTS, TOKENS, Cube, cube_of, joined, profile_of, runs_of, stream,
+)  # fmt: skip
+from pages.block.normalisation_words import COMPANIONS, CUBE, LAYERS, SIZE, TRAINED, VIEWS
 from pages.shared import held, models, url
 from pages.shared.controls import choose
 from pages.shared.lesson import Lesson, inert
+from pages.shared.training import Training
 from transformer.experiments import normalised
 from transformer.norms import BatchNorm, LayerNorm, RMSNorm
 from transformer.recording import CAPITAL
+from transformer.training import normed
 
 BATCH = f"{CAPITAL} | My cat Zibbo loves fish | Water boils at one hundred degrees | She sold her old car"
 EXAMPLES = {"single words": "king | queen | man | woman", "one sentence": CAPITAL, "nearly the same": "a red car | a red bus | a red hat"}
-MOST, TOKENS, FEATURES, JOINED = 4, 5, 6, 32  # sentences, tokens and features of the cube; tokens that can join a batch
+MOST = 4  # sentences of the batch
 LAYER = 1  # where the cube opens: the embeddings have gone through one block
-PASSES = 60  # batches that the running averages have seen: what they started at is gone
 BY_TITLE = {title: key for key, title in charts.TITLES.items()}
 POWERS = np.arange(-120, 61) / 20  # of ten, that x is multiplied by
 SHIFTS = np.arange(0, 101) / 20  # in units of the vector's rms
-
-
-class Cube(NamedTuple):
-    """The batch as it is drawn."""
-
-    x: torch.Tensor  # [batch, token, feature], all features
-    features: list[int]
-    norms: dict[str, charts.Norm]
 
 
 def sentences_of(text: str) -> list[str]:
@@ -60,81 +57,15 @@ def read_all(sentences: list[str], name: str) -> list[models.Reading]:
     return found
 
 
-def stream(reading: models.Reading, layer: int) -> torch.Tensor:
-    """What the norm before the layer's attention reads: [token, feature]."""
-    return torch.tensor(reading[f"layers.{layer}.resid_pre"][0])
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def cube_of(subject: tuple, layer: int) -> tuple[torch.Tensor, list[int], dict[str, charts.Norm]]:
-    """Every norm of the batch, for every number of sentences and tokens."""
-    x = torch.stack([stream(reading, layer)[:tokens] for reading in batch])
-    B, T, d = x.shape
-    features = normalised.telling(x, FEATURES)
-    gamma = normalised.gamma_of(stream(batch[0], layer), torch.tensor(batch[0][f"layers.{layer}.norm_1"][0]), eps)
-    fresh, still = torch.ones(d, dtype=torch.float64), np.zeros(B * T)
-    kept = normalised.running(x, eps, PASSES) if B * T > 1 else None
-
-    def drawn(frames: list[normalised.Parts], weight: torch.Tensor, moved: np.ndarray) -> charts.Norm:
-        mean, variance, y = (torch.stack([getattr(one, part)[..., features] for one in frames]).numpy()
-                             for part in ("mean", "variance", "out"))  # fmt: skip
-        return charts.Norm(mean, variance, y * weight[features].numpy(), weight[features].numpy(), moved)
-
-    by_batch, first = [], []
-    for b in range(1, B + 1):
-        for t in range(1, T + 1):
-            inside = normalised.parts("batch", x[:b, :t], eps)
-            whole = [torch.full(x.shape, torch.nan, dtype=torch.float64) for _ in inside]
-            for to, part in zip(whole, inside, strict=True):
-                to[:b, :t] = part
-            by_batch.append(normalised.Parts(*whole))
-            first.append(inside.out[0, 0])
-    norms = {
-        "layer": drawn([normalised.parts("layer", x, eps)], fresh, still),
-        "rms": drawn([normalised.parts("rms", x, eps)], gamma, still),
-        "batch": drawn(by_batch, fresh, normalised.moved(torch.stack(first)).numpy() if B * T > 1 else still),
-    }
-    if kept is not None:
-        norms["running"] = drawn([normalised.by_running(x, kept)], fresh, still)
-    return x, features, norms
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def joined(subject: tuple, layer: int) -> tuple[list[str], list[int], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Tokens in the order in which they join, features shown, rows by norm [count, feature], moved by norm [count]."""
-    every = [(piece, row) for reading in batch for piece, row in zip(reading.pieces, stream(reading, layer), strict=True)]
-    last = len(batch[0].ids) - 1
-    order = ([every[last]] + every[:last] + every[last + 1 :])[:JOINED]
-    x = torch.stack([row for _, row in order])
-    features = normalised.telling(x[None], FEATURES)
-    rows = {kind: normalised.companions(kind, x, eps) for kind in ("batch", "layer", "rms")}
-    if len(x) > 1:
-        norm = normalised.running(x[None], eps, PASSES)
-        rows["running"] = torch.stack([normalised.by_running(x[None, :n], norm).out[0, 0] for n in range(1, len(x) + 1)])
-    else:
-        rows["running"] = rows["layer"]
-    moved = {kind: normalised.moved(of).nan_to_num(0.0).numpy() for kind, of in rows.items()}
-    return [piece for piece, _ in order], features, {kind: of[:, features].numpy() for kind, of in rows.items()}, moved
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def profile_of(subject: tuple) -> tuple[normalised.Profile, np.ndarray]:
-    """The stream before every layer's norm, and the rms after it [layer, token]."""
-    reading = batch[0]
-    layers = range(config.n_layers)
-    found = normalised.profile(torch.stack([stream(reading, i) for i in layers]))
-    after = normalised.profile(torch.stack([torch.tensor(reading[f"layers.{i}.norm_1"][0]) for i in layers]))
-    return normalised.Profile(*(part.numpy() for part in found)), after.rms.numpy()
-
-
 def cell_in(text: str) -> tuple[int, int, int]:
     b, t, f = map(int, text.split("."))
     return b, t, f
 
 
-def say(name: str, key: str, default: float) -> float:
+def say(key: str, default: float) -> float:
     """A curve's cursor, by the link."""
-    lo, hi = {"count": (1, JOINED), "depth": (0, config.n_layers - 1), "factor": (POWERS[0], POWERS[-1]), "shift": (0, SHIFTS[-1])}[key]
+    lo, hi = {"count": (1, JOINED), "depth": (0, config.n_layers - 1), "factor": (POWERS[0], POWERS[-1]), "shift": (0, SHIFTS[-1]),
+              "step": (normed.EVERY, normed.STEPS)}[key]
     return url.url_state(key, default, float, lambda v: lo <= v <= hi)
 
 
@@ -151,7 +82,7 @@ def keep(component: str, key: str, default: float, words_: list[str] | None = No
 
 def stand_of(component: str, key: str, default: float) -> tuple:
     word = url.url_state("word", 0, int, lambda i: 0 <= i < len(batch[0].ids)) if component == "layers" else 0
-    return (component, batch[0].text, say(component, key, default), word)
+    return (component, batch[0].text, say(key, default), word)
 
 
 class Stand(NamedTuple):
@@ -188,7 +119,7 @@ def keep_cube(cube: Cube) -> None:
 def show_cube(code_place: DeltaGenerator) -> None:
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
         layer = choose("The stream before layer", list(range(config.n_layers)), LAYER, "layer")
-    cube = Cube(*cube_of(subject, layer))
+    cube = Cube(*cube_of(subject, layer, batch, tokens, eps))
     here = cube_stand(cube)
     shown, epoch = held.to_send("cube", here)
     with st.container(key="gf-picture"):
@@ -222,7 +153,7 @@ def show_cube(code_place: DeltaGenerator) -> None:
 def show_companions(code_place: DeltaGenerator) -> None:
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
         layer = choose("The stream before layer", list(range(config.n_layers)), LAYER, "layer")
-    order, features, rows, moved = joined(subject, layer)
+    order, features, rows, moved = joined(subject, layer, batch, eps)
     shown, epoch = held.to_send("companions", stand_of("companions", "count", 2.0))
     with st.container(key="gf-picture"):
         if len(order) > 1:
@@ -236,7 +167,7 @@ def show_companions(code_place: DeltaGenerator) -> None:
     except ValueError as problem:
         refusal = f" torch, asked to train BatchNorm on this one token, says: “{inert(str(problem))}”."
     st.caption(f"The token is the last of the first sentence, “{inert(order[0].strip())}”; the others join in reading order. γ = 1, β = 0.{refusal}")
-    count = int(say("companions", "count", 2.0))
+    count = int(say("count", 2.0))
     at = min(count, len(order)) - 1
     frame_of(layer, features[0], rf"\frac{{\lVert y_{{{at + 1}}} - y_{{{len(order)}}}\rVert}}{{\lVert y_{{{len(order)}}}\rVert}} = {moved['batch'][at]:.3f}",
              code_place, (0, 0, features[0]), {"tokens in the batch": list(range(1, len(order) + 1)), "joined": order}
@@ -244,7 +175,7 @@ def show_companions(code_place: DeltaGenerator) -> None:
 
 
 def show_layers(code_place: DeltaGenerator) -> None:
-    found, after = profile_of(subject)
+    found, after = profile_of(subject, batch[0])
     names = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(batch[0].pieces)]
     _, _, depth, word = stand_of("layers", "depth", float(telling))
     (_, _, cursor, at), epoch = held.to_send("layers", ("layers", batch[0].text, depth, word))
@@ -285,13 +216,40 @@ def show_size(code_place: DeltaGenerator) -> None:
     st.caption(f"The vector of “{inert(batch[0].pieces[-1].strip())}” before layer {layer}: σ = {sigma:.4g}, ε = {eps:g}. Its first 4 numbers "
                f"alone have σ = {few.std(correction=0):.4g} with 1/d and {few.std():.4g} with 1/(d − 1), {normalised.bessel(4) - 1:.1%} more; all "
                f"{config.d_model}: {sigma:.5g} and {x.std():.5g}, {normalised.bessel(config.d_model) - 1:.3%} more.")  # fmt: skip
-    s = 10 ** say("size", "factor", -1.0)
+    s = 10 ** say("factor", -1.0)
     frame_of(layer, 0, rf"\frac{{s\,\sigma}}{{\sqrt{{(s\,\sigma)^2 + \varepsilon}}}} = \frac{{{s * sigma:.3g}}}{{\sqrt{{{(s * sigma) ** 2:.3g} + {eps:g}}}}} = "
              rf"{s * sigma / ((s * sigma) ** 2 + eps) ** 0.5:.4f}", code_place, (0, 0, 0),
              {"log10 of the factor": POWERS, "LayerNorm": found.layer.numpy(), "RMSNorm": found.rms.numpy(), "outside": found.outside.numpy()})  # fmt: skip
 
 
-def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator, cell: tuple[int, int, int], table: dict) -> None:
+def show_training(code_place: DeltaGenerator) -> None:
+    with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
+        count = choose("Passages in a batch", list(normed.WINDOWS), 1, "passages")
+        works = {(norm, count, seed): functools.partial(normed.live, norm, count, seed) for norm in normed.NORMS for seed in normed.SEEDS}
+        jobs = live.panel(f"Train {len(works)} small models · about 15 s", works, REPORTS, unit="report")
+    titles = {"layer": "LayerNorm", "rms": "RMSNorm", "batch": "BatchNorm"}
+    recorded = {title: runs_of(normed.load()[norm, count]) for norm, title in titles.items()}
+    mine = {title: runs_of([jobs[norm, count, seed].reports for seed in normed.SEEDS if (norm, count, seed) in jobs])
+            for norm, title in titles.items() if any((norm, count, seed) in jobs for seed in normed.SEEDS)}  # fmt: skip
+    steps = np.arange(1, REPORTS + 1) * float(normed.EVERY)
+    shown, epoch = held.to_send("live", stand_of("live", "step", float(steps[-1])))
+    with st.container(key="gf-picture"):
+        curves.mount(key="live", on_stand_change=lambda: keep("live", "step", float(steps[-1])),
+                     data=charts.training(steps, recorded, mine, min(max(shown[2], steps[0]), steps[-1]), epoch=epoch))
+    unseen, own = recorded["BatchNorm"]
+    st.caption(f"Recorded, {len(normed.SEEDS)} seeds, and yours over it, dashed: a decoder of {normed.BASE['n_layers']} layers on one play, {count} "
+               f"passage{'s' if count > 1 else ''} of {normed.LENGTH} characters a batch; `transformer.training.normed.live` makes both. With BatchNorm the seeds end "
+               f"at {', '.join(f'{x:.2f}' for x in unseen[:, -1])} in eval mode and at {', '.join(f'{x:.2f}' for x in own[:, -1])} with each passage's own "
+               f"averages; the worst on the way was {unseen.max():.1f}. With large batches BatchNorm holds its own on this toy: it is the small "
+               "batch that breaks it.")  # fmt: skip
+    last = {title: values[0][:, -1] for title, values in recorded.items()}
+    frame_of(LAYER, 0, r"\begin{gathered}" + r"\\".join(rf"\text{{{title}}}:\ {of.mean():.3f}\ ({of.min():.3f}\dots{of.max():.3f})" for title, of in last.items())
+             + r"\end{gathered}", code_place, (0, 0, 0), {"step": steps} | {
+                 f"{title}, seed {seed}": values[0][i] for title, values in recorded.items() for i, seed in enumerate(normed.SEEDS)}, (normed.live, normed.as_in_training))  # fmt: skip
+
+
+def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator, cell: tuple[int, int, int], table: dict,
+             functions: tuple = (normalised.parts, normalised.companions)) -> None:  # fmt: skip
     """What stands around every picture."""
     d = config.d_model
     lesson.formula(words.FORMULA, [("x", (f"batch {len(batch)}", f"token {tokens}", f"feature {d}"), "residual"),
@@ -300,23 +258,22 @@ def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator,
                                    (r"\gamma,\ \beta", (f"feature {d}",), "output")], numbers)  # fmt: skip
     setting = {"model": batch[0].model, "sentences": [reading.text for reading in batch], "layer": layer, "tokens": tokens, "eps": eps}
     with code_place:
-        lesson.code([LayerNorm, RMSNorm, BatchNorm, normalised.parts, normalised.companions],
+        lesson.code([LayerNorm, RMSNorm, BatchNorm, *functions],
                     words.SNIPPET.format(**setting, cell=", ".join(map(str, cell))))  # fmt: skip
     lesson.downloads(table=table, config=setting | {"view": view})
 
 
-SHOW = {CUBE: show_cube, COMPANIONS: show_companions, LAYERS: show_layers, SIZE: show_size}
+SHOW = {CUBE: show_cube, COMPANIONS: show_companions, TRAINED: show_training, LAYERS: show_layers, SIZE: show_size}
 RECORD = ("layers.*.resid_pre", "layers.*.norm_1")
 
 
-@st.fragment
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
     with st.container(key="gf-stage"):
         SHOW[view](code_place)
 
 
-lesson = Lesson("D1")
+lesson, live = Lesson("D1"), Training("D1")
 lesson.header(words.LOOK_FOR)
 text = lesson.text(BATCH, EXAMPLES, follows=False)
 if lesson.shows("text"):
@@ -324,7 +281,7 @@ if lesson.shows("text"):
 view = st.segmented_control("Picture", VIEWS, default=CUBE, required=True, key="view", bind="query-params",
                             label_visibility="collapsed", width="stretch")  # fmt: skip
 sentences = sentences_of(text)
-alone = view in (LAYERS, SIZE)  # these look at one sentence, which may be recorded
+alone = view in (LAYERS, SIZE, TRAINED)  # these look at one sentence, which may be recorded
 batch = read_all(sentences[:1] if alone else sentences, reader(1 if alone else len(sentences)))
 config, eps = batch[0].config, batch[0].config.norm_eps
 tokens = min(TOKENS, *(len(reading.ids) for reading in batch)) if len(batch) > 1 else min(TOKENS, len(batch[0].ids))
@@ -332,7 +289,7 @@ subject = tuple((reading.model, reading.label, reading.text) for reading in batc
 telling = 2 * config.n_layers // 3  # of the model's layers: deep in it the first token's stream is huge
 stage, after, code_place, more = (st.container() for _ in range(4))
 with stage:
-    draw(code_place)
+    (live.watch(draw) if view == TRAINED else st.fragment(draw))(code_place)
 with after:
     lesson.prose(**words.prose(config.d_model, normalised.bessel(4) - 1, normalised.bessel(config.d_model) - 1))
     own = torch.cat([stream(reading, LAYER) for reading in batch])[-2:]

@@ -1,6 +1,8 @@
 """The words of the lesson on normalisation (pages/block/normalisation.py)."""
 
-VIEWS = CUBE, COMPANIONS, LAYERS, SIZE = "Who shares a mean", "Companions", "In the model", "ε, size and shift"
+VIEWS = CUBE, COMPANIONS, TRAINED, LAYERS, SIZE = (
+    "Who shares a mean", "Companions", "Trained with it", "In the model", "ε, size and shift",
+)  # fmt: skip
 
 LOOK_FOR = (
     "Pick a cell: LayerNorm lights the token's own row, BatchNorm the feature's column through all sentences. Take the "

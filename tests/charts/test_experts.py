@@ -33,7 +33,7 @@ def test_the_terms_add_up_to_the_loss():
 def test_live_runs_lie_over_the_recorded():
     recorded = {"with": experts.Runs(np.array([[4.0, 3, 2], [4, 3.5, 2.5]]), np.ones((2, 3))), "dense": experts.Runs(np.full((2, 3), 3.0), None)}
     live = {"with": experts.Runs(np.array([[4.0, 3.1, np.nan]]), None)}
-    header, arrays = unpack(experts.training(np.array([1.0, 2, 3]), recorded, live, 8, "nats", 3.0, "x"))
+    header, arrays = unpack(experts.training(np.array([1.0, 2, 3]), recorded, live, "nats", 3.0, "x"))
     first, second = header["panels"]
     drawn = [arrays[s["y"]] for s in first["series"] if s["kind"] == "line"]
     np.testing.assert_allclose(drawn[0], [4, 3.25, 2.25])

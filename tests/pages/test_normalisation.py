@@ -9,12 +9,14 @@ import torch.nn.functional as F
 
 import transformer
 from tests.messages import sent
+from tests.pages.test_pool import settled
 from tests.pages.test_step_by_step import said
 from transformer import recording
 from transformer.experiments import normalised
+from transformer.training import normed
 
 PAGE = "pages/block/normalisation.py"
-COMPANIONS, LAYERS, SIZE = "Companions", "In the model", "ε, size and shift"
+COMPANIONS, TRAINED, LAYERS, SIZE = "Companions", "Trained with it", "In the model", "ε, size and shift"
 FIRST = ["The capital of France is", "My cat Zibbo loves fish", "Water boils at one hundred degrees", "She sold her old car"]
 
 
@@ -148,3 +150,28 @@ def test_the_prediction_the_catch_and_the_numbers(open_page):
 def test_a_link_that_cannot_be_gets_one_sentence(open_page, query):
     app = open_page(PAGE, **query)
     assert not app.exception and len(app.warning) == 1
+
+
+def test_models_trained_with_each_norm_stand_recorded_and_train_here(open_page, monkeypatch):
+    whole = normed.live
+
+    def short(norm, count, seed):
+        return whole(norm, count, seed, steps=4, every=4)
+
+    monkeypatch.setattr(normed, "live", short)
+    app = open_page(PAGE, view=TRAINED)
+    header, arrays = sent(app, "curves")
+    recorded = normed.load()
+    for row, norm in zip(header["table"]["rows"], normed.NORMS, strict=True):
+        for cell, field in zip(row["cells"], ("unseen", "batch_of_one"), strict=True):
+            mean = np.mean([[getattr(report, field) for report in seed] for seed in recorded[norm, 1]], axis=0)
+            np.testing.assert_allclose(arrays[cell], mean, rtol=1e-5)
+    lines = len(header["panels"][0]["series"])
+    app.button(key="train_D1").click().run()
+    settled(app)
+    header, arrays = sent(app, "curves")
+    mine = [arrays[s["y"]] for s in header["panels"][0]["series"] if s.get("dash") == [5, 3]]
+    assert len(header["panels"][0]["series"]) == lines + 9 and not app.exception
+    assert mine[0][0] == pytest.approx(next(normed.live("layer", 1, 0)).unseen, abs=1e-4)
+    app.selectbox(key="passages").set_value(48).run()
+    assert len(sent(app, "curves")[0]["panels"][0]["series"]) == lines and not app.exception

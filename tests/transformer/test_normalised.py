@@ -13,6 +13,7 @@ from transformer.experiments.normalised import (
     bessel, by_running, companions, gamma_of, moved, parts, profile, running, scaled, shifted, telling,
 )  # fmt: skip
 from transformer.norms import NORMS
+from transformer.training import normed
 
 EPS = 1e-5
 
@@ -119,3 +120,24 @@ def test_a_profile_and_gamma_and_what_to_look_at():
         torch.testing.assert_close(gamma_of(x, norm(x), EPS), norm.gamma.data)
     shown = telling(x[None], 6)
     assert 7 in shown and shown == sorted(set(shown)) and len(shown) == 6
+
+
+# ---- models trained with each norm
+
+def test_a_run_is_repeatable_and_leaves_its_running_averages_alone():
+    first, again = (list(normed.live("batch", 1, 0, steps=8, every=4)) for _ in range(2))
+    assert first == again and [report.step for report in first] == [4, 8]
+    layer = next(normed.live("layer", 1, 0, steps=4, every=4))
+    assert layer.unseen == pytest.approx(layer.batch_of_one, abs=1e-5)  # one and the same function in both modes
+    assert abs(first[-1].unseen - first[-1].batch_of_one) > 1e-3
+
+
+def test_the_recorded_runs_are_this_functions_and_a_batch_of_one_breaks_batch_norm():
+    recorded = normed.load()
+    mine = [report for report, _ in zip(normed.live("batch", 1, 2), range(2), strict=False)]
+    for kept, report in zip(recorded["batch", 1][2], mine):
+        assert kept.step == report.step and kept.unseen == pytest.approx(report.unseen, abs=0.02)
+    ends = {key: [seed[-1].unseen for seed in seeds] for key, seeds in recorded.items()}
+    assert all(b > a for a, b in zip(ends["layer", 1], ends["batch", 1]))
+    assert max(report.unseen for seed in recorded["batch", 1] for report in seed) > 10  # running averages of eight tokens each
+    assert max(report.unseen for seed in recorded["layer", 1] for report in seed) < 5
