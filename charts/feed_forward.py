@@ -19,19 +19,19 @@ def folded(values: np.ndarray) -> np.ndarray:
 
 
 def way(
-    x: np.ndarray, before: Mapping[str, np.ndarray], a: np.ndarray, out: np.ndarray, words: Choice, *, sigma: str,
+    x: np.ndarray, before: Mapping[str, np.ndarray], a: np.ndarray, out: np.ndarray, after: np.ndarray, words: Choice, *, sigma: str,
     at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """One token through the FFN, every feature a cell: x̂′ → what is multiplied, or σ of what → a → out.
+    """One token through the FFN, every feature a cell: x̂′ → what is multiplied, or σ of what → a → out → x″.
 
-    x, out [token, model]; before: name -> [token, ff], what a is made of; a [token, ff]; words: the frames; sigma: how the
+    x, out, after (the stream with out added) [token, model]; before: name -> [token, ff], what a is made of; a [token, ff]; words: the frames; sigma: how the
     activation is called; at: the pinned cell.
     """
 
     def one(key: str, title: str, values: np.ndarray, role: curves.Tone, says: str, share: float) -> Matrix:
         grid = folded(values)
         starts = [str(i * grid.shape[2]) for i in range(grid.shape[1])]
-        return Matrix(key, title, grid, role, starts, [f"+{j}" for j in range(grid.shape[2])], row_axis="", col_axis="",
+        return Matrix(key, title, grid, role, starts, [f"+{j}" for j in range(grid.shape[2])], row_axis="index", col_axis="+",
                       signed=True, top=float(np.quantile(np.abs(values), 0.995)) or 1.0, says=says, share=share)
 
     wide, d, ff = len(before), x.shape[-1], a.shape[-1]
@@ -42,6 +42,7 @@ def way(
     folded_back = [
         one("a", f"activate: a, {ff}", a, "ffn", made, 1),
         one("out", f"contract: a W₂, {d}", out, "residual", f"what {ff:,} neurons add to feature {{row}}{{col}}: {{value}}", 0.8),
+        one("x″", "add: x″ = x′ + a W₂", after, "residual", "feature {row}{col} of the stream, what the FFN wrote included: {value}", 0.8),
     ]  # fmt: skip
     return matrices.message(
         "feed-forward", "One token on its way through the feed-forward network; arrows move the cell, Page Up and Down the matrix",

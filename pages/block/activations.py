@@ -7,11 +7,12 @@ import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from charts import activations, curves, strips
+from charts import activations, curves, gates as gate_charts, matrices, strips
 from pages.block import activations_words
-from pages.block.activations_words import AFTER, CURVES, NEURONS, VIEWS
+from pages.block.activations_words import AFTER, CURVES, GATED, NEURONS, VIEWS
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
+from transformer.experiments import gates
 from transformer.feedforward import (
     ACTIVATIONS, Census, FeedForward, census, derivative, gelu_gap, histogram, left_over, let_through, loudest,
     share_below,
@@ -30,6 +31,9 @@ CURSOR = -1.28  # where SiLU is at its lowest
 REACHES, REACH = [2, 3, 4, 8, 16], 3  # how far the u axis may reach
 STEP, BINS = 0.02, 512  # between its points; of its histogram: 16 for each unit of u
 CHOOSE = "Layer"
+GATE_OF = {"relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu", "silu": "swiglu"}  # what a gate with this σ is called
+BY_GATE = {title: name for name, title in gate_charts.TITLES.items()}
+FAR, CELLS = 4.1, 41  # the maps over (g, u) go from −FAR to FAR: a cell is 0.2 wide
 MOST_WORDS, LOUDEST = 16, 5  # columns of the strips, and how many neurons they show
 
 
@@ -43,6 +47,7 @@ class Stand(NamedTuple):
     reach: int
     gap: bool
     word: str
+    gate: str = ""
 
 
 class Shown(NamedTuple):
@@ -53,11 +58,12 @@ class Shown(NamedTuple):
     table: dict
     numbers: str | None = None
     figure: object = None
+    gate: str = ""  # where the picture is of gates
 
 
 def stand() -> Stand:
     activation, cursor, reach, gap, word = own, CURSOR, REACH, False, names[-1]
-    if view != NEURONS:
+    if view in (CURVES, AFTER):
         activation = BY_TITLE[url.url_state("activation", TITLES[own], str, BY_TITLE.__contains__)]
     layer = url.url_state("layer", telling, int, layers.__contains__)
     if view == CURVES:
@@ -67,6 +73,9 @@ def stand() -> Stand:
         gap = url.url_state("gap", "false", str.lower, ("true", "false").__contains__) == "true"
     elif view == NEURONS:
         word = url.url_state("word", word, str, names.__contains__)
+    if view == GATED:
+        gate = BY_GATE[url.url_state("gate", own_gate, str, BY_GATE.__contains__)]
+        return Stand(view, activation, layer, cursor, reach, gap, word, gate)
     return Stand(view, activation, layer, cursor, reach, gap, word)
 
 
@@ -93,6 +102,16 @@ def keep_neurons() -> None:
     if said.get("word") in names:
         url.set_url_state("word", said["word"], names[-1])
     held.reported("strips", stand())
+
+
+def keep_gates() -> None:
+    if (said := held.said("gates", "stand")) is None:
+        return
+    if said.get("frame") in layers:
+        url.set_url_state("layer", said["frame"], telling)
+    if said.get("pick") in BY_GATE:
+        url.set_url_state("gate", said["pick"], own_gate)
+    held.reported("gates", stand())
 
 
 def picks(shown: Stand) -> curves.Picks:
@@ -234,7 +253,54 @@ def show_neurons(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                  figure=lambda: strips.figure(names, loud, cells, lesson.palette))  # fmt: skip
 
 
-SHOW = {CURVES: show_curves, AFTER: show_after, NEURONS: show_neurons}
+def pair_of(layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What opens the gate and what goes through it: [token, ff] each."""
+    return neurons_of(layer), torch.tensor(reading[f"layers.{layer}.ffn.pre"][0])
+
+
+@st.cache_data(show_spinner=False)
+def maps() -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The axis, and of every gate σ(g) [g], a and ∂a/∂g [u, g]."""
+    axis = (torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS * 2 * FAR - FAR
+    u, g = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    found = {name: (gates.slopes(name, axis, axis)[1], gates.gated(name, g, u), gates.slopes(name, g, u)[0]) for name in gates.GATES}
+    return axis.numpy(), *({name: of[i].numpy() for name, of in found.items()} for i in range(3))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def pairs_of(subject: tuple) -> tuple[np.ndarray, dict[str, list[gates.Left]]]:
+    """Where the real pairs lie [layer, u, g], and what every gate leaves of them, layer by layer."""
+    pairs = [pair_of(layer) for layer in layers]
+    return (np.stack([gates.density(g, u, FAR, CELLS).numpy() for g, u in pairs]),
+            {name: [gates.left(name, g, u) for g, u in pairs] for name in gates.GATES})  # fmt: skip
+
+
+def show_gated(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
+    d, wide = config.d_model, 4 * config.d_model
+    with controls:
+        st.caption((f"This model's own is {own_gate}." if config.gated else "This model has no gate, so no real pairs are shown.")
+                   + f" A gate costs a third matrix. Two of {d} × {wide:,} hold {2 * d * wide:,} parameters; three hold as many "
+                   f"at a width of {gates.matched_width(wide):,.0f}" + (f"; this model's is {config.d_ff:,}." if config.gated else "."))
+    here = stand()
+    shown, epoch = held.to_send("gates", here)
+    axis, opened, a, to_gate = maps()
+    density, kept = pairs_of(subject) if config.gated else (None, {})
+    notes = {name: [f"layer {layer}: {one.zero:.1%} exactly 0, {one.faint:.0%} below 0.01, mean |a| {one.mean:.3g}"
+                    for layer, one in zip(layers, kept[name], strict=True)] if kept else "" for name in gates.GATES}  # fmt: skip
+    with picture:
+        matrices.mount(
+            key="gates", on_stand_change=keep_gates,
+            data=gate_charts.surfaces(
+                axis, opened, a, to_gate, density, notes, curves.Choice(CHOOSE, layers, shown.layer),
+                curves.Picks("Gate", list(BY_GATE), gate_charts.TITLES[shown.gate], role="ffn"), epoch=epoch,
+            ),
+        )  # fmt: skip
+    table = {"g": np.tile(axis, CELLS), "u": np.repeat(axis[::-1], CELLS)} | {
+        gate_charts.TITLES[name]: values.flatten() for name, values in a.items()}  # fmt: skip
+    return Shown(here.layer, own, table, gate=here.gate)
+
+
+SHOW = {CURVES: show_curves, AFTER: show_after, GATED: show_gated, NEURONS: show_neurons}
 
 
 @st.fragment
@@ -242,7 +308,9 @@ def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
     shown = SHOW[view](*lesson.stage(0.3))
     ff = (f"token {n}", f"ff {config.d_ff}")
-    if view == NEURONS and config.gated:
+    if view == GATED:
+        lines, shapes = activations_words.family(shown.gate), [("g", ff, "ffn"), ("u", ff, "ffn"), ("a", ff, "ffn")]
+    elif view == NEURONS and config.gated:
         lines, shapes = activations_words.gate(TITLES[own]), [
             (r"\hat{x}'", (f"token {n}", f"model {config.d_model}"), "residual"), ("g", ff, "ffn"), ("u", ff, "ffn"),
             ("W_g", (config.d_model, config.d_ff), "output"), ("a", ff, "ffn"),
@@ -253,20 +321,21 @@ def draw(code_place: DeltaGenerator) -> None:
     lesson.formula(r"\begin{gathered}" + r"\\[.5em]".join(lines) + r"\end{gathered}", shapes, shown.numbers)
     at = {"model": reading.model, "text": reading.text, "layer": shown.layer, "tensor": part,
           "activation": shown.chosen}  # fmt: skip
-    snippet = activations_words.SNIPPET.format_map({name: repr(value) for name, value in at.items()})
+    words_of = activations_words.FAMILY_SNIPPET if view == GATED and config.gated else activations_words.SNIPPET
+    snippet = words_of.format_map({name: repr(value) for name, value in at.items()})
     with code_place:
-        lesson.code([FeedForward.forward, let_through, derivative, gelu_gap, census], snippet)
+        functions = [gates.gated, gates.slopes, gates.left] if view == GATED else [let_through, derivative, gelu_gap, census]
+        lesson.code([FeedForward.forward, *functions], snippet)
     lesson.downloads(shown.figure, shown.table, config=at | {"view": view})
 
 
 lesson = Lesson("D4")
-lesson.header(
-    look_for="Nearly all real neurons sit in the short bend around 0, just where the curves differ: ReLU cuts the left "
-    "half off, GELU and SiLU only turn it down."
-)
+opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
+lesson.header(activations_words.LOOK_FOR.get(opened, activations_words.LOOK_FOR[CURVES]))
 text = lesson.text(CAPITAL, EXAMPLES)
 reading = lesson.read(text, record=("layers.*.ffn.[gp]*",))  # gate (where there is one), pre and post
 config, own, n = reading.config, reading.config.activation, len(reading.ids)
+own_gate = gate_charts.TITLES[GATE_OF[own]]
 part, symbol = ("gate", "g") if config.gated else ("pre", "u")
 layers = [i for i in range(config.n_layers) if f"layers.{i}.ffn.{part}" in reading.arrays]
 subject = (reading.model, reading.label, reading.text)  # what the surveys below are kept by

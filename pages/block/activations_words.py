@@ -2,7 +2,14 @@
 
 from transformer.feedforward import Census
 
-VIEWS = CURVES, AFTER, NEURONS = "The curves", "What they leave", "Single neurons"
+VIEWS = CURVES, AFTER, GATED, NEURONS = "The curves", "What they leave", "Gated variants", "Single neurons"
+
+BEND = ("Nearly all real neurons sit in the short bend around 0, just where the curves differ: ReLU cuts the left half off, "
+        "GELU and SiLU only turn it down.")  # fmt: skip
+LOOK_FOR = dict.fromkeys(VIEWS, BEND) | {
+    GATED: "With a gate a neuron is a product: it speaks only where both numbers are large, and what flows back to the gate is as "
+           "large as what goes through it.",
+}  # fmt: skip
 
 FORMULAS = {  # a line each, so that a phone has room
     "relu": (r"\operatorname{ReLU}(u) = \max(0, u)", r"\sigma'(u) = [u > 0]"),
@@ -26,6 +33,37 @@ def gate(title: str) -> tuple[str, str]:
         r"\ffn{g} = \residual{\hat{x}'} W_g,\quad \ffn{u} = \residual{\hat{x}'} W_1",
     )
 
+
+FAMILY = {  # of gates, by their names in transformer.experiments.gates
+    "bilinear": r"\operatorname{bilinear}(g, u) = g\,u",
+    "glu": r"\operatorname{GLU}(g, u) = s(g)\,u",
+    "reglu": r"\operatorname{ReGLU}(g, u) = \max(0, g)\,u",
+    "geglu": r"\operatorname{GEGLU}(g, u) = g\,\Phi(g)\,u",
+    "swiglu": r"\operatorname{SwiGLU}(g, u) = g\,s(g)\,u",
+}
+
+
+def family(name: str) -> tuple[str, str, str]:
+    """The formula of a gate, of both its slopes, and of the width that keeps the number of parameters."""
+    return (
+        rf"\ffn{{a}} = {FAMILY[name]}",
+        r"\frac{\partial a}{\partial g} = \sigma'(g)\,u, \qquad \frac{\partial a}{\partial u} = \sigma(g)",
+        r"3\,d\,d_{ff}' = 2\,d\,d_{ff} \;\Rightarrow\; d_{ff}' = \tfrac23 d_{ff} = \tfrac23 \cdot 4d = \tfrac83 d",
+    )
+
+
+FAMILY_SNIPPET = """
+import torch, transformer
+from transformer.experiments import gates
+
+model, tokenizer = transformer.load({model})
+names = ["layers.{layer}.ffn.gate", "layers.{layer}.ffn.pre"]
+trace = model.run(tokenizer.encode({text}), record=names).trace
+g, u = (trace[name][0] for name in names)                # [token, ff] each
+for name in gates.GATES:
+    print(name, gates.left(name, g, u))
+print("a width of", gates.matched_width(4 * model.config.d_model), "has the parameters of 4 d =", 4 * model.config.d_model)
+"""
 
 SNIPPET = """
 import torch, transformer
@@ -93,6 +131,12 @@ INTERVIEW = [
      "One more matrix: $(\\mathrm{SiLU}(xW_g) \\odot xW_1)W_2$. The gate decides by content, word by word, how much "
      "of a second linear reading passes. To keep the number of parameters, $d_{ff}$ is cut to two thirds: "
      "$\\tfrac23 \\cdot 4d = \\tfrac83 d$. SmolLM2 does exactly this: $d = 576$, $d_{ff} = 1536$."),
+    ("GLU, ReGLU, GEGLU, SwiGLU, bilinear: what differs, and is the bilinear one linear?",
+     "Only σ on the gate: sigmoid, ReLU, GELU, SiLU, nothing. Bilinear is **not** linear: it multiplies two linear readings of "
+     "the same $x$, so it is quadratic in $x$, and stacked layers do not collapse. ReGLU alone makes exact zeros; at those both "
+     "slopes are 0 as well. With sigmoid (GLU) a gate can only turn down, $0 < \\sigma < 1$; with the others it also amplifies "
+     "and, with GELU and SiLU, turns a sign around a little. Back to the gate flows $\\sigma'(g)\\,u$: where $u$ is 0, a gate "
+     "learns nothing, however wrong it is."),
     ("Exact or tanh GELU: does it matter which one you load a checkpoint with?",
      "They differ by less than 5·10⁻⁴ for any input, so text hardly changes. But errors of that size add up over "
      "layers and break any comparison at 10⁻⁵, so a port of GPT-2 (tanh) or BERT (exact) must use the right one."),
@@ -103,6 +147,8 @@ SOURCES = [
     "SiLU.",
     "Shazeer 2020, [GLU Variants Improve Transformer](https://arxiv.org/abs/2002.05202): GEGLU, SwiGLU, the two-thirds "
     "rule.",
+    "Dauphin, Fan, Auli & Grangier 2017, [Language Modeling with Gated Convolutional "
+    "Networks](https://arxiv.org/abs/1612.08083): GLU, and the bilinear gate.",
     "Ramachandran, Zoph & Le 2017, [Searching for Activation Functions](https://arxiv.org/abs/1710.05941): SiLU as "
     "“Swish”.",
     "Nair & Hinton 2010, [Rectified Linear Units](https://icml.cc/Conferences/2010/papers/432.pdf).",

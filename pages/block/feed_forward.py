@@ -89,10 +89,10 @@ def keep_matrices(component: str, start: tuple[str, int, int] | None, stand: fun
 
 def show_way() -> tuple[int, dict, dict]:
     layer = layer_control(config.n_layers)
-    x, a, out = (part(layer, name) for name in ("norm_2", "ffn.post", "ffn.out"))
+    x, a, out, ended = (part(layer, name) for name in ("norm_2", "ffn.post", "ffn.out", "resid_post"))
     u = part(layer, "ffn.pre")
     before = {f"{sigma}(g)": ACTIVATIONS[config.activation](torch.tensor(part(layer, given))).numpy(), "u": u} if config.gated else {"u": u}
-    shapes = {key: charts.folded(values).shape[1:] for key, values in ({"x̂′": x, "a": a, "out": out} | before).items()}
+    shapes = {key: charts.folded(values).shape[1:] for key, values in ({"x̂′": x, "a": a, "out": out, "x″": ended} | before).items()}
     wide = shapes["a"][1]
     loud = int(np.abs(a[-1]).argmax())
     start = ("a", loud // wide, loud % wide)
@@ -101,7 +101,7 @@ def show_way() -> tuple[int, dict, dict]:
     (word, at), epoch = held.to_send("way", here)
     matrices.mount(
         key="way", on_stand_change=lambda: keep_matrices("way", start, stand),
-        data=charts.way(x, before, a, out, Choice("Word", names, word), sigma=sigma, at=at, epoch=epoch),
+        data=charts.way(x, before, a, out, ended, Choice("Word", names, word), sigma=sigma, at=at, epoch=epoch),
     )  # fmt: skip
     st.caption("Each cell is one number, folded into a rectangle in the order of its index; blue is negative, rust positive, each "
                f"matrix by its own scale. All {n} tokens go through the same two or three matrices.")  # fmt: skip

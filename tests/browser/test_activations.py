@@ -238,8 +238,25 @@ def test_the_picture_leaves_as_svg(open_page, tmp_path):
     assert svg.startswith("<svg") and "The function σ(u)" in svg and "stroke-dasharray" in svg
 
 
+def test_another_gate_is_another_map_and_a_cell_says_its_product(open_page):
+    page = open_page("activations?view=Gated+variants&layer=7")
+    canvas, total = page.locator(".st-key-gates canvas"), page.locator(".st-key-gates .sum")
+    looked = canvas.evaluate("c => c.toDataURL()")
+    page.locator(".st-key-gates .gf-pick input:checked").focus()
+    page.keyboard.press("ArrowUp")  # GEGLU
+    link_says(page, gate="GEGLU")
+    assert canvas.evaluate("c => c.toDataURL()") != looked
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    said = total.inner_text().replace("−", "-")
+    u, opened, again, a = map(float, re.search(r"u = (\S+): GELU\(g\) × u = (\S+) × (\S+) = (\S+)", said).groups())
+    assert u == again and opened * u == pytest.approx(a, abs=2e-3)
+    other = open_page(page.url.split("/", 3)[3])
+    assert other.locator(".st-key-gates .gf-pick input:checked").get_attribute("value") == "GEGLU"
+
+
 @pytest.mark.parametrize("query", [
-    "view=What+they+leave", "view=Single+neurons", "gap=true&activation=GELU+(tanh)", "model=minilm-l6",
+    "view=What+they+leave", "view=Gated+variants", "view=Single+neurons", "gap=true&activation=GELU+(tanh)", "model=minilm-l6",
 ])  # fmt: skip
 def test_every_view_is_whole_on_a_phone(open_page, query):
     page = open_page(f"activations?{query}", phone=True, dark=True)

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from charts import activations
+from charts import activations, gates
 from charts.curves import Choice, Picks, Switch
 from tests.messages import unpack
 
+DICE = np.random.default_rng(0)
 U = np.linspace(-2, 2, 5)
 EACH = {name: U + i for i, name in enumerate(activations.TITLES)}
 
@@ -55,3 +56,22 @@ def test_each_activation_can_be_picked():
         for name, title in activations.TITLES.items():
             np.testing.assert_array_equal(arrays[of[title]], np.float32(EACH[name]))
     assert isinstance(header["sum"]["arrays"][3], str)  # how many lie below is not the activation's doing
+
+
+def test_the_maps_of_the_gates_are_what_they_were_given():
+    axis = np.array([-1.0, 0.0, 1.0])
+    opened, a, slopes = ({name: DICE.normal(size=shape) for name in gates.TITLES} for shape in ((3,), (3, 3), (3, 3)))
+    density = DICE.random((2, 3, 3)) / 9
+    picks = Picks("Gate", list(gates.TITLES.values()), "SwiGLU")
+    notes = {name: ["one", "two"] for name in gates.TITLES}
+    header, arrays = unpack(gates.surfaces(axis, opened, a, slopes, density, notes, Choice("Layer", [3, 4], 4), picks))
+    for name in gates.TITLES:
+        np.testing.assert_allclose(arrays[f"{name} a"], a[name], rtol=1e-6)
+        np.testing.assert_allclose(arrays[f"{name} to g"], slopes[name], rtol=1e-6)
+        np.testing.assert_allclose(arrays[f"{name} to u"], [opened[name]] * 3, rtol=1e-6)
+    np.testing.assert_allclose(arrays["real"], np.log10(1 + 1e5 * density), rtol=1e-6)
+    top = header["grid"][0][0]
+    assert top["rows"] == ["1.0", "0.0", "-1.0"] and top["note"] == ["one", "two"]
+    assert top["says"]["text"][0][2].endswith(f"= {a['bilinear'][0, 2]:.3f}")
+    _, arrays = unpack(gates.surfaces(axis, opened, a, slopes, None, dict.fromkeys(gates.TITLES, ""), Choice("Layer", [3], 3), picks))
+    assert "real" not in arrays

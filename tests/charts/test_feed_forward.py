@@ -20,14 +20,14 @@ def test_features_are_folded_in_their_order(n, shape):
 
 
 def test_the_way_holds_every_number():
-    x, out, (g, u, a) = DICE.normal(size=(3, 6)), DICE.normal(size=(3, 6)), DICE.normal(size=(3, 3, 12))
+    (x, out, after), (g, u, a) = DICE.normal(size=(3, 3, 6)), DICE.normal(size=(3, 3, 12))
     words = Choice("Word", ["a", "b", "c"], "c")
-    header, arrays = unpack(charts.way(x, {"SiLU(g)": g, "u": u}, a, out, words, sigma="SiLU", at=("a", 1, 2)))
-    for key, values in {"x̂′": x, "SiLU(g)": g, "u": u, "a": a, "out": out}.items():
+    header, arrays = unpack(charts.way(x, {"SiLU(g)": g, "u": u}, a, out, after, words, sigma="SiLU", at=("a", 1, 2)))
+    for key, values in {"x̂′": x, "SiLU(g)": g, "u": u, "a": a, "out": out, "x″": after}.items():
         np.testing.assert_allclose(arrays[key].reshape(values.shape), values, rtol=1e-6)
     of_a = next(m for row in header["grid"] for m in row if m["key"] == "a")
     assert of_a["says"] == {"kind": "times", "of": ["SiLU(g)", "u"]}
-    header, _ = unpack(charts.way(x, {"u": u}, a, out, words, sigma="GELU"))
+    header, _ = unpack(charts.way(x, {"u": u}, a, out, after, words, sigma="GELU"))
     assert next(m for row in header["grid"] for m in row if m["key"] == "a")["says"]["kind"] == "sentence"
 
 

@@ -11,6 +11,7 @@ import transformer
 from pages.shared import models
 from tests.messages import sent
 from transformer import recording
+from transformer.experiments import gates
 from transformer.feedforward import ACTIVATIONS, census, derivative, histogram, let_through, share_below
 
 PAGE = "pages/block/activations.py"
@@ -187,7 +188,7 @@ def test_what_a_link_cannot_mean_is_one_sentence_and_the_page_stands(open_page, 
 def test_short_and_strange_texts_have_every_view(open_page, text):
     app = open_page(PAGE, model="tiny")
     app.text_input(key="text").set_value(text).run()
-    for view in ("What they leave", "Single neurons", "The curves"):
+    for view in ("What they leave", "Gated variants", "Single neurons", "The curves"):
         shown(app, view)
 
 
@@ -222,3 +223,40 @@ def test_the_snippet_gives_the_pages_numbers(open_page, monkeypatch, capsys):
     model, tokenizer = transformer.load("tiny")
     name = f"layers.{layer}.ffn.gate"
     assert torch.equal(names["u"], model.run(tokenizer.encode("The capital of France is"), record=name).trace[name][0])
+
+
+def test_gates_stand_over_the_real_pairs(open_page, downloads):
+    app = open_page(PAGE, view="Gated variants", gate="ReGLU", layer="7")
+    assert not app.exception and not app.warning
+    header, arrays = sent(app, "matrices")
+    assert (header["picks"]["at"], header["frames"]["at"]) == ("ReGLU", 7)
+    axis = torch.tensor([float(v) for v in header["grid"][0][0]["cols"]], dtype=torch.float64)
+    assert axis.tolist() == pytest.approx([-4 + 0.2 * i for i in range(41)])
+    u, g = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    for name in gates.GATES:
+        np.testing.assert_allclose(arrays[f"{name} a"], gates.gated(name, g, u), rtol=1e-4, atol=1e-5)
+        to_g, to_u = gates.slopes(name, g, u)
+        np.testing.assert_allclose(arrays[f"{name} to g"], to_g, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(arrays[f"{name} to u"], to_u, rtol=1e-4, atol=1e-5)
+    g, u = CAPITAL["layers.7.ffn.gate"][0], CAPITAL["layers.7.ffn.pre"][0]
+    np.testing.assert_allclose(arrays["real"][7], np.log10(1 + 1e5 * gates.density(g, u, 4.1, 41).numpy()), rtol=1e-4, atol=1e-5)
+    notes = {m["key"]: m["note"] for row in header["grid"] for m in row}
+    assert f"{gates.left('reglu', g, u).zero:.1%} exactly 0" in notes["reglu a"][7]
+    assert "1,536; this model's is 1,536" in " ".join(one.value for one in app.caption)
+    assert len(downloads["table"]["ReGLU"]) == 41 * 41 and r"\operatorname{ReGLU}" in app.latex[0].value
+
+
+def test_the_gates_snippet_gives_the_pages_numbers(open_page, monkeypatch, capsys):
+    app = open_page(PAGE, model="tiny", view="Gated variants")
+    (snippet,) = [block.value for block in app.code if "transformer.load" in block.value]
+    notes = {m["key"]: m["note"] for row in sent(app, "matrices")[0]["grid"] for m in row}
+    monkeypatch.undo()
+    names: dict = {}
+    exec(snippet, names)
+    layer, found = int(re.search(r"layers\.(\d+)", snippet)[1]), gates.left("swiglu", names["g"], names["u"])
+    assert str(found) in capsys.readouterr().out and f"mean |a| {found.mean:.3g}" in notes["swiglu a"][layer]
+
+
+def test_a_link_with_a_gate_that_is_none_is_one_sentence(open_page):
+    app = open_page(PAGE, view="Gated variants", gate="TanhGLU")
+    assert len(app.warning) == 1 and "gate" in app.warning[0].value and sent(app, "matrices")[0]["picks"]["at"] == "SwiGLU"

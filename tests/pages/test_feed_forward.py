@@ -30,7 +30,7 @@ def test_it_opens_with_the_recorded_sentence(open_page, downloads):
     assert not app.exception and not app.warning
     header, arrays = sent(app, "matrices")
     kept = recording.load(recording.Path(__file__).parents[2] / "assets/recorded/smollm2-135m-capital.safetensors.xz")
-    for key, name in {"x̂′": "norm_2", "u": "ffn.pre", "a": "ffn.post", "out": "ffn.out"}.items():
+    for key, name in {"x̂′": "norm_2", "u": "ffn.pre", "a": "ffn.post", "out": "ffn.out", "x″": "resid_post"}.items():
         expected = kept[f"layers.24.{name}"][0].numpy()
         np.testing.assert_allclose(arrays[key].reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(arrays["SiLU(g)"] * arrays["u"], arrays["a"], rtol=1e-4, atol=1e-5)
