@@ -21,7 +21,7 @@ MOST_LAYERS = 8  # of many, those drawn: the first ones and the rest evenly
 class Orders:
     """One model, with its positions on or off: every array has an order as its first axis.
 
-    Y [order, token, model] the outputs as that order has them; moved [order, token, layer + 1]: ‖Δ‖ / ‖x‖ of each token,
+    Y [order, token, model] the outputs as that order has them; moved [order, token, layer + 1]: ‖Δ‖ / the longer ‖x‖,
     put back; A [order, query, key]; home [order, query, key]: A with its rows and columns put back.
     """
 
@@ -57,9 +57,10 @@ def orders_message(
             above += [
                 Matrix(f"Y {name}{mark}", f"Outputs, {name}", of.Y[i, :, : len(dims)], rows=now, symbol="Y'",
                        says="coordinate {col} of the output at {row}, where it stands now", **outputs, **how),
-                Matrix(f"Δ {name}{mark}", "Put back: ‖Δ‖ / ‖x‖", of.moved[i][:, layers], "output", tokens,
+                Matrix(f"Δ {name}{mark}", "Put back: ‖Δ‖ / ‖x‖, at most 2" if of.moved.max() > 1 else "Put back: ‖Δ‖ / ‖x‖", of.moved[i][:, layers], "output", tokens,
                        ["in", *(str(j - 1) for j in layers[1:])], "token", "after layer", top=1.0, symbol="Δ", share=2.4 if len(layers) < 5 else 1.4,
-                       says="after layer {col}, the vector of {row} differs from the one in your order by {value} of its length",
+                       says="after layer {col}, the vector of {row} differs from the one in your order by {value} of "
+                            "the longer one's length",
                        note=f"largest |Δ| of the outputs: {_small(of.largest[i])}", **how),
             ]  # fmt: skip
             below += [

@@ -44,7 +44,8 @@ def turn_message(
     for d in widths.values:
         wanted = (len(layouts.values), len(bases.values))
         if PE[d].shape != (*wanted, positions, d) or theta[d].shape != (*wanted, d // 2):
-            raise ValueError(f"PE {list(PE[d].shape)} and theta {list(theta[d].shape)} do not fit d = {d} and {list(wanted)}.")
+            raise ValueError(f"PE {list(PE[d].shape)} and theta {list(theta[d].shape)} do not fit d = {d} and "
+                             f"{list(wanted)}.")
         arrays |= {f"PE {d}": PE[d].astype(np.float32), f"theta {d}": theta[d].astype(np.float32)}
     header = {
         "label": "The matrix of sinusoids, one pair of its columns as a turning hand and as waves; left and right arrows move "
@@ -89,30 +90,38 @@ def products_message(
 
 
 def heads_message(
-    products: np.ndarray, products_share: float, alone: np.ndarray, alone_share: Sequence[float], mixed: np.ndarray, mixed_share: Sequence[float],
-    tokens: Sequence[str], word: str, heads: Choice, *, at: tuple[str, int, int] | None = None, epoch: int = 0,
+    products: np.ndarray, products_share: float, alone: np.ndarray, alone_share: Sequence[float], mixed: np.ndarray,
+    mixed_share: Sequence[float], tokens: Sequence[str], word: str, heads: Choice, *,
+    at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """products [position, position] PE·PE; alone [head, query, key]: scores of one word repeated; mixed [head, query, key]:
-    of the text; shares: how much of each map the offset explains."""
+    of the text; all in spreads from their mean; shares: how much of each map the offset explains."""
     places = [str(i) for i in range(len(products))]
-    future, words = (np.triu(np.ones((n, n), dtype=bool), 1) for n in (len(products), len(tokens)))
+    future, later = (np.triu(np.ones((n, n), dtype=bool), 1) for n in (len(products), len(tokens)))
 
     def framed(mask: np.ndarray) -> np.ndarray:
         return np.tile(mask, (len(heads.values), 1, 1))
 
+    def explained(shares: Sequence[float]) -> list[str]:
+        return [f"the offset explains {share:.0%}" for share in shares]
+
+    look = {"role": "scores", "signed": True, "top": 3.0}
     grid = [
-        Matrix("PE·PE", "PE·PE: every diagonal one number", products, "scores", places, places, "position m", "position n",
-               signed=True, says="PE({row}) · PE({col}) = {value}", note=f"the offset explains {products_share:.0%}"),
-        Matrix("S alone", f"Scores of a real head, “{word}” at every place", alone, "scores", places, places, signed=True,
-               barred=framed(future), symbol="S", says="the word at {row} scores the same word at {col} with {value}",
-               note=[f"the offset explains {share:.0%}" for share in alone_share]),
-        Matrix("S", "Scores of this head on your text", mixed, "scores", tokens, tokens, signed=True, barred=framed(words),
-               symbol="S", says="{row} scores {col} with {value}",
-               note=[f"the offset explains {share:.0%}" for share in mixed_share]),
+        Matrix("PE·PE", "PE·PE: every diagonal one number", products, rows=places, cols=places, row_axis="position m",
+               col_axis="position n", says="PE({row}) · PE({col}) is {value} spreads from the mean",
+               note=explained([products_share])[0], **look),
+        Matrix("S alone", f"Scores of a real head, “{word}” at every place", alone, rows=places, cols=places,
+               barred=framed(future), symbol="S", note=explained(alone_share),
+               says="the word at {row} scores the same word at {col} {value} spreads from the mean", **look),
+        Matrix("S", "Scores of this head on your text", mixed, rows=tokens, cols=tokens, barred=framed(later), symbol="S",
+               says="{row} scores {col} {value} spreads from the mean", note=explained(mixed_share), share=1.25, **look),
     ]  # fmt: skip
     return matrices.message(
-        "sinusoid-heads", "Products of sinusoids, and a real head's scores of one word repeated and of your text; arrow keys move "
-                          "from cell to cell", [grid], frames=heads, at=at, height=430, epoch=epoch,
+        "sinusoid-heads", "Products of sinusoids, and a real head's scores of one word repeated and of your text; arrow keys "
+                          "move from cell to cell",
+        [grid], frames=heads, at=at, height=430, epoch=epoch,
+        sentence="Each map in spreads from its own mean. The middle one has one and the same word at every place, so that "
+                 "only places differ.",
     )  # fmt: skip
 
 

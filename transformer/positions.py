@@ -128,6 +128,15 @@ def explained_by_offset(S: Tensor, mask: Tensor | None = None) -> float:
     return 1.0 if total == 0 else float(1 - (values - mean[group]).square().sum() / total)
 
 
+def in_spreads(S: Tensor, mask: Tensor | None = None) -> Tensor:
+    """(S − mean) / spread over the scores that count: maps of different sizes beside each other. What the offset explains of
+    them stays the same.   S [query, key], mask bool or None -> [query, key]; 0 everywhere where all scores are the same.
+    """
+    seen = S if mask is None else S[mask]
+    spread = seen.std(correction=0)
+    return (S - seen.mean()) / (spread if spread > 0 else 1.0)
+
+
 def share(E: Tensor, P: Tensor) -> Tensor:
     """‖P‖² / (‖E‖² + ‖P‖²): how much of the sum's squared length the position brings, the two being nearly square to each
     other.   E, P [..., model] -> [...]."""

@@ -150,13 +150,14 @@ def say_measured(found: orders.Measured) -> None:
     else:
         columns[1].metric("the same in float64", f"{found.in_double:.1g}")
         columns[2].metric("Largest |Δ|, positions on", f"{on.largest.max():.2g}")
-    st.caption("Over all five orders, the tokens put back first; “off” is the same weights with nothing added or turned by "
-               "position. "
+    st.caption("Over all five orders, the tokens put back first; “off” is the same weights with nothing added or "
+               "turned by position. "
                + (f"{inert(' and '.join(still))} {'stay where they are' if len(still) > 1 else 'stays where it is'}. " if still else "")
                + ("What is left in float32 is rounding: in float64 it shrinks as the precision grows. "
                   f"The mean of the outputs turns by {found.pooled[False].max():.1g}° at most without positions, by "
                   f"{found.pooled[True].max():.1f}° with them." if found.in_double is not None else
-                  f"After the last layer, {off.largest.max():.2g} without positions stands beside {on.largest.max():.2g} with "
+                  f"After the last layer, {off.largest.max():.2g} without positions stands beside "
+                  f"{on.largest.max():.2g} with "
                   "them."))  # fmt: skip
 
 
@@ -195,7 +196,8 @@ def show_bag() -> Shown:
          "degrees, off": off.flatten()},
         [("c", (f"order {n}", who.on.config.d_model), "output")], config,
         words.SNIPPET_BAG.format(name=repr(who.name), rows=rows, words=" ".join(chosen).replace("\n", " ")),
-        rf"\angle(c_{{1}}, c_{{{n}}}) = {on[0, -1]:.2f}^\circ \text{{ on}},\quad {_power(off[0, -1])}^\circ \text{{ off}}",
+        rf"\angle(c_{{1}}, c_{{{n}}}) = {on[0, -1]:.2f}^\circ \text{{ on}},\quad {_power(off[0, -1])}^\circ "
+        rf"\text{{ off}}",
     )  # fmt: skip
 
 
@@ -209,7 +211,8 @@ def show_places() -> Shown:
             st.metric(row.capitalize(), f"{none.mean() - with_.mean():.3f} nats")
             st.caption(f"{with_.mean():.3f} with, {none.mean():.3f} without; {len(none)} seeds, at most "
                        f"{np.ptp(np.stack((with_, none)), axis=1).max():.3f} between two.")  # fmt: skip
-        st.caption(f"Recorded: fitted on {made['fitted_on']} windows of {order.LENGTH} tokens, read on {made['read_on']} others; "
+        st.caption(f"Recorded: fitted on {made['fitted_on']} windows of {order.LENGTH} tokens, read on "
+                   f"{made['read_on']} others; "
                    "a band holds nine tokens in ten.")  # fmt: skip
     here = stand({})
     shown, epoch = held.to_send("curves", here)
@@ -290,8 +293,9 @@ def predict() -> None:
         f"A causal decoder that has **no positions**, trained like that. In “{TEXT}” all words before the last are "
         "reversed. How much does the vector of the last word change in the **first** layer?",
         options, options[0 if first < 1e-4 else 1 if first < 0.1 else 2],
-        f"By {first:.1g} of its length, which is rounding: it reads the same *set* of vectors, with the same weights. After "
-        f"the second layer it has changed by {second:.1%}: what it reads there was made by tokens that each saw another part "
+        f"By {first:.1g} of its length, which is rounding: it reads the same *set* of vectors, with the same "
+        f"weights. After the second layer it has changed by {second:.1%}: what it reads there was made by tokens "
+        f"that each saw another part "
         "of the text.",
     )  # fmt: skip
 
@@ -307,7 +311,8 @@ text = read(who) if who and view != BAG else None
 lesson.show_model(*(("Small models · trained by us", "tiny") if who is None else (who.title, who.label)))
 if who and who.label != "live":
     real = orders.REAL[KINDS[view]]
-    st.caption(f"{models.TITLES[real]} ({models.MEGABYTES[real]} MB) reads here once it has been fetched: choose it in the "
+    st.caption(f"{models.TITLES[real]} ({models.MEGABYTES[real]} MB) reads here once it has been fetched: choose it "
+               f"in the "
                f"sidebar. Until then a small {KINDS[view]} of ours does.")  # fmt: skip
 forget()
 stage, words_place, code_place, more = (st.container() for _ in range(4))

@@ -1,4 +1,4 @@
-"""What the page on sinusoids draws: matrices of every width and base, products by offset, a real head's scores, trainings."""
+"""What the page on sinusoids draws: matrices of every width and base, products by offset, heads' scores, trainings."""
 
 from __future__ import annotations
 
@@ -52,16 +52,26 @@ def ours(row: str) -> tuple[Model, Tokenizer]:
     return transformer.load(order.FOLDER / row)
 
 
+class Maps(NamedTuple):
+    """Maps as they are, as they are drawn (in spreads from their mean), and how much of each the offset explains."""
+
+    raw: np.ndarray  # [map, query, key]
+    drawn: np.ndarray
+    explained: list[float]
+
+    @classmethod
+    def of(cls, S: torch.Tensor, mask: torch.Tensor | None) -> Maps:
+        drawn = torch.stack([positions.in_spreads(one, mask) for one in S])
+        return cls(S.numpy(), drawn.numpy(), [positions.explained_by_offset(one, mask) for one in S])
+
+
 class Scores(NamedTuple):
-    """All heads of our decoder, each with how much of its map the offset explains."""
+    """All heads of our decoder, beside the products of positions alone."""
 
     names: list[str]
-    products: np.ndarray  # [position, position]
-    products_share: float
-    alone: np.ndarray  # [head, query, key], one word repeated
-    alone_share: list[float]
-    mixed: np.ndarray  # [head, query, key], the text
-    mixed_share: list[float]
+    products: Maps  # one map
+    alone: Maps  # one word repeated
+    mixed: Maps  # the text
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -69,17 +79,15 @@ def scores_of(ids: tuple[int, ...], word: int) -> Scores:
     """ids: the text; word: the token that is repeated."""
     model, _ = ours(MODEL)
     config = model.config
-    PE = positions.sinusoidal(torch.arange(PLACES), config.d_model)
+    raw = positions.gram(positions.sinusoidal(torch.arange(PLACES), config.d_model))
 
-    def read(tokens: list[int]) -> tuple[np.ndarray, list[float]]:
+    def read(tokens: list[int]) -> Maps:
         trace = model.run(tokens, record="*.attention.scores").trace
         S = torch.cat([trace[f"layers.{i}.attention.scores"][0] for i in range(config.n_layers)])  # [head, query, key]
-        past = torch.ones(S.shape[1:], dtype=torch.bool).tril()
-        return S.numpy(), [positions.explained_by_offset(one, past) for one in S]
+        return Maps.of(S, torch.ones(S.shape[1:], dtype=torch.bool).tril())
 
     names = [f"layer {i}, head {j}" for i in range(config.n_layers) for j in range(config.n_heads)]
-    raw = positions.gram(PE)
-    return Scores(names, raw.numpy(), positions.explained_by_offset(raw), *read([word] * PLACES), *read(list(ids)))
+    return Scores(names, Maps.of(raw[None], None), read([word] * PLACES), read(list(ids)))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

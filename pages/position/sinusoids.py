@@ -171,7 +171,8 @@ def show_products() -> Shown:
         {"offset": offset} | {f"from {n}": S[at][i] for i, n in enumerate(STARTS)},
         [("PE", ("position", here.d), "residual"), (r"PE\cdot PE", (f"start {len(STARTS)}", f"offset {FARTHEST + 1}"), "scores")],
         {"starts": list(STARTS), "farthest": FARTHEST, "d": here.d, "base": here.base, "at": k},
-        rf"\frac{{2}}{{{here.d}}}\sum_i \cos {k}\theta_i = {S[at][0, k]:.5f}, \quad \text{{from }} n = {STARTS[-1]}: {S[at][-1, k]:.5f}",
+        rf"\frac{{2}}{{{here.d}}}\sum_i \cos {k}\theta_i = {S[at][0, k]:.5f}, \quad \text{{from }} n = {STARTS[-1]}: "
+        rf"{S[at][-1, k]:.5f}",
     )  # fmt: skip
 
 
@@ -186,17 +187,19 @@ def show_heads() -> Shown:
     matrices.mount(
         key="matrices", on_stand_change=keep_heads,
         data=charts.heads_message(
-            found.products, found.products_share, found.alone, found.alone_share, found.mixed, found.mixed_share, names, word.split(" ", 1)[1],
+            found.products.drawn[0], found.products.explained[0], found.alone.drawn, found.alone.explained,
+            found.mixed.drawn, found.mixed.explained, names, word.split(" ", 1)[1],
             Choice("Head of our decoder", found.names, shown.head), at=shown.cell, epoch=epoch,
         ),
     )  # fmt: skip
     i = found.names.index(here.head)
     heads = order.BASE["n_heads"]
     table = {"query": [name for name in names for _ in names], "key": names * len(names)} | {
-        head: S.flatten() for head, S in zip(found.names, found.mixed, strict=True)
+        head: S.flatten() for head, S in zip(found.names, found.mixed.raw, strict=True)
     }
-    numbers = (rf"R^2 = {found.products_share:.3f} \ (PE\cdot PE), \quad {found.alone_share[i]:.3f} \ \text{{(one word repeated)}}, \quad "
-               rf"{found.mixed_share[i]:.3f} \ \text{{(your text)}}")  # fmt: skip
+    numbers = (rf"R^2 = {found.products.explained[0]:.3f} \ (PE\cdot PE), \quad {found.alone.explained[i]:.3f} \ "
+               rf"\text{{(one word repeated)}}, \quad "
+               rf"{found.mixed.explained[i]:.3f} \ \text{{(your text)}}")  # fmt: skip
     n = len(ids)
     return Shown(table, [("PE", (f"position {PLACES}", order.BASE["d_model"]), "residual"),
                          ("S", (f"head {heads}", f"query {n}", f"key {n}"), "scores")],
@@ -219,7 +222,8 @@ def show_scale() -> Shown:
     ]  # fmt: skip
     st.markdown("##### Lengths in trained tables")
     st.table(table)
-    st.caption("Recorded, the first tokens of Macbeth. MiniLM's positions are a learned table, smaller than its words: it needs no "
+    st.caption("Recorded, the first tokens of Macbeth. MiniLM's positions are a learned table, smaller than its "
+               "words: it needs no "
                "factor, and √d would drown them.")  # fmt: skip
     i = int(np.abs(steps - here.cursor).argmin())
     with_, without = (run.share[:, i].mean() for run in runs)
@@ -237,7 +241,7 @@ SHOW = {TURN: show_turn, PRODUCTS: show_products, HEADS: show_heads, SCALE: show
 CODE = {
     TURN: [positions.sinusoidal, positions.speeds, positions.shift, positions.of_pairs],
     PRODUCTS: [positions.similarity],
-    HEADS: [positions.sinusoidal, positions.explained_by_offset],
+    HEADS: [positions.sinusoidal, positions.explained_by_offset, positions.in_spreads],
     SCALE: [embedding.Embedding.forward, embedding.Embedding.placed, positions.share],
 }
 
@@ -272,10 +276,11 @@ def predict() -> None:
     without = d / 2 / (1 + d / 2)
     options = [f"{share:.0%}" for share in (1 / 3, 0.5, 0.75, without)]
     lesson.predict(
-        f"d = {d}. Rows of a fresh embedding table have length 1, and somebody forgets the factor √d. How much of the squared "
+        f"d = {d}. Rows of a fresh embedding table have length 1, and somebody forgets the factor √d. How much of "
+        f"the squared "
         "length of what the first block reads is position?", options, options[-1],
-        f"‖PE‖² = d/2 = {d / 2:.0f}, whatever the position, beside ‖E‖² = 1: {without:.1%}. With the factor ‖√d·E‖² = {d}, and it is "
-        f"{d / 2 / (d + d / 2):.0%}. Marian, which has been trained with the factor, would fall to "
+        f"‖PE‖² = d/2 = {d / 2:.0f}, whatever the position, beside ‖E‖² = 1: {without:.1%}. With the factor ‖√d·E‖² "
+        f"= {d}, and it is {d / 2 / (d + d / 2):.0%}. Marian, which has been trained with the factor, would fall to "
         f"{arrays.measured()['marian-en-pt']['share_without']:.1%} if it were taken away.",
     )  # fmt: skip
 
@@ -307,7 +312,7 @@ with words_place:
             start=start, end=without.share[:, -1].mean(), end_with=with_.share[:, -1].mean(),
             loss_with=with_.loss[:, -1].mean(), loss_without=without.loss[:, -1].mean(),
         ),
-        words.CATCH.format(alone=np.mean(scores.alone_share), mixed=np.mean(scores.mixed_share)),
+        words.CATCH.format(alone=np.mean(scores.alone.explained), mixed=np.mean(scores.mixed.explained)),
     )  # fmt: skip
     predict()
 with more:

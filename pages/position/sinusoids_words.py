@@ -3,14 +3,14 @@
 VIEWS = TURN, PRODUCTS, HEADS, SCALE = "A pair turns", "PE · PE", "Through a real head", "Beside the words"
 
 LOOK_FOR = {
-    TURN: "Move the position: both hands turn, and the angle between them stays. The shift by k is one rotation R(k) for "
-          "every position; fast pairs stand on the left, and the slow ones on the right hardly turn at all.",
-    PRODUCTS: "Four starts, one curve: the product of two positions knows their offset and nothing else. Raise the base and "
-              "it falls more slowly; lower d and it is bumpier.",
-    HEADS: "From left to right the diagonals dissolve: PE·PE is one number on each of them, a real head's $W_Q$ and $W_K$ "
-           "already make them uneven, and on your own words little of it is left.",
-    SCALE: "Without √d nearly all that the model reads is position, and the words are a whisper beside it. Training does not "
-           "turn that round: it pays for it in loss.",
+    TURN: "Move the position: both hands turn, and the angle between them stays. The shift by k is one rotation R(k) "
+          "for every position; fast pairs stand on the left, and the slow ones on the right hardly turn at all.",
+    PRODUCTS: "Four starts, one curve: the product of two positions knows their offset and nothing else. Raise the "
+              "base and it falls more slowly; lower d and it is bumpier.",
+    HEADS: "From left to right the diagonals dissolve: PE·PE is one number on each of them, a real head's $W_Q$ and "
+           "$W_K$ already make them uneven, and on your own words little of it is left.",
+    SCALE: "Without √d nearly all that the model reads is position, and the words are a whisper beside it. Training "
+           "does not turn that round: it pays for it in loss.",
 }
 
 FORMULAS = {  # a line each, so that a phone has room
@@ -33,37 +33,40 @@ FORMULAS = {  # a line each, so that a phone has room
     SCALE: (
         r"\residual{x} = \sqrt d\,E + PE",
         r"\lVert PE\rVert = \sqrt{d/2}, \quad \lVert E\rVert \approx 1 \text{ at first}",
-        r"\text{share} = \frac{\lVert PE\rVert^2}{\lVert \sqrt d\,E\rVert^2 + \lVert PE\rVert^2} \approx \frac{d/2}{d + d/2} = \frac13",
+        r"\text{share} = \frac{\lVert PE\rVert^2}{\lVert \sqrt d\,E\rVert^2 + \lVert PE\rVert^2} \approx "
+        r"\frac{d/2}{d + d/2} = \frac13",
         r"\text{without } \sqrt d: \ \frac{d/2}{1 + d/2}",
     ),
 }
 
 WHAT = (
-    "Each pair of columns is a clock hand: $(\\sin, \\cos)$ of $pos\\cdot\\theta_i$. The first turns by one radian a position, "
-    "the last takes about $2\\pi$ · base positions for one round, and the speeds between fall geometrically: a binary counter "
-    "made smooth, fine digits to the left. Going on by $k$ turns hand $i$ by $k\\theta_i$, *wherever it stands*. So "
-    "$PE(pos + k) = R(k)\\,PE(pos)$ with one matrix for all positions, which a head could learn, and "
-    "$PE(n)\\cdot PE(n+k) = \\sum_i \\cos k\\theta_i$, which has no $n$ in it. The paper's formula puts sine beside cosine; its "
-    "code and Marian put all sines first and run the speeds to 1/base exactly. A permutation of columns (and a hair of "
-    "speed) is all that differs."
+    "Each pair of columns is a clock hand: $(\\sin, \\cos)$ of $pos\\cdot\\theta_i$. The first turns by one radian a "
+    "position, the last takes about $2\\pi$ · base positions for one round, and the speeds between fall "
+    "geometrically: a binary counter made smooth, fine digits to the left. Going on by $k$ turns hand $i$ by "
+    "$k\\theta_i$, *wherever it stands*. So $PE(pos + k) = R(k)\\,PE(pos)$ with one matrix for all positions, which "
+    "a head could learn, and $PE(n)\\cdot PE(n+k) = \\sum_i \\cos k\\theta_i$, which has no $n$ in it. The paper's "
+    "formula puts sine beside cosine; its code and Marian put all sines first and run the speeds to 1/base exactly. "
+    "A permutation of columns (and a hair of speed) is all that differs."
 )
 WHY = (
-    "Added vectors cost nothing, have no parameters and exist for every position. But they are *added*: word and place share "
-    "the same $d$ numbers, and their lengths decide who is heard. $\\lVert PE\\rVert = \\sqrt{{d/2}}$ always. An embedding table that "
-    "also serves as the last matrix wants rows of about length 1, so they are multiplied by $\\sqrt d$ on the way in. Marian, "
-    "trained so, has rows of {marian_table:.2f}, hence {marian_times:.1f} beside a position of {marian_position:.1f}: position "
-    "is {marian_with:.0%} of the sum. Take the factor away and it would be {marian_without:.0%}. Decoders of ours trained "
-    "without it start at {start:.0%}, and after {steps:,.0f} steps still stand at {end:.0%} and at {loss_without:.2f} nats, where "
-    "their twins with √d have {end_with:.0%} and {loss_with:.2f} ({seeds} seeds each)."
+    "Added vectors cost nothing, have no parameters and exist for every position. But they are *added*: word and "
+    "place share the same $d$ numbers, and their lengths decide who is heard. $\\lVert PE\\rVert = \\sqrt{{d/2}}$ "
+    "always. An embedding table that also serves as the last matrix wants rows of about length 1, so they are "
+    "multiplied by $\\sqrt d$ on the way in. Marian, trained so, has rows of {marian_table:.2f}, hence "
+    "{marian_times:.1f} beside a position of {marian_position:.1f}: position is {marian_with:.0%} of the sum. Take "
+    "the factor away and it would be {marian_without:.0%}. Decoders of ours trained without it start at {start:.0%}, "
+    "and after {steps:,.0f} steps still stand at {end:.0%} and at {loss_without:.2f} nats, where their twins with √d "
+    "have {end_with:.0%} and {loss_with:.2f} ({seeds} seeds each)."
 )
 CATCH = (
-    "**PE·PE depends on the offset alone, and attention never computes PE·PE.** It computes $(x+PE_m)^\\top W_Q^\\top W_K (y+PE_n)$: "
-    "four terms, of which the last keeps the property only if $W_Q^\\top W_K$ commutes with every rotation $R(k)$, which nothing "
-    "in training asks for, and the first three have the words in them. Measured on a decoder that was trained with sinusoids: "
-    "repeating one word, so that only places differ, the offset explains {alone:.0%} of a head's scores on average; on your "
-    "text {mixed:.0%}. RoPE turns after the projections and keeps it by construction: "
-    "[see the two side by side](./rope?view=Beside+sinusoids). And sinusoids do not extrapolate by themselves: that the formula "
-    "goes on beyond the training length does not mean that the model knows what to do there."
+    "**PE·PE depends on the offset alone, and attention never computes PE·PE.** It computes $(x+PE_m)^\\top "
+    "W_Q^\\top W_K (y+PE_n)$: four terms, of which the last keeps the property only if $W_Q^\\top W_K$ commutes with "
+    "every rotation $R(k)$, which nothing in training asks for, and the first three have the words in them. Measured "
+    "on a decoder that was trained with sinusoids: repeating one word, so that only places differ, the offset "
+    "explains {alone:.0%} of a head's scores on average; on your text {mixed:.0%}. RoPE turns after the projections "
+    "and keeps it by construction: [see the two side by side](./rope?view=Beside+sinusoids). And sinusoids do not "
+    "extrapolate by themselves: that the formula goes on beyond the training length does not mean that the model "
+    "knows what to do there."
 )
 
 SNIPPETS = {
@@ -108,33 +111,39 @@ for row in ("decoder", "decoder-unscaled"):
 
 INTERVIEW = [
     ("Why sines *and* cosines, and why this geometric range of speeds?",
-     "A single sine cannot be shifted by a fixed linear map: $\\sin((p+k)\\theta)$ needs $\\cos p\\theta$. With both, a shift is a "
-     "rotation of two by two, orthogonal, the same for every $p$. One speed is ambiguous after one round; many speeds tell "
-     "positions apart like the digits of a number. Geometric spacing gives every scale, from one position to some "
-     "$2\\pi$ · base, the same number of pairs, and base 10 000 only has to be large against the texts at hand."),
+     "A single sine cannot be shifted by a fixed linear map: $\\sin((p+k)\\theta)$ needs $\\cos p\\theta$. With "
+     "both, a shift is a rotation of two by two, orthogonal, the same for every $p$. One speed is ambiguous after "
+     "one round; many speeds tell positions apart like the digits of a number. Geometric spacing gives every scale, "
+     "from one position to some $2\\pi$ · base, the same number of pairs, and base 10 000 only has to be large "
+     "against the texts at hand."),
     ("Sinusoidal dot products depend on the offset alone. So why does anybody need RoPE?",
-     "Because attention takes no dot product of two raw PEs. After $W_Q$ and $W_K$ it is $PE_m^\\top M PE_n$ with $M = W_Q^\\top W_K$, "
-     "which is a function of $m - n$ exactly when $M$ commutes with all rotations $R(k)$ (block-diagonal, each block a scaled rotation "
-     "itself); a trained $M$ does not. Beside it stand word × place terms, and values carry position too. RoPE applies the rotation "
-     "to $q$ and $k$ *after* the projections: $q^\\top R(n-m) k$, whatever $M$ is."),
+     "Because attention takes no dot product of two raw PEs. After $W_Q$ and $W_K$ it is $PE_m^\\top M PE_n$ with $M "
+     "= W_Q^\\top W_K$, which is a function of $m - n$ exactly when $M$ commutes with all rotations $R(k)$ "
+     "(block-diagonal, each block a scaled rotation itself); a trained $M$ does not. Beside it stand word × place "
+     "terms, and values carry position too. RoPE applies the rotation to $q$ and $k$ *after* the projections: "
+     "$q^\\top R(n-m) k$, whatever $M$ is."),
     ("Why are embeddings multiplied by √d, and what if you forget it?",
-     "$\\lVert PE\\rVert = \\sqrt{d/2}$, while a tied table initialised with variance $1/d$ (its rows are also the output matrix, where "
-     "logits should start near 1) has rows of length 1. Unscaled, position is $\\frac{d/2}{1+d/2}$ of the squared length: 99 % at "
-     "$d = 256$, and after a LayerNorm the words are noise. It trains all the same, but slower: growing the rows would "
-     "make the tied logits larger, so it has to dig small words out from under large places instead. With learned tables (BERT, GPT-2) positions start as small as words, and no factor is needed."),
+     "$\\lVert PE\\rVert = \\sqrt{d/2}$, while a tied table initialised with variance $1/d$ (its rows are also the "
+     "output matrix, where logits should start near 1) has rows of length 1. Unscaled, position is "
+     "$\\frac{d/2}{1+d/2}$ of the squared length: 99 % at $d = 256$, and after a LayerNorm the words are noise. It "
+     "trains all the same, but slower: growing the rows would make the tied logits larger, so it has to dig small "
+     "words out from under large places instead. With learned tables (BERT, GPT-2) positions start as small as "
+     "words, and no factor is needed."),
     ("Is position information destroyed when it is added instead of concatenated?",
-     "Not by the addition: in $d$ dimensions two vectors of different families are nearly orthogonal, and $W_Q, W_K$ can read "
-     "either. Adding is concatenation followed by a fixed projection $[I\\; I]$. What is lost is independence: LayerNorm divides by the "
-     "*sum's* size, so a loud place makes words quieter, and slow pairs, nearly constant over a text, take up room in many columns."),
+     "Not by the addition: in $d$ dimensions two vectors of different families are nearly orthogonal, and $W_Q, W_K$ "
+     "can read either. Adding is concatenation followed by a fixed projection $[I\\; I]$. What is lost is "
+     "independence: LayerNorm divides by the *sum's* size, so a loud place makes words quieter, and slow pairs, "
+     "nearly constant over a text, take up room in many columns."),
 ]  # fmt: skip
 
 SOURCES = [
     "Vaswani et al. 2017, *Attention Is All You Need*, §3.4 (“we multiply those weights by √d_model”) and §3.5, "
     "[arXiv:1706.03762](https://arxiv.org/abs/1706.03762); the layout in halves: their code, "
     "[tensor2tensor](https://github.com/tensorflow/tensor2tensor)",
-    "Su et al. 2021, *RoFormer*, [arXiv:2104.09864](https://arxiv.org/abs/2104.09864), §3.1: the four terms of added positions",
+    "Su et al. 2021, *RoFormer*, [arXiv:2104.09864](https://arxiv.org/abs/2104.09864), §3.1: the four terms of added "
+    "positions",
     "Ke, He, Liu 2021, *Rethinking Positional Encoding in Language Pre-training* (word × place terms), "
     "[arXiv:2006.15595](https://arxiv.org/abs/2006.15595)",
-    "Our decoders: `python -m transformer.training.order`, seeds and data in `assets/order/curves.json`; lengths in trained "
-    "tables: `python -m benchmarks.sinusoids`. Marian's tiny student: translateLocally.",
+    "Our decoders: `python -m transformer.training.order`, seeds and data in `assets/order/curves.json`; lengths in "
+    "trained tables: `python -m benchmarks.sinusoids`. Marian's tiny student: translateLocally.",
 ]

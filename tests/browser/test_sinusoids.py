@@ -56,7 +56,7 @@ def test_a_click_in_the_matrix_chooses_position_and_pair(open_page):
 
 def test_a_heads_score_says_its_words(open_page):
     page = open_page("sinusoids?view=Through+a+real+head&cell=S,5,1")
-    assert re.search(r"5 man scores 1 king with -?\d", said(page, ".st-key-matrices"))
+    assert re.search(r"5 man scores 1 king -?\d[\d.]* spreads", said(page, ".st-key-matrices"))
     before = picture(page, ".st-key-matrices")
     page.locator(".st-key-matrices .gf-scrubber input").press("ArrowRight")
     assert picture(page, ".st-key-matrices") != before

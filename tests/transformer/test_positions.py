@@ -73,6 +73,11 @@ def test_what_the_offset_explains_of_a_map():
     column = torch.arange(24.0).expand(24, 24)  # query by query the same: the offset says half of it
     assert positions.explained_by_offset(column) == pytest.approx(0.5, abs=0.01)
     assert positions.explained_by_offset(torch.ones(3, 3)) == 1
+    drawn = positions.in_spreads(PE @ W @ PE.mT, past)
+    assert drawn[past].mean().abs() < 1e-5 and drawn[past].std(correction=0) == pytest.approx(1, abs=1e-5)
+    assert positions.explained_by_offset(drawn, past) == pytest.approx(
+        positions.explained_by_offset(PE @ W @ PE.mT, past), abs=1e-4)  # fmt: skip
+    assert positions.in_spreads(torch.ones(3, 3)).abs().max() == 0
 
 
 def test_positions_share_of_a_sum():

@@ -113,13 +113,15 @@ def _reordered(x: Tensor, order: Tensor, dims: Sequence[int]) -> Tensor:
 
 
 def moved(streams: Tensor, of: Sequence[Order]) -> Tensor:
-    """How much of each token's vector is another one than in the first order: ‖x' − x‖ / ‖x‖, after every layer.
+    """How far each token's vector is from what it is in the first order: ‖x' − x‖ over the longer of both, every layer.
 
+    (The longer: a decoder's first token, whichever it is, can be a hundred times as long as elsewhere.)
     streams [layer + 1, order, token, model] -> [order, token, layer + 1]; 0 for all where a model does not see order.
     """
     home = torch.stack([put_back(x, of, (1,)) for x in streams])  # [layer + 1, order, token, model]
     first = home[:, :1]
-    return ((home - first).norm(dim=-1) / first.norm(dim=-1)).permute(1, 2, 0)
+    longer = home.norm(dim=-1).maximum(first.norm(dim=-1))
+    return ((home - first).norm(dim=-1) / longer).permute(1, 2, 0)
 
 
 def largest_difference(reading: Reading, of: Sequence[Order]) -> Tensor:
