@@ -101,8 +101,7 @@ def show_gradient(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     table = {"layer": np.arange(layers)} | {f"{p} {f}": of[f][0][frame, :layers] for p, of in chosen.items() for f in FIELDS}
     edge = {p: of["weights"][0][frame] for p, of in chosen.items()}
     numbers = r"\begin{gathered}" + r"\\[.3em]".join(
-        rf"\text{{{p}, {layers} layers: }}\lVert\partial L/\partial W\rVert = {e[0]:.2f}\text{{ in the first, }}{e[layers - 1]:.2f}"
-        r"\text{ in the last}" for p, e in edge.items() if np.isfinite(e[0])
+        rf"\text{{{p}: }}\lVert\partial L/\partial W\rVert\ {e[0]:.2f}\text{{ first, }}{e[layers - 1]:.2f}\text{{ last}}" for p, e in edge.items() if np.isfinite(e[0])
     ) + r"\end{gathered}"  # fmt: skip
     return Shown(table, numbers, {"text": text.text, "layers": layers, "place": place}, [
         ("x_l", (f"token {len(text.ids) - 1}", f"model {depth.WIDTH}"), "residual"),
@@ -284,9 +283,9 @@ def show_final(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             ),
         )  # fmt: skip
     at, kind = names.index(here[0]), final_norm.WAYS.index(here[1])
-    numbers = (rf"\sigma = {found.numbers['sigma'][at, 0]:.3g}\text{{; entropy }}{entropy[at, 0]:.3g} \to {entropy[at, kind]:.3g}"
-               rf"\text{{ nats; spread of the logits }}{found.numbers['spread'][at, 0]:.3g} \to "
-               rf"{found.numbers['spread'][at, kind]:.3g}")  # fmt: skip
+    numbers = (rf"\begin{{gathered}}\sigma = {found.numbers['sigma'][at, 0]:.3g}\\[.3em]\text{{entropy }}{entropy[at, 0]:.3g} \to "
+               rf"{entropy[at, kind]:.3g}\text{{ nats}}\\[.3em]\text{{spread of }}\output{{\ell}}\ {found.numbers['spread'][at, 0]:.3g} \to "
+               rf"{found.numbers['spread'][at, kind]:.3g}\end{{gathered}}")  # fmt: skip
     table = {"token": [n for n in names for _ in final_norm.WAYS], "way": list(final_norm.WAYS) * len(names)}
     return Shown(table | {name: values.flatten() for name, values in found.numbers.items()}, numbers,
                  {"model": reading.model, "text": reading.text, "way": here[1]},
@@ -332,8 +331,8 @@ def show_model(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             reading.title, len(streams), Choice("Token", names, token), flow.stream, *padded, cursor=float(at), epoch=epoch))
     i, at = names.index(here[0]), min(here[1], len(streams) - 2)
     table = {"layer": np.arange(len(streams)), "stream": flow.stream[i], "written": padded[0][i], "turned": padded[1][i]}
-    return Shown(table, rf"\lVert x_{{{at}}}\rVert_{{\text{{rms}}}} = {flow.stream[i, at]:.3g},\quad \lVert\Delta x\rVert/\lVert x\rVert = "
-                 rf"{flow.written[i, at]:.3g},\quad 1 - \cos = {flow.turned[i, at]:.3g}",
+    return Shown(table, rf"\begin{{gathered}}\text{{stream before layer }}{at}\text{{: }}{flow.stream[i, at]:.3g}\\[.3em]"
+                 rf"\lVert\Delta x\rVert/\lVert x\rVert = {flow.written[i, at]:.3g},\quad 1 - \cos = {flow.turned[i, at]:.3g}\end{{gathered}}",
                  {"model": reading.model, "text": reading.text, "token": i},
                  [("x_l", (f"token {len(reading.ids)}", f"model {config.d_model}"), "residual")])  # fmt: skip
 

@@ -32,16 +32,17 @@ LOOK_FOR = {
 }
 
 FORMULA = {
-    GRADIENT: r"\begin{gathered}\text{pre: }\ \residual{x_{l+1}} = \residual{x_l} + F(\operatorname{norm}(\residual{x_l}))"
-    r"\\[.4em]\text{post: }\ \residual{x_{l+1}} = \operatorname{norm}(\residual{x_l} + F(\residual{x_l}))"
-    r"\\[.4em]\text{sandwich: }\ \residual{x_{l+1}} = \residual{x_l} + \operatorname{norm}(F(\operatorname{norm}(\residual{x_l})))\end{gathered}",
+    GRADIENT: r"\begin{gathered}\text{pre}\quad \residual{x_{l+1}} = \residual{x_l} + F(N(\residual{x_l}))"
+    r"\\[.4em]\text{post}\quad \residual{x_{l+1}} = N(\residual{x_l} + F(\residual{x_l}))"
+    r"\\[.4em]\text{sandwich}\quad \residual{x_{l+1}} = \residual{x_l} + N(F(N(\residual{x_l})))"
+    r"\\[.4em]N\text{: the norm; }F\text{: attention or FFN}\end{gathered}",
     WARMUP: r"\text{lr}(t) = \text{peak}\cdot\min(1,\ t / \text{warm-up})",
-    FINAL: r"\begin{gathered}\output{\ell} = W_U\,(\residual{\gamma} \odot \residual{x} / \sigma),\qquad "
+    FINAL: r"\begin{gathered}\output{\ell} = W_U\,(\residual{\gamma} \odot \residual{x} / \sigma)\\[.4em]"
     r"\sigma = \sqrt{\tfrac1d\textstyle\sum_i \residual{x_i}^2 + \varepsilon}\\[.4em]\text{not divided: }"
-    r"\output{\ell'} = \sigma\,\output{\ell}\quad\text{(a temperature of }1/\sigma)\end{gathered}",
-    MODEL: r"\residual{x_{l+1}} = \residual{x_l} + \residual{\Delta x_l},\qquad "
+    r"\output{\ell'} = \sigma\,\output{\ell}\\[.2em]\text{(a temperature of }1/\sigma)\end{gathered}",
+    MODEL: r"\begin{gathered}\residual{x_{l+1}} = \residual{x_l} + \residual{\Delta x_l}\\[.5em] "
     r"\frac{\lVert\residual{\Delta x_l}\rVert}{\lVert\residual{x_l}\rVert},\qquad "
-    r"1 - \cos(\residual{x_l}, \residual{x_{l+1}})",
+    r"1 - \cos(\residual{x_l}, \residual{x_{l+1}})\end{gathered}",
 }  # fmt: skip
 FORMULA[BLOCKS] = FORMULA[GRADIENT]
 

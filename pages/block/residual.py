@@ -96,8 +96,8 @@ def show_signal(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     layers, _, variant = here
     frame = depth.DEPTHS.index(layers)
     table = {"layer": np.arange(layers + 1)} | {f"{v}: {f}": of[f][0][frame, : layers + 1] for v, of in found.items() for f in FIELDS}
-    lines = [rf"\text{{{v}: }}\lVert\partial L/\partial x_0\rVert = {of['signal'][0][frame, 0]:.2g},\ "
-             rf"\lVert\partial L/\partial x_{{{layers}}}\rVert = {of['signal'][0][frame, layers]:.2g}" for v, of in found.items()]
+    lines = [r"\lVert\partial L/\partial x\rVert\text{ at the top} \to \text{at the bottom}"]
+    lines += [rf"\text{{{v}: {of['signal'][0][frame, layers]:.1e}}} \to \text{{{of['signal'][0][frame, 0]:.1e}}}" for v, of in found.items()]
     norm, share = VARIANTS[variant]
     return Shown(table, r"\begin{gathered}" + r"\\[.3em]".join(lines) + r"\end{gathered}",
                  {"text": text.text, "layers": layers, "norm": norm, "share": share},
@@ -238,8 +238,8 @@ def show_cut(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     at, which = min(here[0], n - 1), CUTS.index(here[1])
     table = {"layer": [i for i in range(n) for _ in CUTS], "cut": list(CUTS) * n}
     return Shown(table | {name: values.flatten() for name, values in of.numbers.items()},
-                 rf"\text{{layer }}{at}\text{{, {here[1]}: loss }}{loss:.2f} \to {curve[at, which]:.2f}\text{{ nats a token; skipped }}"
-                 rf"{curve[at, 0]:.2f}",
+                 rf"\begin{{gathered}}\text{{layer {at}, {here[1]}:}}\\[.3em]\text{{loss }}{loss:.2f} \to {curve[at, which]:.2f}"
+                 rf"\text{{ nats a token}}\end{{gathered}}",
                  {"model": reading.model, "text": CAPITAL if own else reading.text, "layer": at, "cut": which},
                  [("x_l", (f"token {len(reading.ids)}", f"model {config.d_model}"), "residual"),
                   ("F_l(x_l)", (f"token {len(reading.ids)}", f"model {config.d_model}"), "residual")])  # fmt: skip
@@ -287,8 +287,8 @@ def show_alike(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             found["stream"], found["loss"], cursor=float(at), epoch=epoch))  # fmt: skip
     frame, at = skipping.SHARES.index(here[0]), here[1]
     table = {"place": np.arange(config.n_layers + 1)} | {name: found[name][frame] for name in ("apart", "alike", "stream")}
-    return Shown(table, rf"\frac{{\lVert X - 1\bar x^\top\rVert}}{{\lVert X\rVert}} = {found['apart'][frame, at]:.2g}\ "
-                 rf"\text{{at place }}{at}\text{{; loss }}{found['loss'][frame]:.2f}\text{{ nats a token}}",
+    return Shown(table, rf"\begin{{gathered}}\frac{{\lVert X - 1\bar x^\top\rVert}}{{\lVert X\rVert}} = {found['apart'][frame, at]:.2g}"
+                 rf"\text{{ before layer }}{at}\\[.3em]\text{{loss }}{found['loss'][frame]:.2f}\text{{ nats a token}}\end{{gathered}}",
                  {"model": reading.model, "text": reading.text, "share": here[0]},
                  [("X", (f"token {len(reading.ids)}", f"model {config.d_model}"), "residual"),
                   (r"\bar x", (f"model {config.d_model}",), "residual")])  # fmt: skip
@@ -362,7 +362,7 @@ def show_paths(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     lengths = np.arange(m + 1)
     table = {"length": lengths, "paths": count[at, : m + 1], "share": share[at, 0, : m + 1], "size": size[at, 0, : m + 1]}
     mean = paths.mean_length(torch.tensor(np.mean(list(found.values())[at][0], 0)))
-    return Shown(table, rf"2^{{{m}}}\text{{ paths, most of length }}{m // 2}\text{{; the gradient's mean length }}{mean:.1f}",
+    return Shown(table, rf"\begin{{gathered}}2^{{{m}}}\text{{ paths, their mean length }}{m / 2:.1f}\\[.3em]\text{{the gradient's }}{mean:.1f}\end{{gathered}}",
                  {"model": reading.model, "text": CAPITAL if of_default else reading.text},
                  [("G_k", (f"token {len(reading.ids) - 1}", f"model {config.d_model}"), "value")])  # fmt: skip
 

@@ -41,15 +41,16 @@ LOOK_FOR = {
 FORMULA = {
     SIGNAL: r"\begin{gathered}\residual{x_{l+1}} = \residual{x_l} + F_l(\residual{x_l})\\[.4em]"
     r"\frac{\partial \residual{x_L}}{\partial \residual{x_l}} = \prod_{i=l}^{L-1}\Big(1 + \frac{\partial F_i}{\partial \residual{x_i}}\Big) "
-    r"= 1 + \ldots\qquad\text{without skip: }\ \prod_{i=l}^{L-1}\frac{\partial F_i}{\partial \residual{x_i}}\end{gathered}",
-    TRAIN: r"\text{skip: }\ \residual{x_{l+1}} = \residual{x_l} + F_l(\residual{x_l}),\qquad \text{no skip: }\ "
-    r"\residual{x_{l+1}} = F_l(\residual{x_l})",
-    CUT: r"\text{skip the layer: }\ \residual{x_{l+1}} = \residual{x_l},\qquad \text{no residual: }\ "
-    r"\residual{x_{l+1}} = F_l(\residual{x_l})",
-    ALIKE: r"\residual{x_{l+1}} = s\,\residual{x_l} + F_l(\residual{x_l}),\qquad "
-    r"\frac{\lVert \residual{X} - 1\residual{\bar x}^\top\rVert}{\lVert \residual{X}\rVert}",
-    PATHS: r"\begin{gathered}\prod_{s=1}^{m}(1 + J_s^\top)\,g = g + \sum_s J_s^\top g + \sum_{s<t} J_s^\top J_t^\top g + \ldots = "
-    r"\sum_{k=0}^{m} \value{G_k}\\[.4em]\tbinom{m}{k}\text{ paths of length }k,\qquad 2^m\text{ in all}\end{gathered}",
+    r"= 1 + \ldots\\[.4em]\text{without skip: }\ \prod_{i=l}^{L-1}\frac{\partial F_i}{\partial \residual{x_i}}\end{gathered}",
+    TRAIN: r"\begin{gathered}\text{skip: }\ \residual{x_{l+1}} = \residual{x_l} + F_l(\residual{x_l})\\[.4em]\text{no skip: }\ "
+    r"\residual{x_{l+1}} = F_l(\residual{x_l})\end{gathered}",
+    CUT: r"\begin{gathered}\text{skip the layer: }\ \residual{x_{l+1}} = \residual{x_l}\\[.4em]\text{no residual: }\ "
+    r"\residual{x_{l+1}} = F_l(\residual{x_l})\end{gathered}",
+    ALIKE: r"\begin{gathered}\residual{x_{l+1}} = s\,\residual{x_l} + F_l(\residual{x_l})\\[.5em] "
+    r"\frac{\lVert \residual{X} - 1\residual{\bar x}^\top\rVert}{\lVert \residual{X}\rVert}\end{gathered}",
+    PATHS: r"\begin{gathered}\prod_{s=1}^{m}(1 + J_s^\top)\,g = g + \sum_s J_s^\top g\\[.2em]"
+    r"{} + \sum_{s<t} J_s^\top J_t^\top g + \ldots = \sum_{k=0}^{m} \value{G_k}\\[.4em]"
+    r"\tbinom{m}{k}\text{ paths of length }k,\quad 2^m\text{ in all}\end{gathered}",
 }  # fmt: skip
 
 SNIPPET = {
