@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from charts import component
 from charts.curves import Switch, Tone
@@ -119,6 +120,14 @@ class Shown:
     able: Sequence[bool] = ()
     at: Sequence[bool] = ()  # how its switches stand in the model as it is published
 
+    @cached_property
+    def header(self) -> dict[str, object]:
+        """As it goes to the browser; made once, for a message holds every model and goes out often."""
+        varied = [{"label": of.label, "values": list(of.values), "own": of.own, "frames": [frame.header() for frame in of.frames]}
+                  for of in self.varied]  # fmt: skip
+        return {"name": self.name, "able": list(self.able), "at": list(self.at), "varied": varied,
+                "frames": [frame.header() for frame in self.frames]}  # fmt: skip
+
 
 def message(
     name: str, label: str, models: Sequence[Shown], *, model: str, views: Sequence[str] = (), view: str = "",
@@ -140,13 +149,7 @@ def message(
         "name": name, "label": label, "model": model, "views": list(views), "view": view, "vary": vary, "value": value,
         "epoch": epoch, "parts": [{"key": key, "label": said, "role": role} for key, (said, role) in PARTS.items()],
         "switches": [{"label": one.label, "on": one.on} for one in switches],
-        "models": [
-            {"name": one.name, "able": list(one.able), "at": list(one.at),
-             "frames": [frame.header() for frame in one.frames],
-             "varied": [{"label": of.label, "values": list(of.values), "own": of.own,
-                         "frames": [frame.header() for frame in of.frames]} for of in one.varied]}
-            for one in models
-        ],
+        "models": [one.header for one in models],
     }  # fmt: skip
     return component.pack(header, {})
 
