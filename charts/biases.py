@@ -112,7 +112,9 @@ def parts_message(
         ("Words alone", "Every query meets every key, and nobody knows where they stand."),
         ("Places", "What this way to tell positions adds to each pair."),
         ("Sum", "Both are added before the softmax; what may not be read is hatched."),
-        ("Softmax", "Each row shares out 1: what was added multiplies a key's share by its exponential."),
+        ("Softmax", "Each row shares out 1: what was added multiplies a key's share by its exponential, and what all "
+                    "keys of a row "
+                    "were given alike drops out."),
     )
     steps = [Step(title, sentence, tuple(key for part in shows[: i + 1] for key in part))
              for i, (title, sentence) in enumerate(sentences)]  # fmt: skip

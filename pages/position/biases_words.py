@@ -12,8 +12,9 @@ VIEWS = HEAD, DISTANCE, SLOPES, BUCKETS, REAL = (
 )
 
 LOOK_FOR = {
-    HEAD: "Go through the ways with the same words: ALiBi and T5 add stripes that know nothing of the words, Shaw and "
-    "Transformer-XL add stripes that the query bends, a learned table adds a pattern with no stripes at all.",
+    HEAD: "Go through the ways with the same words: ALiBi and T5 add diagonal stripes that know nothing of the words; "
+          "in Shaw's "
+    "and Transformer-XL's each query has its say; a learned table adds no diagonal stripes at all.",
     DISTANCE: "Pick ALiBi: one straight line, whatever the words. Pick RoPE or Shaw: a band, since what is added "
               "depends on the "
     "query. Then look right of the dashed line, where training never was.",

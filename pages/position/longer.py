@@ -28,6 +28,7 @@ PER_LAYER = longer.BASE["n_heads"]
 HEAD_NAMES = [f"layer {i // PER_LAYER}, head {i % PER_LAYER}" for i in range(PER_LAYER * longer.BASE["n_layers"])]
 PLACES = np.arange(longer.BIN / 2, longer.LENGTHS[-1], longer.BIN)
 BY_TITLE = {title: way for way, title in TITLES.items()}
+SAID = ("true", "false")
 NAMES = {LENGTHS: "length", PLACE: "place", TEXT: "text_curves", HEADS: "heads"}  # of the components
 
 
@@ -65,13 +66,15 @@ def cursor_of() -> tuple[str, int, list[int]]:
 
 def stand() -> Stand:
     name, start, places = cursor_of()
-    here = Stand(view, url.url_state("way", SHOWN, str, TITLES.__contains__), cursor=url.url_state(name, start, int, lambda at: at >= 0))
+    here = Stand(view, url.url_state("way", SHOWN, str, TITLES.__contains__), cursor=url.url_state(name, start, int,
+                                                                                                   lambda at: at >= 0))
     here = here._replace(cursor=here.cursor if here.cursor in places else start)  # of another text
     if view in (LENGTHS, PLACE):
-        return here._replace(top=TOPS[url.url_state("zoom", "false", str.lower, ("true", "false").__contains__) == "true"])
+        return here._replace(top=TOPS[url.url_state("zoom", "false", str.lower, ("true",
+                                                                                 "false").__contains__) == "true"])
     if view == HEADS:
         return here._replace(head=url.url_state("head", 0, int, range(len(HEAD_NAMES)).__contains__),
-                             every=url.url_state("every", "false", str.lower, ("true", "false").__contains__) == "true")  # fmt: skip
+                             every=url.url_state("every", "false", str.lower, SAID.__contains__) == "true")  # fmt: skip
     return here
 
 
@@ -106,7 +109,8 @@ def recorded() -> tuple[dict[str, Runs], dict[str, Runs], dict[str, Runs], dict[
             each[i, : len(run["by_place"])] = run["by_place"]
         return Runs(each)
 
-    return ({way: by_length(way, "loss") for way in TITLES}, {way: by_length(way, "loss_same_words") for way in TITLES},
+    return ({way: by_length(way, "loss") for way in TITLES}, {way: by_length(way,
+                                                                             "loss_same_tokens") for way in TITLES},
             {way: by_place(way) for way in TITLES},
             {way: np.array([run["weight_beyond"] for run in rows[way]["runs"]]) for way in TITLES})  # fmt: skip
 
@@ -119,8 +123,10 @@ def made() -> str:
     about = trained.recorded()["made"]
     rows = trained.recorded()["rows"]
     seconds = [run["processor_seconds"] for row in rows.values() for run in row["runs"]]
-    return (f"Recorded: `{about['command']}`, {about['steps']:,} steps of {about['tokens_a_step']:,} tokens, three seeds, "
-            f"{min(seconds):.0f}–{max(seconds):.0f} s each; {about['held_out_windows']} windows of two plays that no model read.")  # fmt: skip
+    return (f"Recorded: `{about['command']}`, {about['steps']:,} steps of {about['tokens_a_step']:,} tokens, three "
+            f"seeds, "
+            f"{min(seconds):.0f}–{max(seconds):.0f} s each; {about['held_out_windows']} windows of two plays that no "
+            f"model read.")  # fmt: skip
 
 
 def show_lengths(picture: DeltaGenerator) -> Shown:
@@ -131,7 +137,8 @@ def show_lengths(picture: DeltaGenerator) -> Shown:
         curves.mount(
             key="length", on_stand_change=keep,
             data=charts.length_message(
-                np.array(longer.LENGTHS, dtype=float), loss, same, picks=picks(shown.way), tops=Choice("Axis shows", TOPS, shown.top),
+                np.array(longer.LENGTHS, dtype=float), loss, same, picks=picks(shown.way), tops=Choice("Axis shows",
+                                                                                                       TOPS, shown.top),
                 trained=longer.LENGTH, words=longer.LAST, cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip
@@ -139,17 +146,20 @@ def show_lengths(picture: DeltaGenerator) -> Shown:
         results()
     at = longer.LENGTHS.index(here.cursor)
     of = same[here.way].values
-    table = {"n": longer.LENGTHS} | {f"{TITLES[way]}, seed {i}": run for way, one in same.items() for i, run in enumerate(one.values)}
+    table = {"n": longer.LENGTHS} | {f"{TITLES[way]}, seed {i}": run for way, one in same.items() for i,
+                                     run in enumerate(one.values)}
     values = (r"\text{it cannot be asked}" if np.isnan(of[0, at]) else ",\\ ".join(f"{x:.3f}" for x in of[:, at])
               + rf"\quad\text{{at {longer.LENGTH}: }}" + ",\\ ".join(f"{x:.3f}" for x in of[:, 0]))  # fmt: skip
-    return Shown(table, [("L", ("seed 3", f"length {len(longer.LENGTHS)}"), "output")], {"way": here.way, "n": here.cursor},
+    return Shown(table, [("L", ("seed 3", f"length {len(longer.LENGTHS)}"), "output")], {"way": here.way,
+                                                                                         "n": here.cursor},
                  rf"\text{{{TITLES[here.way]}: }} L({here.cursor}) = {values}")
 
 
 def results() -> None:
     """The table of all ways: mean and range over the seeds."""
     loss, same, _, far = recorded()
-    lines = [f"| | all tokens, {longer.LENGTH} | all tokens, {longer.LENGTHS[-1]} | last {longer.LAST}, {longer.LENGTH} | last {longer.LAST}, "
+    lines = [f"| | all tokens, {longer.LENGTH} | all tokens, {longer.LENGTHS[-1]} | last {longer.LAST}, "
+             f"{longer.LENGTH} | last {longer.LAST}, "
              f"{longer.LENGTHS[-1]} | weight beyond {longer.LENGTH} |", "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
     for way, title in TITLES.items():
         cells = [words.span(of[way].values[:, at]) for of in (loss, same) for at in (0, -1)]
@@ -168,14 +178,16 @@ def show_place(picture: DeltaGenerator) -> Shown:
     with picture:
         curves.mount(
             key="place", on_stand_change=keep,
-            data=charts.place_message(PLACES, places, picks=picks(shown.way), tops=Choice("Axis shows", TOPS, shown.top),
+            data=charts.place_message(PLACES, places, picks=picks(shown.way), tops=Choice("Axis shows", TOPS,
+                                                                                          shown.top),
                                       trained=longer.LENGTH, cursor=shown.cursor, epoch=epoch),
         )  # fmt: skip
         st.caption(made())
     at = PLACES.astype(int).tolist().index(here.cursor)
     of = places[here.way].values[:, at]
     value = r"\text{not there}" if np.isnan(of[0]) else ",\\ ".join(f"{x:.3f}" for x in of)
-    table = {"place": PLACES} | {f"{TITLES[way]}, seed {i}": run for way, one in places.items() for i, run in enumerate(one.values)}
+    table = {"place": PLACES} | {f"{TITLES[way]}, seed {i}": run for way, one in places.items() for i,
+                                 run in enumerate(one.values)}
     return Shown(table, [("L", ("seed 3", f"place {longer.LENGTHS[-1]}"), "output")], {"way": here.way},
                  rf"\text{{{TITLES[here.way]}, places around {here.cursor}: }} {value}")
 
@@ -205,11 +217,13 @@ def show_text(picture: DeltaGenerator) -> Shown:
     with picture:
         curves.mount(
             key="text_curves", on_stand_change=keep,
-            data=charts.text_message(found, pieces, picks=picks(shown.way), trained=longer.LENGTH, width=WIDTH, cursor=shown.cursor,
+            data=charts.text_message(found, pieces, picks=picks(shown.way), trained=longer.LENGTH, width=WIDTH,
+                                     cursor=shown.cursor,
                                      epoch=epoch),
         )  # fmt: skip
         if len(ids) <= longer.LENGTH:
-            st.info(f"Your text is {len(ids)} tokens long: nothing in it is farther back than these models were trained for. Give them "
+            st.info(f"Your text is {len(ids)} tokens long: nothing in it is farther back than these models were "
+                    f"trained for. Give them "
                     f"more than {longer.LENGTH}.", icon=":material/info:")  # fmt: skip
         if len(ids) > longer.LENGTH and here.way == "learned":
             st.info(refusal(), icon=":material/info:")
@@ -257,13 +271,15 @@ def show_heads(picture: DeltaGenerator) -> Shown:
             data=charts.distance_message(
                 {way: of.by_distance for way, of in found.items()},
                 picks=Picks("Positions", [TITLES[way] for way in found], TITLES[shown.way], role="ink"),
-                heads=Choice("Head", HEAD_NAMES, HEAD_NAMES[shown.head]), switch=Switch("All ways at once", shown.every),
+                heads=Choice("Head", HEAD_NAMES, HEAD_NAMES[shown.head]), switch=Switch("All ways at once",
+                                                                                        shown.every),
                 trained=longer.LENGTH, last=last, cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip
         of = found[here.way]
         matrices.mount(key="map", data=charts.map_message(
-            of.rows[here.head], pieces, head=f"{TITLES[here.way]}, {HEAD_NAMES[here.head]}", share=float(of.beyond[here.head]),
+            of.rows[here.head], pieces, head=f"{TITLES[here.way]}, {HEAD_NAMES[here.head]}",
+            share=float(of.beyond[here.head]),
             trained=longer.LENGTH, epoch=1,
         ))  # fmt: skip
         if "learned" not in found:
@@ -275,7 +291,8 @@ def show_heads(picture: DeltaGenerator) -> Shown:
     return Shown(table, [("A", (f"head {len(one.rows)}", f"query {last}", f"key {len(ids)}"), "attention")],
                  {"checkpoint": checkpoint, "scaling": scaling, "most": MOST, "last": LAST, "head": here.head},
                  rf"\text{{{TITLES[here.way]}, {HEAD_NAMES[here.head]}: }} \bar{{\attention{{A}}}}({r}) = "
-                 rf"{one.by_distance[here.head, r]:.4f},\quad \text{{beyond {longer.LENGTH - 1}: }} {one.beyond[here.head]:.3f}")  # fmt: skip
+                 rf"{one.by_distance[here.head, r]:.4f},\quad \text{{beyond {longer.LENGTH - 1}: }} "
+                 rf"{one.beyond[here.head]:.3f}")  # fmt: skip
 
 
 SHOW = {LENGTHS: show_lengths, PLACE: show_place, TEXT: show_text, HEADS: show_heads}
@@ -297,11 +314,13 @@ def draw(code_place: DeltaGenerator) -> None:
 def predict() -> None:
     """Which way of reading RoPE longer costs least? Answered by the recorded runs."""
     _, same, _, _ = recorded()
-    options = ["as it was trained", "linear: all angles divided", "NTK-aware: a larger base", "YaRN: slow pairs divided"]
+    options = ["as it was trained", "linear: all angles divided", "NTK-aware: a larger base", "YaRN: slow pairs "
+                                                                                              "divided"]
     ways = ["rope", "rope_linear", "rope_ntk", "rope_yarn"]
     at = [same[way].mean[-1] for way in ways]
     lesson.predict(
-        f"A RoPE decoder that was trained on {longer.LENGTH} tokens reads {longer.LENGTHS[-1]}, without any further training. Which way to "
+        f"A RoPE decoder that was trained on {longer.LENGTH} tokens reads {longer.LENGTHS[-1]}, without any further "
+        f"training. Which way to "
         "turn its queries and keys loses least on the same last tokens?",
         options, options[int(np.argmin(at))],
         f"Mean of three seeds, nats a token; {same['rope'].mean[0]:.2f} at {longer.LENGTH}: " + ", ".join(
@@ -321,7 +340,8 @@ if view in (TEXT, HEADS):
     text = lesson.text(words.STAGE, words.EXAMPLES, follows=False)
 ids, pieces = trained.pieces_of(text, MOST)
 if len(ids) < LEAST:
-    st.warning(f"This text is {len(ids)} tokens long; the picture needs {LEAST}. Type a little more.", icon=":material/info:")
+    st.warning(f"This text is {len(ids)} tokens long; the picture needs {LEAST}. Type a little more.",
+               icon=":material/info:")
     text = words.STAGE
     ids, pieces = trained.pieces_of(text, MOST)
 stage, after, code_place, more = (st.container() for _ in range(4))

@@ -1,15 +1,15 @@
-"""Makes assets/longer: small decoders trained at one length, each with another way to tell positions, asked at four times it.
+"""Makes assets/longer: small decoders trained at one length, each with another way to tell positions, asked at more.
 
-    python -m transformer.training.longer                        # all of them, 3 seeds each: some 12 minutes of one core
+    python -m transformer.training.longer                        # all of them, 3 seeds each: 12 minutes of a core
     python -m transformer.training.longer --only alibi xl        # these; the other rows of the table stay
     python -m transformer.training.longer --out elsewhere --only none --steps 50
 
-A row of ``POSITIONS`` is what its Config says about positions, and nothing else differs: the same shape, the same windows in
-the same order (the seed decides them). Every model is then read on held-out plays at 1, 1.5, 2 … 4 times the length it was
-trained at. RoPE is asked four times: as it was trained, and with the three scalings that stretch it afterwards.
+A row of ``POSITIONS`` is what its Config says about positions, and nothing else differs: the same shape, the same
+windows in the same order (the seed decides them). Every model is then read on held-out plays at 1, 1.5, 2 … 4 times the
+length it was trained at. RoPE is asked four times: as it was trained, and with three scalings that stretch it later.
 
-Each row's first seed is kept as a checkpoint in float16, assets/longer/<row>/, and assets/longer/table.json holds what all
-the runs came to.
+Each row's first seed is kept as a checkpoint in float16, assets/longer/<row>/, and assets/longer/table.json holds what
+all the runs came to.
 """
 
 import argparse
@@ -36,7 +36,7 @@ LENGTHS = tuple(range(64, 257, 32))  # tokens a window when asked: 1, 1.5, 2 …
 BASE = dict(
     kind="decoder", vocab_size=320, d_model=32, n_layers=2, n_heads=4, d_head=12, d_ff=48, max_len=LENGTH,
     norm="rms", activation="silu", gated=True, tie_embeddings=True,
-    scale_embeddings=True, init="xavier",  # tokens as large as the sinusoids that are added to them (Vaswani et al. 2017, §3.4)
+    scale_embeddings=True, init="xavier",  # tokens as large as the sinusoids added to them (Vaswani et al. 2017, §3.4)
 )  # fmt: skip
 # T5's far distances share one bucket from 32 on and Shaw's are clipped at 16, so that no row of either table is left
 # untrained at this length; the papers' own sizes, 128 and 16, stand in the same place to their longer texts.
@@ -54,7 +54,7 @@ SCALINGS = ("linear", "ntk", "yarn")  # of RoPE, when a text is longer than the 
 SEEDS = (0, 1, 2)
 BATCH = 16  # windows a step
 MEASURED = 384  # held-out windows of the greatest length
-LAST = 32  # of each window: the same words, whatever stands before them
+LAST = 32  # of each window: the same tokens, whatever stands before them
 BIN = 8  # places that a point of the loss by place is the mean of
 LOOKED_AT = 64  # windows whose attention weights are looked at
 
@@ -69,8 +69,8 @@ def config_of(row: str) -> Config:
 def stretched(model: Model, scaling: str, length: int) -> Model:
     """``model`` for texts of ``length`` tokens, its rotations slowed down so that they fit into what it was trained on.
 
-    A model of the same weights (shared, not copied) whose config says ``rope_scaling`` and the factor length / trained length,
-    at least 1. Raises ValueError for a model without RoPE.
+    A model of the same weights (shared, not copied) whose config says ``rope_scaling`` and the factor length / trained
+    length, at least 1. Raises ValueError for a model without RoPE.
     """
     if model.config.position != "rope":
         raise ValueError(f"only RoPE is stretched by a scaling; this model has position {model.config.position!r}.")
@@ -96,8 +96,8 @@ def losses(model: Model, ids: Tensor) -> Tensor:
 
 @torch.no_grad()
 def weight_beyond(model: Model, ids: Tensor, distance: int = LENGTH, last: int = LAST) -> float:
-    """The share of the attention weight of the ``last`` tokens that lies on keys at least ``distance`` back, the mean of
-    all heads.   ids [window, token]"""
+    """The share of the attention weight of the ``last`` tokens that lies on keys at least ``distance`` back, the mean
+    of all heads.   ids [window, token]"""
     n = ids.shape[1]
     far = torch.arange(n - last, n)[:, None] - torch.arange(n) >= distance  # [query, key]
     shares = []
@@ -110,10 +110,10 @@ def weight_beyond(model: Model, ids: Tensor, distance: int = LENGTH, last: int =
 def asked(model: Model, unseen: Tensor, scaling: str = "none", lengths: tuple[int, ...] = LENGTHS) -> dict:
     """What ``model`` loses at each length, and where.
 
-    unseen [window, longest + 1]. At each length n a window's last n tokens are read, so that its last ``LAST`` words, those
-    ``loss_same_words`` is the mean of, are the same at every length and only what stands before them grows. ``loss`` is
-    the mean over all n places; ``by_place`` over each ``BIN`` places of the longest; ``weight_beyond`` the share of the
-    attention weight that the last words of the longest give to distances that were never seen in training.
+    unseen [window, longest + 1]. At each length n a window's last n tokens are read, so that its last ``LAST`` tokens,
+    those ``loss_same_tokens`` is the mean of, are the same at every length and only what stands before them grows.
+    ``loss`` is the mean over all n places; ``by_place`` over each ``BIN`` places of the longest; ``weight_beyond`` the
+    share of the attention weight that the last tokens of the longest give to distances that were never seen in training.
     """
     loss, same, by_place = {}, {}, []
     for n in lengths:
@@ -122,7 +122,7 @@ def asked(model: Model, unseen: Tensor, scaling: str = "none", lengths: tuple[in
         loss[str(n)], same[str(n)] = round(L.mean().item(), 4), round(L[:, -LAST:].mean().item(), 4)
         by_place = [round(x, 4) for x in L.mean(0).unflatten(0, (-1, BIN)).mean(-1).tolist()]
     beyond = round(weight_beyond(reader, unseen[:LOOKED_AT, :-1][:, -lengths[-1] :]), 4)
-    return {"loss": loss, "loss_same_words": same, "by_place": by_place, "weight_beyond": beyond}
+    return {"loss": loss, "loss_same_tokens": same, "by_place": by_place, "weight_beyond": beyond}
 
 
 def train(row: str, seed: int, steps: int, lr: float) -> tuple[Model, dict]:
@@ -158,7 +158,7 @@ def about(steps: int, lr: float) -> dict:
         "tokens_a_step": LENGTH * BATCH,
         "trained_length": LENGTH,
         "lengths": list(LENGTHS),
-        "same_words": LAST,
+        "same_tokens": LAST,
         "places_a_bin": BIN,
         "unit": "nats a token",
     }
@@ -182,14 +182,15 @@ def main() -> None:
     every = [asked_as for row in POSITIONS for asked_as in reads(row)]
     for row in arguments.only:
         for asked_as, (scaling, _) in reads(row).items():
-            rows[asked_as] = {"checkpoint": row, "options": POSITIONS[row], "rope_scaling": scaling, "date": today, "runs": []}
+            rows[asked_as] = {"checkpoint": row, "options": POSITIONS[row], "rope_scaling": scaling, "date": today,
+                              "runs": []}
     for seed in SEEDS:  # outermost: a run that is cut short has all rows
         for row in arguments.only:
             model, run = train(row, seed, arguments.steps, arguments.lr)
             for asked_as, (scaling, lengths) in reads(row).items():
                 result = run | asked(model, unseen, scaling, lengths)
                 rows[asked_as]["runs"].append(result)
-                print(f"{asked_as:12} {run} {result['loss']} {result['loss_same_words']}", flush=True)
+                print(f"{asked_as:12} {run} {result['loss']} {result['loss_same_tokens']}", flush=True)
             if seed == SEEDS[0]:
                 native.save(model.half(), tokenizer, arguments.out / row, {**made, "row": row, "date": today, **run})
             ordered = {name: rows[name] for name in every if name in rows}
