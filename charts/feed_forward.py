@@ -73,7 +73,7 @@ def firing(
     )  # fmt: skip
 
 
-PLACES = {"norm_2": "x̂′, changed", "ffn.pre": "u", "ffn.post": "a", "ffn.out": "FFN out", "attention.out": "attention"}
+PLACES = {"norm_2": "x̂′", "ffn.pre": "u", "ffn.post": "a", "ffn.out": "FFN out", "attention.out": "attention"}
 
 
 def changes(

@@ -113,7 +113,7 @@ def reports_of(here: Setting, depth: int, bend: str, seed: int, runs: dict) -> t
         return list(job.reports), "live"
     if (here.width, here.narrowest) == (WIDTH, WIDTH) and (found := recorded()[0].get((here.data, depth, bend, seed))):
         return found, "recorded"
-    return [untrained(here.data, depth, bend, here.width, here.narrowest, seed)], "not trained yet"
+    return [untrained(here.data, depth, bend, here.width, here.narrowest, seed)], "first weights"
 
 
 def draw_boundary() -> None:
@@ -140,7 +140,7 @@ def draw_boundary() -> None:
                     f"What each stack says of every point of the plane, “{DATA[here.data]}”; left and right: step, up and "
                     "down: seed, space: play", tiles, SEEDS, np.array(boundary.report_steps()), points.x.numpy(),
                     points.y.numpy(), classes=points.classes, reach=boundary.REACH, frame=shown.frame, seed=shown.seed,
-                    source="training" if growing else " and ".join(sources), growing=growing, epoch=epoch,
+                    source="training" if growing else " + ".join(sources), growing=growing, epoch=epoch,
                 ),
             )  # fmt: skip
         about = recorded()[1]

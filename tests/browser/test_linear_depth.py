@@ -34,7 +34,7 @@ def test_a_place_says_its_own_arithmetic(open_page):
     page.mouse.move(box["x"] + 100, box["y"] + 100)
     text = page.locator(f"{STAGE} .gf-tooltip.gf-on").inner_text().replace("−", "-")
     u, v = map(float, re.search(r"x = \((-?[\d.]+), (-?[\d.]+)\)", text).groups())
-    scores = [float(x) for x in re.findall(r"= (-?[\d.]+) +p =", text)]
+    scores = [float(x) for x in re.findall(r"[●■].* = (-?[\d.]+)$", text.split("softmax")[0], re.MULTILINE)]
     assert scores == pytest.approx([w[0] * u + w[1] * v + c for w, c in zip(W, b, strict=True)], abs=0.02)
     page.mouse.move(box["x"] + box["width"] - 100, box["y"] + 100)  # the fourth map is bent
     assert "No W_eff" in page.locator(f"{STAGE} .gf-tooltip.gf-on").inner_text()

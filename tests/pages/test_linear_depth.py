@@ -48,7 +48,7 @@ def test_it_opens_with_the_recorded_runs(open_page, downloads):
 def test_it_trains_what_is_set_and_keeps_it(open_page):
     app = open_page(PAGE, data="Three clusters", layers="3", width="4", narrowest="1")
     header, arrays = sent(app, "boundary")
-    assert header["source"] == "not trained yet" and (arrays["count"] == 1).all()  # its first weights
+    assert header["source"] == "first weights" and (arrays["count"] == 1).all()  # its first weights
     app.button(key="train_D5").click().run()
     settled(app)
     assert not app.exception and not app.error

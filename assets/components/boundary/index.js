@@ -179,8 +179,9 @@ export default (component) => gf.mount(component, (root, first) => {
     }
     const y = ks.map((k) => weight(i, k, 0) * u + weight(i, k, 1) * v + weight(i, k, 2)), most = Math.max(...y);
     const e = y.map((s) => Math.exp(s - most)), total = e.reduce((a, b) => a + b, 0);
-    return [...lines, ...ks.map((k) => `${"●■▲"[k]} ${signed(weight(i, k, 0))}·${signed(u)}${plus(weight(i, k, 1))}·${signed(v)}`
-      + `${plus(weight(i, k, 2))} = ${signed(y[k])}   p = ${(e[k] / total).toFixed(2)}`)];
+    const factor = (x) => (x < 0 ? `(${signed(x)})` : signed(x));
+    return [...lines, ...ks.map((k) => `${"●■▲"[k]} ${signed(weight(i, k, 0))}·${factor(u)}${plus(weight(i, k, 1))}·${factor(v)}`
+      + `${plus(weight(i, k, 2))} = ${signed(y[k])}`), `softmax: ${ks.map((k) => `p(${"●■▲"[k]}) = ${(e[k] / total).toFixed(2)}`).join(", ")}`];
   }
 
   function at(event) {
