@@ -21,7 +21,8 @@ ROWS = ("decoder-none", "encoder-none", "decoder")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "why-position.json")
+    parser.add_argument("--out", type=Path,
+                        default=Path(__file__).parents[1] / "assets" / "measured" / "why-position.json")
     parser.add_argument("--windows", type=int, default=600)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.sinusoids [--out assets/measured/sinusoids.json]
 
-The first tokens of Macbeth at the places 0 … 47, as Marian (where it has been fetched), MiniLM (learned positions, too) and
+The first tokens of Macbeth at the places 0 … 47, as Marian (where it has been fetched), MiniLM (learned positions) and
 our own decoders embed them; each as it is, and as it would be with √d taken away or put in.
 """
 
@@ -33,11 +33,13 @@ def measured(model: Model, ids: list[int]) -> dict:
     E = model.embedding.W_E.weight[rows].float()  # [window, place, model]
     there = torch.arange(PLACES)[None]
     learned = config.position == "learned"
-    P = model.embedding.W_P(there) if learned else positions.sinusoidal(there, config.d_model, layout=config.sinusoid_layout)
+    waves = positions.sinusoidal(there, config.d_model, layout=config.sinusoid_layout)
+    P = model.embedding.W_P(there) if learned else waves
     times = config.d_model**0.5
     return {
         "d": config.d_model, "scaled": config.scale_embeddings, "positions": config.position,
-        "table": round(E.norm(dim=-1).median().item(), 3), "times_sqrt_d": round((E * times).norm(dim=-1).median().item(), 3),
+        "table": round(E.norm(dim=-1).median().item(), 3),
+        "times_sqrt_d": round((E * times).norm(dim=-1).median().item(), 3),
         "position": round(P.norm(dim=-1).median().item(), 3),
         "share_with": round(positions.share(E * times, P).mean().item(), 4),
         "share_without": round(positions.share(E, P).mean().item(), 4),
@@ -46,7 +48,8 @@ def measured(model: Model, ids: list[int]) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "sinusoids.json")
+    parser.add_argument("--out", type=Path,
+                        default=Path(__file__).parents[1] / "assets" / "measured" / "sinusoids.json")
     parser.add_argument("--tokens", type=int, default=960)
     options = parser.parse_args()
     text = plays()["macbeth"][:20_000]
@@ -58,7 +61,8 @@ def main() -> None:
             found[name] = measured(model, tokenizer.encode(text)[: options.tokens])
             print(name, found[name])
     about = {"command": "python -m benchmarks.sinusoids", "date": datetime.date.today().isoformat(),
-             "text": f"the first {options.tokens} tokens of Macbeth, at places 0 to {PLACES - 1}", "measured": found}  # fmt: skip
+             "text": f"the first {options.tokens} tokens of Macbeth, at places 0 to {PLACES - 1}",
+             "measured": found}  # fmt: skip
     options.out.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -1,5 +1,5 @@
-"""The same tokens in several orders: outputs and attention maps that move with them or do not, angles between what whole
-sentences come to, and where a line through the vectors says that a token stands."""
+"""The same tokens in several orders: outputs and attention maps that move with them or do not, angles between what
+whole sentences come to, and where a token stands by its own vector."""
 
 from __future__ import annotations
 
@@ -46,19 +46,23 @@ def orders_message(
     below: list[Matrix] = []
     for positions, of in readings.items():
         mark, where = (" on" if positions else ""), {"switched": positions}
-        outputs = {"role": "residual", "cols": dims, "row_axis": "token", "col_axis": "coordinate", "signed": True, "top": top}
+        outputs = {"role": "residual", "cols": dims, "row_axis": "token", "col_axis": "coordinate", "signed": True,
+                   "top": top}  # fmt: skip
+        share = 2.4 if len(layers) < 5 else 1.4
+        compared = "Put back: ‖Δ‖ / ‖x‖" + (", at most 2" if of.moved.max() > 1 else "")
         maps = {"role": "attention", "top": 1.0}
         above.append(Matrix(f"Y{mark}", "Outputs, in your order", of.Y[0, :, : len(dims)], rows=tokens, symbol="Y",
                             says="coordinate {col} of the output at {row}", **outputs, **where))
-        below.append(Matrix(f"A{mark}", f"Weights of {head}", of.A[0], rows=tokens, cols=tokens, symbol="A", barred=barred,
-                            says="{row} reads {col} with {value}", **maps, **where))
+        below.append(Matrix(f"A{mark}", f"Weights of {head}", of.A[0], rows=tokens, cols=tokens, symbol="A",
+                            barred=barred, says="{row} reads {col} with {value}", **maps, **where))
         for i, (name, order) in enumerate(orders.items()):
             now, how = [tokens[j] for j in order], where | {"pick": name}
             above += [
                 Matrix(f"Y {name}{mark}", f"Outputs, {name}", of.Y[i, :, : len(dims)], rows=now, symbol="Y'",
                        says="coordinate {col} of the output at {row}, where it stands now", **outputs, **how),
-                Matrix(f"Δ {name}{mark}", "Put back: ‖Δ‖ / ‖x‖, at most 2" if of.moved.max() > 1 else "Put back: ‖Δ‖ / ‖x‖", of.moved[i][:, layers], "output", tokens,
-                       ["in", *(str(j - 1) for j in layers[1:])], "token", "after layer", top=1.0, symbol="Δ", share=2.4 if len(layers) < 5 else 1.4,
+                Matrix(f"Δ {name}{mark}", compared, of.moved[i][:, layers], "output", tokens,
+                       ["in", *(str(j - 1) for j in layers[1:])], "token", "after layer", top=1.0,
+                       symbol="Δ", share=share,
                        says="after layer {col}, the vector of {row} differs from the one in your order by {value} of "
                             "the longer one's length",
                        note=f"largest |Δ| of the outputs: {_small(of.largest[i])}", **how),
@@ -66,12 +70,12 @@ def orders_message(
             below += [
                 Matrix(f"A {name}{mark}", f"Weights, {name}", of.A[i], rows=now, cols=now, symbol="A'", barred=barred,
                        says="{row} reads {col} with {value}", **maps, **how),
-                Matrix(f"ΔA {name}{mark}", "Rows, columns put back, minus yours", of.home[i] - of.A[0], rows=tokens, cols=tokens,
-                       signed=True, symbol="A' − A", says="how {row} reads {col} differs by {value}",
+                Matrix(f"ΔA {name}{mark}", "Rows, columns put back, minus yours", of.home[i] - of.A[0], rows=tokens,
+                       cols=tokens, signed=True, symbol="A' − A", says="how {row} reads {col} differs by {value}",
                        note=f"largest: {_small(float(np.abs(of.home[i] - of.A[0]).max()))}", **maps, **how),
             ]  # fmt: skip
     return matrices.message(
-        "permutation", "Outputs and attention weights of the same tokens in two orders; arrow keys move from cell to cell",
+        "permutation", "Outputs and attention weights of the same tokens in two orders; arrow keys move the cell",
         [above, below], picks=chosen, switch=Switch(POSITIONS, on), at=at, height=520, epoch=epoch,
     )  # fmt: skip
 
@@ -87,14 +91,15 @@ def angles_message(
     on: np.ndarray, off: np.ndarray, sentences: Sequence[Sequence[str]], *, at: tuple[str, int, int] | None = None,
     epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """Degrees between the pooled vectors of every two orders, positions on and off.   on, off [order, order]; sentences:
-    the words of each order."""
+    """Degrees between the pooled vectors of every two orders, positions on and off.   on, off [order, order];
+    sentences: the words of each order."""
     letters = max(1, 12 // len(sentences[0]) - 1)  # that a label has room for
     names = [" ".join(word[:letters] for word in words) for words in sentences]
     whole = [" ".join(words) for words in sentences]
     top = max(float(on.max()), 1e-6)
     grid = [
-        Matrix(key, title, of, "output", names, names, "order", "order", top=top, symbol="angle", note=note, says=np.array([
+        Matrix(key, title, of, "output", names, names, "order", "order", top=top, symbol="angle", note=note,
+               says=np.array([
             [f"“{one}” and “{other}” come to vectors {_small(of[i, j])}° apart" for j, other in enumerate(whole)]
             for i, one in enumerate(whole)
         ]))
@@ -111,7 +116,7 @@ def angles_message(
 
 @dataclass(frozen=True)
 class Told:
-    """One model's places as read off its vectors: [layer + 1, place] median and band; R² [layer + 1], of a straight line too."""
+    """One model's places as read off its vectors: [layer + 1, place] median and band; R² [layer + 1], a line's too."""
 
     title: str
     role: str
@@ -130,13 +135,14 @@ def places_message(models: Sequence[Told], layers: Choice, *, cursor: int, epoch
         Panel(of.title, (-0.05 * n, 1.25 * n),
               [Line(x, "muted", "", width=1.5, dash=(3, 4)), Band(of.low, np.minimum(of.high, 1.25 * n), of.role),
                Line(of.middle, of.role, "median", width=3, dot=True)],
-              note=[f"R²: {_share(r)}; by a straight line {_share(line)}" for r, line in zip(of.explained, of.by_a_line, strict=True)])
+              note=[f"R²: {_share(r)}; by a straight line {_share(line)}"
+                    for r, line in zip(of.explained, of.by_a_line, strict=True)])
         for of in models
     ]  # fmt: skip
     rows = [Row(of.title, of.role, [of.low, of.middle, of.high]) for of in models]
     return curves.message(
-        "places", "Where each token's vector says that it stands, against where it stands; arrow keys move the place", x,
-        "true place in the window", "place", panels, cursor=cursor, frames=layers, epoch=epoch,
+        "places", "Where each token's vector says that it stands, against where it stands; arrow keys move the place",
+        x, "true place in the window", "place", panels, cursor=cursor, frames=layers, epoch=epoch,
         columns=("told: lowest of 20", "median", "highest of 20"), rows=rows, height=165 * len(panels), gutter=70,
         sentence="place {x}: " + "; ".join(f"{of.title.lower()} says {{{i}}}" for i, of in enumerate(models)),
         values=[of.middle for of in models],

@@ -1,5 +1,5 @@
-"""Sinusoids: the matrix with its turning pairs, its products against the offset, what a real head makes of them, and how much
-of what a model reads is position."""
+"""Sinusoids: the matrix with its turning pairs, its products against the offset, what a real head makes of them, and
+how much of what a model reads is position."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def turn_message(
 ) -> bytes:  # fmt: skip
     """For the component "sinusoid".
 
-    PE: width d -> [layout, base, position, d]; theta: d -> [layout, base, pair]; layouts by LAYOUTS' names; words: what stands at the
-    first positions. Place and the
+    PE: width d -> [layout, base, position, d]; theta: d -> [layout, base, pair]; layouts by LAYOUTS' names;
+    words: what stands at the first positions. Place and the
     choices are taken up when epoch differs from the last one. ValueError where the shapes do not fit.
     """
     positions = next(iter(PE.values())).shape[2]
@@ -48,8 +48,8 @@ def turn_message(
                              f"{list(wanted)}.")
         arrays |= {f"PE {d}": PE[d].astype(np.float32), f"theta {d}": theta[d].astype(np.float32)}
     header = {
-        "label": "The matrix of sinusoids, one pair of its columns as a turning hand and as waves; left and right arrows move "
-                 "the position, up and down the pair, with Shift the shift",
+        "label": "The matrix of sinusoids, one pair of its columns as a turning hand and as waves; left and right "
+                 "arrows move the position, up and down the pair, with Shift the shift",
         "positions": positions, "pos": place.pos, "k": place.k, "pair": place.pair, "epoch": epoch,
         "words": list(words), "d": widths.header(), "base": bases.header(), "layouts": layouts.header(),
     }  # fmt: skip
@@ -62,8 +62,8 @@ def mount_turn(**where: object) -> object:
 
 
 def products_message(
-    offset: np.ndarray, starts: Sequence[int], products: np.ndarray, apart: np.ndarray, widths: Choice, bases: Choice, *,
-    reach: Choice, cursor: float, epoch: int = 0,
+    offset: np.ndarray, starts: Sequence[int], products: np.ndarray, apart: np.ndarray, widths: Choice,
+    bases: Choice, *, reach: Choice, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """PE(n)·PE(n + k) over d/2 against k from several starts n.
 
@@ -80,10 +80,12 @@ def products_message(
         Panel("How far the starts differ", (0, max(largest * 1.3, 1e-7)), [Line(apart, "muted", width=2)],
               note="rounding of float32"),
     ]  # fmt: skip
-    rows = [Row(f"from n = {n:,}", "attention", [of], shade=shade) for n, of, shade in zip(starts, each, shades, strict=True)]
+    rows = [Row(f"from n = {n:,}", "attention", [of], shade=shade)
+            for n, of, shade in zip(starts, each, shades, strict=True)]  # fmt: skip
     return curves.message(
-        "sinusoid-products", "The dot product of two positions' sinusoids against their offset; arrow keys move the offset",
-        offset, "offset k", "k", panels, cursor=cursor, frames=[widths, bases], zooms=reach, columns=("PE·PE / (d/2)",), rows=rows,
+        "sinusoid-products", "The dot product of two positions' sinusoids against their offset; arrow keys move it",
+        offset, "offset k", "k", panels, cursor=cursor, frames=[widths, bases], zooms=reach,
+        columns=("PE·PE / (d/2)",), rows=rows,
         sentence="k = {x}: {0} from n = " + f"{starts[0]:,}" + ", {1} from n = " + f"{starts[-1]:,}",
         values=[each[0], each[-1]], height=440, gutter=90, epoch=epoch,
     )  # fmt: skip
@@ -94,8 +96,8 @@ def heads_message(
     mixed_share: Sequence[float], tokens: Sequence[str], word: str, heads: Choice, *,
     at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """products [position, position] PE·PE; alone [head, query, key]: scores of one word repeated; mixed [head, query, key]:
-    of the text; all in spreads from their mean; shares: how much of each map the offset explains."""
+    """products [position, position] PE·PE; alone [head, query, key]: scores of one word repeated; mixed [head, query,
+    key]: of the text; all in spreads from their mean; shares: how much of each map the offset explains."""
     places = [str(i) for i in range(len(products))]
     future, later = (np.triu(np.ones((n, n), dtype=bool), 1) for n in (len(products), len(tokens)))
 
@@ -113,15 +115,16 @@ def heads_message(
         Matrix("S alone", f"Scores of a real head, “{word}” at every place", alone, rows=places, cols=places,
                barred=framed(future), symbol="S", note=explained(alone_share),
                says="the word at {row} scores the same word at {col} {value} spreads from the mean", **look),
-        Matrix("S", "Scores of this head on your text", mixed, rows=tokens, cols=tokens, barred=framed(later), symbol="S",
-               says="{row} scores {col} {value} spreads from the mean", note=explained(mixed_share), share=1.25, **look),
+        Matrix("S", "Scores of this head on your text", mixed, rows=tokens, cols=tokens, barred=framed(later),
+               symbol="S", says="{row} scores {col} {value} spreads from the mean", note=explained(mixed_share),
+               share=1.25, **look),
     ]  # fmt: skip
     return matrices.message(
-        "sinusoid-heads", "Products of sinusoids, and a real head's scores of one word repeated and of your text; arrow keys "
-                          "move from cell to cell",
+        "sinusoid-heads", "Products of sinusoids, and a real head's scores of one word repeated and of your text; "
+                          "arrow keys move from cell to cell",
         [grid], frames=heads, at=at, height=430, epoch=epoch,
-        sentence="Each map in spreads from its own mean. The middle one has one and the same word at every place, so that "
-                 "only places differ.",
+        sentence="Each map in spreads from its own mean. The middle one has one and the same word at every place, so "
+                 "that only places differ.",
     )  # fmt: skip
 
 
@@ -136,25 +139,27 @@ class Runs:
 
 
 def scale_message(steps: np.ndarray, runs: Sequence[Runs], *, cursor: float, epoch: int = 0) -> bytes:
-    """What the position's share of the sum is while models learn, with and without √d; lines are means, bands all seeds."""
+    """The position's share of the sum while models learn, with and without √d; lines are means, bands all seeds."""
 
     def panel(which: str, title: str, short: str, y: tuple[float, float], note: str, percent: bool = False) -> Panel:
         series: list[Band | Line] = []
         for run in runs:
             of = getattr(run, which)
-            series += [Band(of.min(0), of.max(0), run.role, opacity=0.25), Line(of.mean(0), run.role, run.name, width=3, dot=True)]
+            series += [Band(of.min(0), of.max(0), run.role, opacity=0.25),
+                       Line(of.mean(0), run.role, run.name, width=3, dot=True)]  # fmt: skip
         return Panel(title, y, series, short=short, note=note, percent=percent)
 
     losses = np.concatenate([run.loss for run in runs])
     seeds = len(runs[0].loss)
-    rows = [Row(run.name, run.role, [run.share.mean(0), run.loss.mean(0), run.loss.max(0) - run.loss.min(0)]) for run in runs]
+    rows = [Row(run.name, run.role, [run.share.mean(0), run.loss.mean(0), run.loss.max(0) - run.loss.min(0)])
+            for run in runs]  # fmt: skip
     return curves.message(
-        "sinusoid-scale", "Share of the position in what the model reads, and its held-out loss, while it learns; arrow keys move "
-                          "the step", steps, "training steps", "step",
+        "sinusoid-scale", "Share of the position in what the model reads, and its held-out loss, while it learns; "
+                          "arrow keys move the step", steps, "training steps", "step",
         [panel("share", "Share of the sum's squared length that is position", "Share that is position", (0, 1.02),
                f"band: {seeds} seeds", percent=True),
-         panel("loss", "Held-out loss, nats a token", "Held-out loss", (float(losses.min()) * 0.98, float(losses.max()) * 1.01),
-               "recorded")],
+         panel("loss", "Held-out loss, nats a token", "Held-out loss",
+               (float(losses.min()) * 0.98, float(losses.max()) * 1.01), "recorded")],
         cursor=cursor, rows=rows, columns=("position's share%", "loss", "spread"),
         sentence="step {x}: position is {0%} of what is read with √d, {1%} without",
         values=[run.share.mean(0) for run in runs], height=400, gutter=110, epoch=epoch,
@@ -164,7 +169,9 @@ def scale_message(steps: np.ndarray, runs: Sequence[Runs], *, cursor: float, epo
 def words_message(shares: Mapping[str, np.ndarray], tokens: Sequence[str], *, epoch: int = 0) -> bytes:
     """Position's share in each token of the text.   shares: model -> [token]"""
     names = list(shares)
-    matrix = Matrix("share", "Position's share in each of your tokens", np.stack([shares[name] for name in names]), "residual",
-                    names, tokens, "model", "token", top=1.0, says="{row}: {value} of the squared length of {col} is position")
-    return matrices.message("sinusoid-words", "Position's share in each token of the text; arrow keys move from cell to cell",
+    matrix = Matrix(
+        "share", "Position's share in each of your tokens", np.stack([shares[name] for name in names]), "residual",
+        names, tokens, "model", "token", top=1.0, says="{row}: {value} of the squared length of {col} is position",
+    )  # fmt: skip
+    return matrices.message("sinusoid-words", "Position's share in each token of the text; arrow keys move the cell",
                             [[matrix]], height=150, epoch=epoch)  # fmt: skip

@@ -28,22 +28,22 @@ def sinusoidal(positions: Tensor, d_model: int, base: float = 10_000.0, layout: 
 
 
 def speeds(d_model: int, base: float = 10_000.0, layout: str = "interleaved") -> Tensor:
-    """θ_i, radians a position: base^(−2i/d), or base^(−i/(d/2 − 1)) where the layout is "half".   -> [d_model / 2], float32.
+    """θ_i, radians a position: base^(−2i/d), or base^(−i/(d/2 − 1)) where the layout is "half".
 
-    A wave comes round after 2π / θ_i positions: 2π · 10000^(2i/d) in the paper.
+    Returns [d_model / 2], float32. A wave comes round after 2π / θ_i positions: 2π · 10000^(2i/d) in the paper.
     """
     i = torch.arange(d_model // 2, dtype=torch.float32)
     return base ** -(2 * i / d_model if layout == "interleaved" else i / (d_model // 2 - 1))
 
 
 def shift(distance: float, d_model: int, base: float = 10_000.0, layout: str = "interleaved") -> Tensor:
-    """R(k) with PE(pos + k) = R(k) PE(pos) for every pos: a rotation by k·θ_i in every pair, the fact that made the authors
-    choose sinusoids (Vaswani et al. 2017, §3.5).
+    """R(k) with PE(pos + k) = R(k) PE(pos) for every pos: a rotation by k·θ_i in every pair, the fact that made the
+    authors choose sinusoids (Vaswani et al. 2017, §3.5).
 
         (sin (pos + k)θ)   ( cos kθ   sin kθ) (sin pos·θ)
         (cos (pos + k)θ) = (−sin kθ   cos kθ) (cos pos·θ)
 
-    Returns [d_model, d_model], float32: blocks of two by two along the diagonal, or in the layout "half" four diagonals.
+    Returns [d_model, d_model], float32: blocks of two by two along the diagonal, or four diagonals in layout "half".
     """
     unit = sinusoidal(torch.tensor([distance]), d_model, base, layout)[0]  # sin, cos of k·θ_i, pair by pair
     sin, cos = of_pairs(unit, layout).unbind(-1)
@@ -114,7 +114,7 @@ def share_of_distance(S: Tensor) -> float:
 
 
 def explained_by_offset(S: Tensor, mask: Tensor | None = None) -> float:
-    """R² of a map: the share of the scores' variance that query − key alone explains; 1 when each diagonal is one number.
+    """R² of a map: the share of the scores' variance that query − key alone explains; 1 when diagonals are one number.
 
     S [query, key]; mask: which of them count, bool of S's shape. 1 where all scores are the same.
     """
@@ -129,8 +129,8 @@ def explained_by_offset(S: Tensor, mask: Tensor | None = None) -> float:
 
 
 def in_spreads(S: Tensor, mask: Tensor | None = None) -> Tensor:
-    """(S − mean) / spread over the scores that count: maps of different sizes beside each other. What the offset explains of
-    them stays the same.   S [query, key], mask bool or None -> [query, key]; 0 everywhere where all scores are the same.
+    """(S − mean) / spread over the scores that count: maps of different sizes beside each other. What the offset
+    explains of them stays the same.   S [query, key], mask bool or None -> [query, key]; all 0 where all scores are the same.
     """
     seen = S if mask is None else S[mask]
     spread = seen.std(correction=0)
@@ -138,7 +138,7 @@ def in_spreads(S: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def share(E: Tensor, P: Tensor) -> Tensor:
-    """‖P‖² / (‖E‖² + ‖P‖²): how much of the sum's squared length the position brings, the two being nearly square to each
-    other.   E, P [..., model] -> [...]."""
+    """‖P‖² / (‖E‖² + ‖P‖²): how much of the sum's squared length the position brings, the two being nearly square to
+    each other.   E, P [..., model] -> [...]."""
     e, p = E.square().sum(-1), P.square().sum(-1)
     return p / (e + p)

@@ -1,4 +1,4 @@
-"""Who reads on the page about order: MiniLM and SmolLM2 where they are here, else our own small pair, and in what orders."""
+"""Who reads on the page about order: MiniLM and SmolLM2 where they are here, else our own small pair."""
 
 from __future__ import annotations
 
@@ -104,8 +104,12 @@ def text_of(who: Reader, text: str) -> Text:
 
 
 def orders_of(text: Text, swap: tuple[int, int], seed: int) -> dict[str, Order]:
-    by_name = [name.split(" ", 1)[1].lower() for name in text.names]
-    return permutation.orders(by_name, swap, seed, text.fixed)
+    return permutation.orders(sort_keys(text), swap, seed, text.fixed)
+
+
+def sort_keys(text: Text) -> list[str]:
+    """What the tokens are sorted by: their letters."""
+    return [name.split(" ", 1)[1].lower() for name in text.names]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -129,7 +133,9 @@ def measured(name: str, label: str, text: Text, swap: tuple[int, int], seed: int
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def all_angles(name: str, label: str, words: tuple[str, ...], _who: Reader) -> tuple[np.ndarray, np.ndarray, list[tuple]]:
+def all_angles(
+    name: str, label: str, words: tuple[str, ...], _who: Reader
+) -> tuple[np.ndarray, np.ndarray, list[tuple]]:
     """(angles with positions [order, order], without, how each order reads)."""
     pieces, ends = pieces_of(_who, words)
     rows = [ends[:1] + row + ends[1:] for row in permutation.all_orders(pieces)]
@@ -165,9 +171,11 @@ def recorded() -> dict:
 
 @functools.cache
 def places() -> tuple[list[Told], dict]:
-    """Where our models' vectors say that the tokens of a play stand, as benchmarks/places.py wrote it; and what it says."""
+    """Where our models' vectors say that the tokens of a play stand, and all else that benchmarks/places.py wrote."""
     found = json.loads(MEASURED.read_text("utf-8"))
-    titles = {"decoder-none": ("A causal decoder without positions", "query"), "encoder-none": ("An encoder without positions", "key"),
+    titles = {"decoder-none": ("A causal decoder without positions", "query"),
+              "encoder-none": ("An encoder without positions", "key"),
               "decoder": ("A causal decoder with sinusoids", "residual")}  # fmt: skip
     fields = ("low", "middle", "high", "explained", "explained_by_a_line")
-    return [Told(*titles[row], *(np.array(of[field]) for field in fields)) for row, of in found["measured"].items()], found
+    told = [Told(*titles[row], *(np.array(of[field]) for field in fields)) for row, of in found["measured"].items()]
+    return told, found

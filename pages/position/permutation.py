@@ -123,8 +123,8 @@ def show_orders() -> Shown:
     say_measured(found)
     i = ORDERS.index(here.frame)
     off, on = found.readings[False], found.readings[True]
-    values = {"name": who.name, "ids": list(text.ids), "by_name": [name.split(" ", 1)[1].lower() for name in text.names],
-              "swap": swap, "seed": seed, "fixed": text.fixed, "layer": layer}  # fmt: skip
+    values = {"name": who.name, "ids": list(text.ids), "by_name": orders.sort_keys(text), "swap": swap,
+               "seed": seed, "fixed": text.fixed, "layer": layer}  # fmt: skip
     table = {"order": [name for name in ORDERS for _ in text.names], "token": list(text.names) * len(ORDERS)} | {
         f"moved after {step}, positions {'on' if positions else 'off'}": reading.moved[..., j].flatten()
         for positions, reading in found.readings.items() for j, step in enumerate(["embedding", *range(layers - 1)])
@@ -152,7 +152,7 @@ def say_measured(found: orders.Measured) -> None:
         columns[2].metric("Largest |Δ|, positions on", f"{on.largest.max():.2g}")
     st.caption("Over all five orders, the tokens put back first; “off” is the same weights with nothing added or "
                "turned by position. "
-               + (f"{inert(' and '.join(still))} {'stay where they are' if len(still) > 1 else 'stays where it is'}. " if still else "")
+               + (f"{inert(' and '.join(still))} {'stay' if len(still) > 1 else 'stays'} in place. " if still else "")
                + ("What is left in float32 is rounding: in float64 it shrinks as the precision grows. "
                   f"The mean of the outputs turns by {found.pooled[False].max():.1g}° at most without positions, by "
                   f"{found.pooled[True].max():.1f}° with them." if found.in_double is not None else

@@ -33,7 +33,8 @@ def tables() -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
     """Width d -> PE [layout, base, position, d], and -> θ [layout, base, pair]."""
     at, PE, theta = torch.arange(POSITIONS)[None], {}, {}
     for d in WIDTHS:
-        PE[d] = np.stack([[positions.sinusoidal(at, d, base, layout)[0].numpy() for base in BASES] for layout in LAYOUTS])
+        PE[d] = np.stack([[positions.sinusoidal(at, d, base, layout)[0].numpy() for base in BASES]
+                          for layout in LAYOUTS])  # fmt: skip
         theta[d] = np.stack([[positions.speeds(d, base, layout).numpy() for base in BASES] for layout in LAYOUTS])
     return PE, theta
 
@@ -42,8 +43,8 @@ def tables() -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
 def products() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(offset k, PE(n)·PE(n + k) / (d/2) [width, base, start, offset], the most that starts differ by)."""
     offset = torch.arange(FARTHEST + 1)
-    S = torch.stack([torch.stack([positions.similarity(torch.tensor(STARTS), offset, d, base) / (d / 2) for base in BASES])
-                     for d in WIDTHS]).numpy()  # fmt: skip
+    S = np.stack([[positions.similarity(torch.tensor(STARTS), offset, d, base).numpy() / (d / 2) for base in BASES]
+                  for d in WIDTHS])  # fmt: skip
     return offset.numpy(), S, S.max(2) - S.min(2)
 
 

@@ -23,8 +23,8 @@ from transformer.training import order
 TEXT = "The king is a good man and my lord is not"
 EXAMPLES = {"a pronoun": PRONOUN, "a fact": CAPITAL, "dog bites man": "The dog bites the man"}
 HEAD = "layer 0, head 1"
-TABLES = {"marian-en-pt": "Marian, trained with √d", "minilm-l6": "MiniLM, learned positions", "ours, × √d": "ours, trained with √d",
-          "ours, as they are": "ours, trained without"}  # fmt: skip
+TABLES = {"marian-en-pt": "Marian, trained with √d", "minilm-l6": "MiniLM, learned positions",
+          "ours, × √d": "ours, trained with √d", "ours, as they are": "ours, trained without"}  # fmt: skip
 
 
 class Stand(NamedTuple):
@@ -67,7 +67,8 @@ def last_step() -> float:
 
 def stand() -> Stand:
     if view == TURN:
-        d, base, layout = told("d", 32, WIDTHS), told("base", 10_000, BASES), told("layout", "interleaved", list(LAYOUTS))
+        d, base = told("d", 32, WIDTHS), told("base", 10_000, BASES)
+        layout = told("layout", "interleaved", list(LAYOUTS))
         pos = url.url_state("pos", 5, int, range(POSITIONS).__contains__)
         k = url.url_state("k", min(7, POSITIONS - 1 - pos), int, range(POSITIONS - pos).__contains__)
         pair = url.url_state("pair", min(2, d // 2 - 1), int, range(d // 2).__contains__)
@@ -76,7 +77,8 @@ def stand() -> Stand:
         return Stand(view, d=told("d", 128, WIDTHS), base=told("base", 10_000, BASES), reach=told("up_to", 64, REACHES),
                      cursor=url.url_state("at", 8.0, float, lambda at: 0 <= at <= FARTHEST))  # fmt: skip
     if view == SCALE:
-        return Stand(view, cursor=url.url_state("step", last_step(), float, lambda at: arrays.recorded().steps[0] <= at <= last_step()))
+        first, last = arrays.recorded().steps[0], last_step()
+        return Stand(view, cursor=url.url_state("step", last, float, lambda at: first <= at <= last))
 
     def there(cell: tuple[str, int, int]) -> bool:
         n = {"PE·PE": PLACES, "S alone": PLACES, "S": len(ids)}.get(cell[0], 0)
@@ -151,7 +153,8 @@ def show_turn() -> Shown:
     )
     return Shown(table, [("PE", (f"position {POSITIONS}", here.d), "residual"), ("R(k)", (here.d, here.d), "output"),
                          (r"\theta", (f"pair {here.d // 2}",), "output")],
-                 {"d": here.d, "base": here.base, "layout": here.layout, "pos": pos, "k": k, "pair": pair}, numbers)  # fmt: skip
+                 {"d": here.d, "base": here.base, "layout": here.layout, "pos": pos, "k": k, "pair": pair},
+                 numbers)  # fmt: skip
 
 
 def show_products() -> Shown:
@@ -169,7 +172,8 @@ def show_products() -> Shown:
     k = int(here.cursor)
     return Shown(
         {"offset": offset} | {f"from {n}": S[at][i] for i, n in enumerate(STARTS)},
-        [("PE", ("position", here.d), "residual"), (r"PE\cdot PE", (f"start {len(STARTS)}", f"offset {FARTHEST + 1}"), "scores")],
+        [("PE", ("position", here.d), "residual"),
+         (r"PE\cdot PE", (f"start {len(STARTS)}", f"offset {FARTHEST + 1}"), "scores")],
         {"starts": list(STARTS), "farthest": FARTHEST, "d": here.d, "base": here.base, "at": k},
         rf"\frac{{2}}{{{here.d}}}\sum_i \cos {k}\theta_i = {S[at][0, k]:.5f}, \quad \text{{from }} n = {STARTS[-1]}: "
         rf"{S[at][-1, k]:.5f}",
@@ -203,7 +207,8 @@ def show_heads() -> Shown:
     n = len(ids)
     return Shown(table, [("PE", (f"position {PLACES}", order.BASE["d_model"]), "residual"),
                          ("S", (f"head {heads}", f"query {n}", f"key {n}"), "scores")],
-                 {"word": token, "places": PLACES, "ids": list(ids), "layer": i // heads, "head": i % heads}, numbers)  # fmt: skip
+                 {"word": token, "places": PLACES, "ids": list(ids), "layer": i // heads, "head": i % heads},
+                 numbers)  # fmt: skip
 
 
 def show_scale() -> Shown:
@@ -217,7 +222,8 @@ def show_scale() -> Shown:
     matrices.mount(key="words", on_stand_change=lambda: None, data=charts.words_message(shares, names))
     table = [
         {"model": TABLES[name], "d": str(of["d"]), "‖E‖": f"{of['table']:.2f}", "√d ‖E‖": f"{of['times_sqrt_d']:.1f}",
-         "‖P‖": f"{of['position']:.2f}", "share with √d": f"{of['share_with']:.1%}", "without": f"{of['share_without']:.1%}"}
+         "‖P‖": f"{of['position']:.2f}", "share with √d": f"{of['share_with']:.1%}",
+         "without": f"{of['share_without']:.1%}"}
         for name, of in arrays.measured().items()
     ]  # fmt: skip
     st.markdown("##### Lengths in trained tables")
@@ -254,7 +260,8 @@ def draw(code_place: DeltaGenerator) -> None:
     formula = r"\begin{gathered}" + r"\\[.6em]".join(words.FORMULAS[view]) + r"\end{gathered}"
     lesson.formula(formula, shown.shapes, shown.numbers)
     with code_place:
-        lesson.code(CODE[view], words.SNIPPETS[view].format_map({name: repr(value) for name, value in shown.values.items()}))
+        values = {name: repr(value) for name, value in shown.values.items()}
+        lesson.code(CODE[view], words.SNIPPETS[view].format_map(values))
     lesson.downloads(table=shown.table, config=shown.values | {"view": view, "text": text})
 
 
@@ -308,8 +315,8 @@ with words_place:
         words.WHAT,
         words.WHY.format(
             marian_table=marian["table"], marian_times=marian["times_sqrt_d"], marian_position=marian["position"],
-            marian_with=marian["share_with"], marian_without=marian["share_without"], steps=steps[-1], seeds=len(with_.loss),
-            start=start, end=without.share[:, -1].mean(), end_with=with_.share[:, -1].mean(),
+            marian_with=marian["share_with"], marian_without=marian["share_without"], steps=steps[-1],
+            seeds=len(with_.loss), start=start, end=without.share[:, -1].mean(), end_with=with_.share[:, -1].mean(),
             loss_with=with_.loss[:, -1].mean(), loss_without=without.loss[:, -1].mean(),
         ),
         words.CATCH.format(alone=np.mean(scores.alone.explained), mixed=np.mean(scores.mixed.explained)),

@@ -1,5 +1,6 @@
 """C1's law: without positions an encoder's outputs are permuted with its tokens, exactly; a causal decoder's are not."""
 
+import json
 import math
 
 import pytest
@@ -116,20 +117,36 @@ def test_minilm_without_its_position_table(minilm):
     assert permutation.angles(without.pooled()).max() < 1e-3 < 1 < permutation.angles(with_.pooled())[0, 1:].min()
 
 
-def test_place_is_read_off_our_decoder_without_positions_and_not_off_our_encoder():
-    """On Romeo and Juliet, whose windows begin anywhere; for the decoder after its first layer, and by squares alone."""
-    _, tokenizer = transformer.load(order.FOLDER / "decoder-none")
-    ids = torch.tensor(tokenizer.encode((play.FOLDER / f"{play.TITLE}.txt").read_text("utf-8")[:60_000]))
-    windows = ids[: len(ids) // order.LENGTH * order.LENGTH].view(-1, order.LENGTH)[:200]
+def test_a_mean_of_more_vectors_is_shorter_which_squares_can_read_and_a_line_cannot():
+    """Equal weights on the past: what a causal mask leaves of the place, and what a mask that hides nothing does not."""
+    g = torch.Generator().manual_seed(0)
+    ids = torch.randint(40, (300, 24), generator=g)
     told = {}
-    for row in ("encoder-none", "decoder-none"):
-        model, _ = transformer.load(order.FOLDER / row)
-        place = permutation.place_read_off(model, windows[:150], windows[150:])
-        told[row] = place.explained
-        assert place.said.shape == (model.config.n_layers + 1, 50, order.LENGTH)
-    line = permutation.place_read_off(model, windows[:150], windows[150:], squares=False).explained
-    assert told["encoder-none"].max() < 0.05 and told["decoder-none"][0] < 0.05 < 0.2 < told["decoder-none"][1:].min()
-    assert line.max() < 0.1
+    for kind in ("encoder", "decoder"):
+        model = transformer.build(Config(kind=kind, d_model=16, n_heads=1, n_layers=1, vocab_size=40, position="none"), 0)
+        with torch.no_grad():
+            model.embedding.W_E.weight.normal_(generator=g)
+            attention = model.stack.blocks[0].attention
+            attention.W_Q.weight.zero_()  # every score is 0
+            for W in (attention.W_V, attention.W_O):
+                W.weight.copy_(8 * torch.eye(16))
+        for squares in (True, False):
+            place = permutation.place_read_off(model.eval(), ids[:200], ids[200:], squares)
+            assert place.said.shape == (2, 100, 24)
+            told[kind, squares] = place.explained
+    assert told["decoder", True][1] > 0.6 > 0.1 > told["decoder", False][1]
+    assert told["decoder", True][0] < 0.1 and told["encoder", True].max() < 0.1
+
+
+def test_what_a_line_reads_off_our_models_is_what_was_recorded():
+    recorded = json.loads((order.FOLDER.parent / "measured" / "why-position.json").read_text("utf-8"))
+    n, count = order.LENGTH, recorded["fitted_on"] + recorded["read_on"]
+    for row in ("decoder-none", "encoder-none"):
+        model, tokenizer = transformer.load(order.FOLDER / row)
+        ids = torch.tensor(tokenizer.encode((play.FOLDER / f"{play.TITLE}.txt").read_text("utf-8")))
+        windows = ids[: len(ids) // n * n].view(-1, n)[:count].split(recorded["fitted_on"])
+        found = permutation.place_read_off(model, *windows, squares=False).explained
+        assert found.tolist() == pytest.approx(recorded["measured"][row]["explained_by_a_line"], abs=2e-3)
 
 
 def test_a_line_reads_sinusoids():

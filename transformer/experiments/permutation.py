@@ -29,13 +29,14 @@ def without_positions(model: Model) -> Model:
 
 def in_double(model: Model) -> Model:
     """A copy in float64, to see whether a small difference is rounding: rounding shrinks with the precision."""
-    return assemble(model.config, {name: w.double() if w.is_floating_point() else w for name, w in model.state_dict().items()})
+    weights = {name: w.double() if w.is_floating_point() else w for name, w in model.state_dict().items()}
+    return assemble(model.config, weights)
 
 
 def orders(sort_by: Sequence, swap: tuple[int, int], seed: int, fixed: Sequence[int] = ()) -> dict[str, Order]:
-    """Some orders of n tokens: as they stand, two swapped, reversed, sorted by ``sort_by`` [token], shuffled by ``seed``.
+    """Some orders of n tokens: as they stand, two swapped, reversed, sorted by ``sort_by`` [token], shuffled.
 
-    ``fixed``: tokens that stay where they are, such as BERT's [CLS] and [SEP]. ValueError for a token that is not there.
+    ``fixed``: tokens that stay where they are, such as BERT's [CLS] and [SEP]. ValueError for one that is not there.
     """
     n = len(sort_by)
     if not all(0 <= i < n for i in (*swap, *fixed)):
@@ -103,7 +104,8 @@ def put_back(x: Tensor, of: Sequence[Order], dims: Sequence[int]) -> Tensor:
 
     x [order, …]; dims: its axes that go over tokens, two for a map (its queries and its keys).
     """
-    return torch.stack([_reordered(one, back(order), [dim - 1 for dim in dims]) for one, order in zip(x, of, strict=True)])
+    dims = [dim - 1 for dim in dims]
+    return torch.stack([_reordered(one, back(order), dims) for one, order in zip(x, of, strict=True)])
 
 
 def _reordered(x: Tensor, order: Tensor, dims: Sequence[int]) -> Tensor:
@@ -149,11 +151,11 @@ class Place(NamedTuple):
 
 @torch.no_grad()
 def place_read_off(model: Model, learn: Tensor, test: Tensor, squares: bool = True, ridge: float = 10.0) -> Place:
-    """Fit ln(1 + place) = xᵀ W x + w · x + b on the vectors of ``learn``; read it off those of ``test``.   ids [window, token]
+    """Fit ln(1 + place) = xᵀ W x + w · x + b on the vectors of ``learn``; read it off those of ``test``.
 
-    Without ``squares`` W = 0: a straight line. It takes squares to see that a mean of many vectors is shorter than a mean
-    of few, which is what a causal mask leaves of the place (Chi et al. 2023, arXiv:2305.13571). Least squares with a little
-    ridge, every feature in units of its spread.
+    Without ``squares`` W = 0: a straight line. It takes squares to see that a mean of many vectors is shorter than a
+    mean of few, which is what a causal mask leaves of the place (Chi et al. 2023, arXiv:2305.13571). Least squares with
+    a little ridge, every feature in units of its spread.   learn, test: ids [window, token].
     """
     there = (1 + torch.arange(learn.shape[1], dtype=torch.float64)).log()
     said = []
@@ -176,7 +178,7 @@ def place_read_off(model: Model, learn: Tensor, test: Tensor, squares: bool = Tr
 
 
 def features(model: Model, ids: Tensor, name: str, squares: bool) -> Tensor:
-    """The coordinates of every token's vector and, with ``squares``, all products of two.   -> [window, token, feature]"""
+    """The coordinates of every token's vector and, with ``squares``, all products of two: [window, token, feature]."""
     x = model.run(ids, record=name).trace[name].double()
     if not squares:
         return x

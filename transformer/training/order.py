@@ -4,8 +4,8 @@
     python -m transformer.training.order --only encoder-none --out elsewhere --steps 100
 
 Encoders learn to fill in hidden tokens, decoders to go on. An encoder turns its queries and keys (RoPE), a decoder adds
-sinusoids to what it reads, and another of each has nothing. One more decoder adds its sinusoids to embeddings that are not
-multiplied by √d. All rows see the same windows in the same
+sinusoids to what it reads, and another of each has nothing. One more decoder adds its sinusoids to embeddings that are
+not multiplied by √d. All rows see the same windows in the same
 order (the seed decides them). Each row's first seed is kept as a checkpoint in float16, assets/order/<row>/, and
 assets/order/curves.json holds what all the runs came to.
 """
@@ -38,7 +38,7 @@ BASE = dict(
     scale_embeddings=True, init="xavier", tie_embeddings=True,
 )  # fmt: skip
 ROWS: dict[str, dict] = {
-    "encoder": dict(kind="encoder", head="mlm", position="rope"),  # with sinusoids it is still guessing by frequency then
+    "encoder": dict(kind="encoder", head="mlm", position="rope"),  # with sinusoids it still guesses by frequency
     "encoder-none": dict(kind="encoder", head="mlm", position="none"),
     "decoder": dict(position="sinusoidal"),
     "decoder-none": dict(position="none"),
