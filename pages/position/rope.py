@@ -149,37 +149,6 @@ def pair_stand() -> PairStand:
     return PairStand(link.layer(), link.head(), query, key, charts.Place(max(m, n), n, pair), link.base(), reach)
 
 
-def choose_layer() -> int:
-    """A slider for the layer, beside a picture that has no room for the others' numbers."""
-    st.session_state["layer_box"] = link.layer()
-    return st.select_slider("Layer", layers, key="layer_box", on_change=keep_layer)
-
-
-def keep_layer() -> None:
-    link.keep_layer(st.session_state["layer_box"])
-
-
-def choose_words() -> tuple[int, int]:
-    """Boxes for the query's word and the key's, beside a picture that has no place for them."""
-    boxes = zip(("query_box", "key_box"), link.words(), strict=True)
-    st.session_state.update(boxes)  # the link is the state
-    query = choose_of("Query: the word that looks", link.names, "query_box")
-    choose_of("Key: the word that is found", link.names[: link.names.index(query) + 1], "key_box")
-    return tuple(map(link.number, link.words()))
-
-
-def choose_of(label: str, names: list[str], key: str) -> str:
-    """A slider over words; of one word there is none to choose."""
-    place = st.select_slider if len(names) > 1 else st.selectbox
-    return place(label, names, key=key, on_change=keep_boxes)
-
-
-def keep_boxes() -> None:
-    link.keep_words(st.session_state["query_box"], st.session_state["key_box"])
-    for place in "mn":
-        st.query_params.pop(place, None)
-
-
 def head_of(layer: int, head: int) -> Chosen:
     return Chosen(layer, head, *unrotated(reading, layer))
 
@@ -225,7 +194,7 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
 
 def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
-        layer = choose_layer()
+        layer = link.choose_layer()
         seed = st.number_input("Seed of the drawn vectors", 0, 9999, 0, key="seed", bind="query-params")
         st.caption(rope_words.DISTANCE_SAYS)
     here = stand()
@@ -253,8 +222,8 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Ch
 
 def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
-        layer = choose_layer()
-        query, key = choose_words()
+        layer = link.choose_layer()
+        query, key = link.choose_words()
         if weights is None:
             st.info(f"The panel between needs {reading.title}'s own W_Q and W_K, which come with the download in the "
                     f"sidebar.", icon=":material/info:")  # fmt: skip
@@ -281,7 +250,7 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
 
 def show_layouts(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
-        layer = choose_layer()
+        layer = link.choose_layer()
         st.caption(rope_words.LAYOUTS_SAYS)
     head, at = link.head(), at_base[trained(config)]
     shown, epoch = held.to_send("layouts", head)

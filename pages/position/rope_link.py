@@ -74,6 +74,30 @@ class Link(NamedTuple):
     def heads(self, head: int) -> Choice:
         return Choice("Head", list(range(self.config.n_heads)), head)
 
+    def choose_layer(self) -> int:
+        """A slider for the layer, beside a picture that has no room for the others' numbers; the link is the state."""
+        st.session_state["layer_box"] = self.layer()
+        return st.select_slider("Layer", self.layers, key="layer_box", on_change=self._keep_layer_box)
+
+    def choose_words(self) -> tuple[int, int]:
+        """Sliders for the query's word and the key's, beside a picture that has no place for them."""
+        st.session_state.update(zip(("query_box", "key_box"), self.words(), strict=True))
+        query = self._choose_word("Query: the word that looks", self.names, "query_box")
+        self._choose_word("Key: the word that is found", self.names[: self.names.index(query) + 1], "key_box")
+        return self.number(query), self.number(self.words()[1])
+
+    def _choose_word(self, label: str, names: list[str], key: str) -> str:
+        place = st.select_slider if len(names) > 1 else st.selectbox  # of one word there is none to choose
+        return place(label, names, key=key, on_change=self._keep_word_boxes)
+
+    def _keep_layer_box(self) -> None:
+        self.keep_layer(st.session_state["layer_box"])
+
+    def _keep_word_boxes(self) -> None:
+        self.keep_words(st.session_state["query_box"], st.session_state["key_box"])
+        for place in "mn":
+            st.query_params.pop(place, None)
+
     def _labels(self) -> list[str]:
         return [f"{base} trained" if base == trained(self.config) else base for base in self.at_base]
 
