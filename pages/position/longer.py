@@ -337,7 +337,7 @@ view = st.segmented_control("Picture", VIEWS, default=LENGTHS, required=True, ke
                             label_visibility="collapsed", width="stretch")  # fmt: skip
 text = words.STAGE
 if view in (TEXT, HEADS):
-    text = lesson.text(words.STAGE, words.EXAMPLES, follows=False)
+    text = lesson.text(words.STAGE, words.EXAMPLES, key="passage", follows=False)
 ids, pieces = trained.pieces_of(text, MOST)
 if len(ids) < LEAST:
     st.warning(f"This text is {len(ids)} tokens long; the picture needs {LEAST}. Type a little more.",

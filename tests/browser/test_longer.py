@@ -31,7 +31,7 @@ def test_the_axis_can_be_narrowed_and_the_link_restores_it(open_page):
     page = open_page("longer-than-trained?view=Loss+by+place&zoom=true&way=t5&place=204")
     before = picture(page, ".st-key-place")
     assert said(page, ".st-key-place").startswith("around place 204 T5 loses")
-    page.locator(".st-key-place .gf-scrubber input").focus()
+    page.locator(".st-key-place .gf-scrubber:has-text('Axis') input").focus()
     page.keyboard.press("ArrowLeft")
     assert picture(page, ".st-key-place") != before
     link_says(page, zoom=None, way="t5")
@@ -41,7 +41,7 @@ def test_the_map_follows_the_head(open_page):
     page = open_page("longer-than-trained?view=A+head+out+there&way=rope&head=1")
     page.locator(".st-key-map canvas").wait_for()
     before = picture(page, ".st-key-map")
-    page.locator(".st-key-heads .gf-scrubber input").focus()
+    page.locator(".st-key-heads .gf-scrubber:has-text('Head') input").focus()
     page.keyboard.press("ArrowRight")
     link_says(page, head="2")
     settle(page)
