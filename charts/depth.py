@@ -8,25 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from charts import curves
-from charts.curves import Band, Choice, Line, Panel, Picks, Row, Tone
+from charts.curves import Band, Choice, Line, Panel, Picks, Row, Switch, Tone
 
 Spread = tuple[np.ndarray, np.ndarray, np.ndarray]  # middle, lowest, highest over the seeds [frame, place]
 
 
 @dataclass(frozen=True)
 class Field:
-    """A panel: its title and how it is read at the cursor; `fixed`: its range, where every frame should have the same."""
+    """A panel: its title and how it is read at the cursor; `switched`: only there while the switch is on."""
 
     title: str
     short: str
     column: str
-    fixed: tuple[float, float] | None = None
     share: float = 1
+    switched: bool = False
 
 
 def by_layer(
     name: str, label: str, depths: Choice, variants: Mapping[str, Tone], found: Mapping[str, Mapping[str, Spread]],
-    fields: Mapping[str, Field], picks: Picks, sentence: str, *, cursor: float, height: int = 640, epoch: int = 0,
+    fields: Mapping[str, Field], picks: Picks, sentence: str, *, cursor: float, switch: Switch | None = None,
+    height: int = 640, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """For the component "curves": each quantity over the layers, a curve for each variant with the spread of its seeds.
 
@@ -44,15 +45,15 @@ def by_layer(
             series += [Band(low, high, role, opacity=0.13),
                        Line(middle, role, label=variant, pick=variant, dot=True, points=True)]  # fmt: skip
         values = np.stack([edge for of in found.values() if key in of for edge in of[key]], 1)  # [frame, curve, place]
-        y = np.array([_reach(frame) for frame in values]) if field.fixed is None else field.fixed
-        panels.append(Panel(field.title, y, series, share=field.share, short=field.short, log=True))
+        y = np.array([_reach(frame) for frame in values])
+        panels.append(Panel(field.title, y, series, share=field.share, short=field.short, log=True, switched=field.switched))
     rows = [Row(variant, role, [found[variant][key][0] for key in fields], pick=variant)
             for variant, role in variants.items() if variant in found]  # fmt: skip
     return curves.message(
         name, label, np.arange(places, dtype=float), "layer, counted from the text", "layer", panels, cursor=cursor,
         columns=[field.column for field in fields.values()], rows=rows, sentence=sentence,
         values=[{variant: found[variant][key][0] for variant in found} for key in fields], frames=depths, picks=picks,
-        height=height, gutter=150, epoch=epoch,
+        switch=switch, height=height, gutter=150, epoch=epoch,
     )  # fmt: skip
 
 

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
-import torch
 from streamlit.delta_generator import DeltaGenerator
 
 import transformer
 from charts import answers, blocks, curves
 from charts import depth as charts
-from charts.curves import Choice, Picks
+from charts.curves import Choice, Picks, Switch
 from pages.block import depths, placement_words as words
+from pages.block.placement_numbers import final_of, flow_of, streams_of
 from pages.block.placement_words import BLOCKS, FINAL, GRADIENT, MODEL, PLACES, VIEWS, WARMUP
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
@@ -30,6 +30,7 @@ LAYERS, LAYER = 48, 40  # where the gradients' picture opens: depth, cursor
 DRAWN = 12  # layers of the stack whose blocks are drawn
 FIELDS = {
     "weights": charts.Field("Gradient of each layer's weights, ‖∂L/∂W‖", "Weights, ‖∂L/∂W‖", "‖∂L/∂W‖", share=1.2),
+    "signal": charts.Field("Gradient of the stream there, ‖∂L/∂x‖", "Stream, ‖∂L/∂x‖", "‖∂L/∂x‖", switched=True),
     "stream": charts.Field("Stream, root mean square of its entries", "Stream, root mean square", "stream"),
     "turned": charts.Field("How far the layer turns a token, 1 − cos", "1 − cos", "1 − cos"),
 }
@@ -52,10 +53,11 @@ class Shown(NamedTuple):
 # --- gradients at the start -------------------------------------------------------------------------------------------
 
 
-def stand_gradient() -> tuple[int, float, str]:
+def stand_gradient() -> tuple[int, int, str, bool]:
     layers = url.url_state("layers", LAYERS, int, depth.DEPTHS.__contains__)
     at = url.url_state("layer", LAYER, int, range(max(depth.DEPTHS) + 1).__contains__)
-    return layers, min(at, layers), url.url_state("place", "post", str, PLACES.__contains__)
+    passed = url.url_state("passed", "false", str.lower, ("true", "false").__contains__) == "true"
+    return layers, min(at, layers), url.url_state("place", "post", str, PLACES.__contains__), passed
 
 
 def keep_gradient() -> None:
@@ -67,6 +69,7 @@ def keep_gradient() -> None:
         url.set_url_state("layer", int(at), LAYER)
     if said.get("pick") in PLACES:
         url.set_url_state("place", said["pick"], "post")
+    url.set_url_state("passed", "true" if said.get("switch") else "false", "false")
     held.reported("start", stand_gradient())
 
 
@@ -82,7 +85,7 @@ def show_gradient(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     if of_default:
         found = depths.start(FILE)
     here = stand_gradient()
-    (layers, at, place), epoch = held.to_send("start", here)
+    (layers, at, place, passed), epoch = held.to_send("start", here)
     with picture:
         curves.mount(
             key="start", on_stand_change=keep_gradient,
@@ -90,12 +93,13 @@ def show_gradient(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                 "norm-placement", "Gradient and stream by layer for three places of the norm. Arrow keys move along the layers.",
                 Choice("Layers of the stack", depth.DEPTHS, layers), ROLES, found, FIELDS,
                 Picks("Read out", list(PLACES), place),
-                "{pick}-norm, layer {x}: gradient of its weights {0}, stream {1}, turned by {2}", cursor=float(at), epoch=epoch,
+                "{pick}-norm, layer {x}: gradient of its weights {0}, of the stream {1}; stream {2}, turned by {3}",
+                cursor=float(at), switch=Switch("Also the gradient that is passed down", passed, taller=150), epoch=epoch,
             ),
         )  # fmt: skip
         if of_default:
             st.caption(f"Recorded on “{CAPITAL}”.")
-    layers, at, place = here
+    layers, _, place, _ = here
     frame = depth.DEPTHS.index(layers)
     chosen = {p: of for p, of in found.items()}
     table = {"layer": np.arange(layers)} | {f"{p} {f}": of[f][0][frame, :layers] for p, of in chosen.items() for f in FIELDS}
@@ -229,23 +233,6 @@ def final_losses(run: tuple, warmup: int) -> np.ndarray:
 # --- without the final norm -------------------------------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading without the final norm…")
-def final_of(subject: tuple) -> depths.Answers:
-    if subject[1] == "recorded":
-        ways = depths.measured(FILE)["final_norm"]["ways"]
-        tokens = [[ways[way]["top"][i] for way in final_norm.WAYS] for i in range(len(reading.ids))]
-        arrays = {name: np.stack([depths.array(ways[way][name]) for way in final_norm.WAYS], 1)
-                  for name in ("before", "after", "entropy", "loss", "spread", "sigma")}  # fmt: skip
-        return depths.Answers(tokens, arrays.pop("before"), arrays.pop("after"), arrays)
-    model, _ = models.loaded(reading.model)
-    found = [final_norm.said(model, list(reading.ids), way) for way in final_norm.WAYS]
-    tops = [final_norm.tops(found[0].p, one.p) for one in found]
-    tokens = [[models.vocabulary(reading, top.ids[i].tolist()) for top in tops] for i in range(len(reading.ids))]
-    numbers = {name: torch.stack([getattr(one, name) for one in found], 1).numpy()
-               for name in ("entropy", "loss", "spread", "sigma")}  # fmt: skip
-    return depths.Answers(tokens, torch.stack([t.before for t in tops], 1).numpy(), torch.stack([t.after for t in tops], 1).numpy(), numbers)
-
-
 def stand_final() -> tuple[str, str]:
     return (url.url_state("token", names[-1], str, names.__contains__),
             url.url_state("way", words.WAY, str, final_norm.WAYS.__contains__))  # fmt: skip
@@ -267,7 +254,7 @@ def show_final(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "`final_norm`. Choose after which word the model is asked, and what is left of the norm.")  # fmt: skip
     here = stand_final()
     (token, way), epoch = held.to_send("answers", here)
-    found = final_of(subject)
+    found = final_of(reading)
     whole = {name: np.repeat(values[:, :1], len(final_norm.WAYS), 1) for name, values in found.numbers.items()}
     facts = [answers.Fact(title, whole[name], found.numbers[name]) for name, title in words.FACTS.items()]
     entropy = found.numbers["entropy"]
@@ -297,12 +284,6 @@ def show_final(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 # --- in a trained model -----------------------------------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def flow_of(subject: tuple) -> depth.Flow:
-    X = torch.tensor(np.concatenate([reading[name] for name in streams]))  # [place, token, model]
-    return depth.Flow(*(values.numpy() for values in depth.flow(X)))
-
-
 def stand_model() -> tuple[str, int]:
     return (url.url_state("token", names[-1], str, names.__contains__),
             url.url_state("layer", len(streams) // 2, int, range(len(streams)).__contains__))  # fmt: skip
@@ -324,7 +305,7 @@ def show_model(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.caption(words.IN_MODEL[place].format(title=reading.title))
     here = stand_model()
     (token, at), epoch = held.to_send("flow", here)
-    flow = flow_of(subject)
+    flow = flow_of(reading)
     padded = [np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan) for values in (flow.written, flow.turned)]
     with picture:
         curves.mount(key="flow", on_stand_change=keep_model, data=charts.in_a_model(
@@ -367,10 +348,9 @@ with above:
     if view in (FINAL, MODEL):
         pattern = ("embed",) if view == FINAL else ("layers.*.resid_p*",)
         reading = lesson.read(typed, pattern, models.decoder() if view == FINAL else None, most=MOST)
-        config, subject = reading.config, (reading.model, reading.label, reading.text)
+        config = reading.config
         names = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(reading.pieces)]
-        last = f"layers.{config.n_layers - 1}.resid_post"
-        streams = [f"layers.{i}.resid_pre" for i in range(config.n_layers)] + [last]
+        streams = streams_of(config)
     else:
         lesson.show_model("Trained here" if view == WARMUP else "Untrained stacks", "tiny")
         if view != WARMUP:

@@ -1,7 +1,7 @@
 """The residual path: signal and gradient with and without it, one layer of a real model without it, and 2^m paths."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from charts import answers, curves
 from charts import depth as charts
 from charts.curves import Choice, Picks
-from pages.block import depths, residual_words as words
+from pages.block import depths, residual_numbers as numbers, residual_words as words
 from pages.block.residual_words import ALIKE, CUT, CUTS, PATHS, SIGNAL, TRAIN, VARIANTS, VIEWS
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
@@ -177,34 +177,14 @@ def keep_cut() -> None:
     held.reported("answers", stand_cut())
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def whole_of(subject: tuple) -> tuple[float, float]:
-    """The loss on the text and the entropy after it, as trained."""
-    model, _ = models.loaded(reading.model)
-    return skipping.as_trained(model, list(reading.ids))
-
-
-def cuts_here() -> tuple[depths.Answers, tuple[float, float]] | None:
-    """The cuts of this text: computed here at once for a small model, in the pool for a large one."""
+def cuts_here() -> numbers.Cuts | None:
+    """The cuts of this text: computed at once for a small model, in the pool for a large one."""
     model, _ = models.loaded(reading.model)
     if reading.model == "tiny":
-        rows = list(skipping.skipped(model, list(reading.ids)))
-    else:
-        run = live.panel(f"Cut each of {config.n_layers} layers on this text · about 20 s",
-                         {subject: functools.partial(skipping.skipped, model, list(reading.ids))}, config.n_layers, "layer")
-        rows = run[subject].reports if subject in run and run[subject].state == "done" else []
-    if not rows:
-        return None
-    arrays = {name: torch.stack([getattr(row, name) for row in rows]).numpy() for name in ("before", "after", "loss", "kl", "entropy")}
-    tokens = [[models.vocabulary(reading, cut) for cut in row.ids.tolist()] for row in rows]
-    return depths.Answers(tokens, arrays.pop("before"), arrays.pop("after"), arrays), whole_of(subject)
-
-
-def cuts_recorded() -> tuple[depths.Answers, tuple[float, float]]:
-    """SmolLM2's on the lesson's own sentence."""
-    found = depths.measured(FILE)["cuts"]
-    arrays = {name: depths.array(found[name]) for name in ("before", "after", "loss", "kl", "entropy")}
-    return depths.Answers(found["top"], arrays.pop("before"), arrays.pop("after"), arrays), (found["whole"], found["entropy_whole"])
+        return numbers.cuts_of(reading, list(skipping.skipped(model, list(reading.ids))))
+    run = live.panel(f"Cut each of {config.n_layers} layers on this text · about 20 s",
+                     {subject: functools.partial(skipping.skipped, model, list(reading.ids))}, config.n_layers, "layer")
+    return numbers.cuts_of(reading, run[subject].reports) if subject in run and run[subject].state == "done" else None
 
 
 def show_cut(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
@@ -212,10 +192,11 @@ def show_cut(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.caption("Two ways to cut at one layer. **Skip the layer**: its branches are cut, the residual path stays. **No "
                    "residual**: the branches stay, and of each sum only what was just added is passed on.")  # fmt: skip
         own = reading.label == "recorded" or (reading.model == models.DEFAULT and reading.text == CAPITAL)
-        found = cuts_recorded() if own else cuts_here()
+        found = numbers.cuts_recorded() if own else cuts_here()
     if found is None:  # not measured yet
-        found, own = cuts_recorded(), True
-    (of, (loss, entropy)), n = found, len(found[0].tokens)
+        found, own = numbers.cuts_recorded(), True
+    of, loss, entropy = found
+    n = len(of.tokens)
     here = stand_cut()
     (layer, kind), epoch = held.to_send("answers", here)
     curve = of.numbers["loss"]
@@ -248,17 +229,6 @@ def show_cut(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 # --- all tokens alike -------------------------------------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading without skip connections…")
-def collapse_of(subject: tuple) -> dict[str, np.ndarray]:
-    """apart, alike, stream [share, place] and loss [share]."""
-    if subject[1] == "recorded":
-        found = depths.measured(FILE)["cuts"]["collapse"]
-        return {name: np.array([found[str(share)][name] for share in skipping.SHARES]) for name in skipping.Collapse._fields}
-    model, _ = models.loaded(reading.model)
-    found = [skipping.collapse(model, list(reading.ids), share) for share in skipping.SHARES]
-    return {name: np.array([np.asarray(getattr(one, name)) for one in found]) for name in skipping.Collapse._fields}
-
-
 def stand_alike() -> tuple[float, int]:
     return (url.url_state("share", 0.0, float, skipping.SHARES.__contains__),
             url.url_state("place", config.n_layers // 2, int, range(config.n_layers + 1).__contains__))  # fmt: skip
@@ -280,7 +250,7 @@ def show_alike(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "all. Dashed: as trained.")  # fmt: skip
     here = stand_alike()
     (share, at), epoch = held.to_send("alike", here)
-    found = collapse_of(subject)
+    found = numbers.collapse(reading.model, reading.label, reading.ids)
     with picture:
         curves.mount(key="alike", on_stand_change=keep_alike, data=charts.collapse(
             reading.title, Choice("Share of the stream that skips", skipping.SHARES, share), found["apart"], found["alike"],
@@ -312,11 +282,6 @@ def keep_paths(stacks: list[str]) -> None:
     held.reported("paths", stand_paths(stacks))
 
 
-def one_model(model: object, ids: list[int]) -> Iterator[paths.Lengths]:
-    found = paths.split(model, ids)
-    yield paths.Lengths(model.config.n_layers, found.share[None], found.size[None])
-
-
 def show_paths(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption("Each sublayer can be gone through or gone around. The gradient at the embedding is the sum over all these "
@@ -326,35 +291,19 @@ def show_paths(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         if not own:
             model, _ = models.loaded(reading.model)
             works = {("untrained", reading.text): functools.partial(paths.sweep, depths.text_of(reading.text).ids),
-                     (reading.title, *subject): functools.partial(one_model, model, list(reading.ids))}  # fmt: skip
+                     (reading.title, *subject): functools.partial(numbers.one_model, model, list(reading.ids))}  # fmt: skip
             runs = live.panel("Take the gradient of this text apart · about 15 s", works, len(paths.DEPTHS), "stack")
-    found = {}
-    for key, job in runs.items():
-        for one in job.reports:
-            stack = reading.title if key[0] == reading.title else words.stack(one.layers)
-            found[stack] = one.share.numpy(), one.size.numpy()
+    found = numbers.paths_of(runs, reading.title)
     if of_default := not found:
-        recorded = depths.measured(FILE)["paths"]
-        found = {words.stack(int(n)): (depths.array(one["share"]), depths.array(one["size"])) for n, one in recorded["untrained"].items()}
-        model = recorded["model"]
-        found[models.TITLES[models.DEFAULT]] = depths.array([model["share"]]), depths.array([model["size"]])
+        found = numbers.paths_recorded()
     stacks = list(found)
     here = stand_paths(stacks)
     (stack, length), epoch = held.to_send("paths", here)
-    most = max(share.shape[1] for share, _ in found.values())
-
-    def laid_out(which: int) -> np.ndarray:  # [stack, middle or lowest or highest, length]
-        edges = [np.stack((np.median(of[which], 0), of[which].min(0), of[which].max(0))) for of in found.values()]
-        return np.stack([np.pad(one, ((0, 0), (0, most - one.shape[1])), constant_values=np.nan) for one in edges])
-
-    share, size = laid_out(0), laid_out(1)
-    count = np.full((len(found), most), np.nan)
-    for row, (of, _) in zip(count, found.values(), strict=True):
-        row[: of.shape[1]] = paths.counts(of.shape[1] - 1).numpy()
+    share, size, count = numbers.laid_out(found)
     with picture:
         curves.mount(key="paths", on_stand_change=lambda: keep_paths(stacks), data=charts.by_length(
             Choice("Stack", stacks, stack if stack in stacks else stacks[0]), share, size, count, stacks,
-            cursor=float(min(length, most - 1)), epoch=epoch))  # fmt: skip
+            cursor=float(min(length, count.shape[1] - 1)), epoch=epoch))  # fmt: skip
         if of_default:
             st.caption(f"Recorded on “{CAPITAL}”.")
     at = stacks.index(here[0]) if here[0] in stacks else 0

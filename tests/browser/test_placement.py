@@ -30,8 +30,14 @@ def test_depth_and_place_change_the_picture_and_the_link(open_page):
     link_says(page, layers="32", layer="19", place="pre")
     found = depths.start("norm-placement")["pre"]
     frame = DEPTHS.index(32)
-    values = re.fullmatch(rf"pre-norm, layer 19: gradient of its weights {NUMBER}, stream {NUMBER}, turned by {NUMBER}", said(page, stage))
-    assert [float(v) for v in values.groups()] == pytest.approx([found[f][0][frame, 19] for f in ("weights", "stream", "turned")], rel=6e-3, abs=6e-4)
+    values = re.fullmatch(rf"pre-norm, layer 19: gradient of its weights {NUMBER}, of the stream {NUMBER}; "
+                          rf"stream {NUMBER}, turned by {NUMBER}", said(page, stage))
+    assert [float(v) for v in values.groups()] == pytest.approx([found[f][0][frame, 19] for f in ("weights", "signal", "stream", "turned")], rel=6e-3, abs=6e-4)
+    before = picture(page, stage)
+    page.locator(f"{stage} [role=switch]").focus()
+    page.keyboard.press(" ")
+    assert picture(page, stage) != before
+    link_says(page, passed="true", layers="32")
     again = open_page(page.url.split("/", 3)[3])
     assert said(again, stage) == said(page, stage) and picture(again, stage) == picture(page, stage)
     assert page.seen.console == [] and page.seen.outside == []

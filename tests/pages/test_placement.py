@@ -50,7 +50,7 @@ def run(code: str) -> list[str]:
 def test_it_opens_on_recorded_gradients_that_are_the_librarys(open_page):
     header, arrays = sent(app := open_page(PAGE), "curves")
     assert not app.warning and header["frames"]["at"] == 48 and header["picks"]["at"] == "post"
-    found = panel(header, arrays, "Gradient")
+    found = panel(header, arrays, "Gradient of each")
     frame = depth.DEPTHS.index(4)
     for place in ("pre", "post", "sandwich"):
         (of,) = depth.sweep(depth.bytes_of(CAPITAL), place, depths=[4])
@@ -164,7 +164,7 @@ def test_any_text_keeps_a_picture(open_page, view, text):
 def test_the_snippets_give_the_pages_numbers(open_page):
     header, arrays = sent(app := open_page(PAGE, layers="4"), "curves")
     lines = run(snippet(app))
-    assert sorted(float(line.split()[2]) for line in lines)[1] == pytest.approx(panel(header, arrays, "Gradient")["post"][1, 0], rel=6e-3)
+    assert sorted(float(line.split()[2]) for line in lines)[1] == pytest.approx(panel(header, arrays, "Gradient of each")["post"][1, 0], rel=6e-3)
     header, arrays = sent(app := open_page(PAGE, view=FINAL, model="tiny", text=LINE), "answers")
     lines = run(snippet(app))
     assert float(lines[2].split("entropy ")[1].split()[0]) == pytest.approx(arrays["curve"][-1, 3], rel=1e-3)
