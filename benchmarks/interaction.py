@@ -267,7 +267,7 @@ CASES = (
     Case("D5", "head", "component", ".st-key-heads .gf-scrubber:has-text('Head') input", query="?view=In+a+real+model"),
     Case("D6", "token", "component", ".st-key-routing canvas", keys=("ArrowLeft", "ArrowRight")),
     Case("D6", "layer", "component", ".st-key-routing .gf-scrubber:has-text('Layer') input", keys=("ArrowLeft", "ArrowRight")),
-    Case("D6", "capacity", "component", ".st-key-routing .gf-scrubber:has-text('Capacity') input"),
+    Case("D6", "capacity", "component", ".st-key-routing .gf-scrubber:has-text('Capacity') input", query="?capacity=1"),
     Case("D6", "trained with or without balancing", "component", ".st-key-routing .gf-pick input:checked", keys=("ArrowDown", "ArrowUp")),
     Case("D6", "balance loss, layer", "component", ".st-key-balance .gf-scrubber input", keys=("ArrowLeft", "ArrowRight"),
          query="?view=The+balance+loss"),
@@ -318,6 +318,9 @@ CASES = (
     Case("G3", "length", "component", ".st-key-curves canvas"),
     Case("G3", "pass", "component", ".st-key-curves .gf-scrubber input"),
     Case("G3", "length measured", "component", ".st-key-curves canvas", query="?view=Predicted+and+measured"),
+    Case("G4", "tokens", "component", ".st-key-timeline .gf-scrubber input"),
+    Case("G4", "step", "component", ".st-key-timeline canvas"),
+    Case("G4", "length", "component", ".st-key-curves canvas", query="?view=On+the+clock"),
 )
 
 # The picture's fingerprint: every canvas scaled down and read, every SVG and every line of text by its markup.

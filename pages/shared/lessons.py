@@ -63,6 +63,7 @@ LESSONS: tuple[Entry, ...] = (
     Entry("G1", "Where the FLOPs go", "pages/cost/flops.py", "Cost", "flops", ":material/speed:"),
     Entry("G2", "What fits in memory", "pages/cost/fits.py", "Cost", "what-fits", ":material/sd_card:"),
     Entry("G3", "How long it takes", "pages/cost/clock.py", "Cost", "time", ":material/timer:"),
+    Entry("G4", "All at once or one by one", "pages/cost/parallel.py", "Cost", "parallelism", ":material/splitscreen:"),
 )
 HOME = LESSONS[0]
 
