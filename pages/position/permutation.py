@@ -24,6 +24,7 @@ EXAMPLES = {"dog bites man": "The dog bites the man", "a pronoun": PRONOUN, "a f
 WORDS, MOST_WORDS = "dog bites man", 4
 ORDERS = ["as it stands", "two swapped", "reversed", "sorted", "shuffled"]
 LAYERS = ["embeddings", *(f"after layer {i}" for i in range(order.BASE["n_layers"]))]
+SAME = 1e-4  # a change of a vector, as a share of its length, that is only rounding
 KINDS = {ENCODER: "encoder", DECODER: "decoder", BAG: "encoder"}
 
 
@@ -282,21 +283,21 @@ def read(reader: Reader) -> Text:
 
 
 def predict() -> None:
-    """Whether shuffling what came before changes the last token's vector: by our own decoder without positions."""
-    ours = orders.ours("decoder-none")
-    small = Reader("assets/order/decoder-none", "", "tiny", ours[0], ours[0], ours[1])
+    """Whose vectors change in the first layer when two words swap, by our own decoder without positions."""
+    model, tokenizer = orders.ours("decoder-none")
+    small = Reader("assets/order/decoder-none", "", "tiny", model, model, tokenizer)
     asked = orders.text_of(small, TEXT)
     found = orders.measured(small.name, small.label, asked, (0, 1), 0, 0, 0, small).readings[False]
-    first, second = found.moved[ORDERS.index("reversed"), -1, 1:3]
-    options = ["not at all", "by less than a tenth of its length", "by more than a tenth of its length"]
+    first, second = ((found.moved[ORDERS.index("two swapped"), :, layer] > SAME).sum() for layer in (1, 2))
+    n = len(asked.ids)
+    one, other = (name.split(" ", 1)[1] for name in asked.names[:2])
     lesson.predict(
-        f"A causal decoder that has **no positions**, trained like that. In “{TEXT}” all words before the last are "
-        "reversed. How much does the vector of the last word change in the **first** layer?",
-        options, options[0 if first < 1e-4 else 1 if first < 0.1 else 2],
-        f"By {first:.1g} of its length, which is rounding: it reads the same *set* of vectors, with the same "
-        f"weights. After the second layer it has changed by {second:.1%}: what it reads there was made by tokens "
-        f"that each saw another part "
-        "of the text.",
+        f"A causal decoder that has **no positions**, trained like that, reads “{TEXT}”. Then its first two words, “{one}” "
+        f"and “{other}”, change places. Of how many of the {n} words has the vector changed after the **first** layer?",
+        [str(i) for i in range(n + 1)], str(first),
+        f"Of {first}: the two that changed places, since each reads another set of words now. Every later word reads the same "
+        f"*set* as before, and one layer of attention cannot tell in which order a set stands. After the second layer it is "
+        f"{second} of {n}: what the later words read there was made by the two whose sets were different.",
     )  # fmt: skip
 
 

@@ -106,11 +106,12 @@ INTERVIEW = [
      "$PMP^\\top = M$, which holds for “all see all” and, if it moves along, for padding, but not for a triangle, a "
      "window or a block."),
     ("Do decoders need position encodings at all?",
-     "Not to know order. A head that gives all keys the same score writes $\\frac1{q+1}\\sum_{k \\le q} v_k$: if the "
-     "first token's value stands out, its share $1/(q+1)$ *is* the place; later layers can compute with it. One "
-     "layer alone is not enough: its last token is a function of a set. Models without positions train nearly as "
-     "well as others and often take longer texts better, but they spend capacity on counting, and large ones mostly "
-     "use RoPE. Encoders without positions stay bags of words at any depth."),
+     "Not to know order. A head that gives all keys the same score writes $\\frac1{q+1}\\sum_{k \\le q} v_k$: if the first "
+     "token's value stands out, its share $1/(q+1)$ *is* the place; and if none does, a mean of more values is still "
+     "shorter, which something that can square (an FFN) reads off. The last view measures that. What one layer cannot "
+     "see is the order *within* the past: its last token is a function of a set; from the second layer on the past's own "
+     "vectors tell. Models without positions train nearly as well as others and often take longer texts better, but they "
+     "spend capacity on it, and large ones mostly use RoPE. Encoders without positions stay bags of words at any depth."),
     ("Equivariant or invariant: which is it, and does that make the encoder a plain bag of words?",
      "The token outputs are *equivariant* (they move along); a mean, a sum or a [CLS] vector is *invariant* (it does "
      "not change). It is a function of the multiset of tokens, which is more than a sum of word vectors: words "

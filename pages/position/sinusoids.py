@@ -16,7 +16,7 @@ from pages.position.sinusoids_words import HEADS, PRODUCTS, SCALE, TURN, VIEWS
 from pages.shared import held, url
 from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
-from transformer import embedding, positions
+from transformer import embedding, positions, rope
 from transformer.recording import CAPITAL, PRONOUN
 from transformer.training import order
 
@@ -279,16 +279,16 @@ def tokens_of(typed: str) -> tuple[str, tuple[int, ...], list[str]]:
 
 
 def predict() -> None:
-    d = 256
-    without = d / 2 / (1 + d / 2)
-    options = [f"{share:.0%}" for share in (1 / 3, 0.5, 0.75, without)]
+    """How many pairs ever come round, by the speeds themselves."""
+    d, n = 128, 512
+    waves = rope.wavelengths(positions.speeds(d)).numpy()
+    count = int((waves <= n).sum())
     lesson.predict(
-        f"d = {d}. Rows of a fresh embedding table have length 1, and somebody forgets the factor √d. How much of "
-        f"the squared "
-        "length of what the first block reads is position?", options, options[-1],
-        f"‖PE‖² = d/2 = {d / 2:.0f}, whatever the position, beside ‖E‖² = 1: {without:.1%}. With the factor ‖√d·E‖² "
-        f"= {d}, and it is {d / 2 / (d + d / 2):.0%}. Marian, which has been trained with the factor, would fall to "
-        f"{arrays.measured()['marian-en-pt']['share_without']:.1%} if it were taken away.",
+        f"d = {d}, base 10 000: {d // 2} pairs. In a text of {n} positions, how many of them come round at least once?",
+        [str(i) for i in (count // 4, count // 2, count, d // 2)], str(count),
+        f"Pair {count - 1} takes {waves[count - 1]:,.0f} positions, pair {count} already {waves[count]:,.0f}, and the last "
+        f"{waves[-1]:,.0f}. The other {d // 2 - count} pairs never finish a turn in this text: their columns are nearly "
+        "constant. They tell far from near, and leave room for the words.",
     )  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 VIEWS = TURN, PRODUCTS, HEADS, SCALE = "A pair turns", "PE · PE", "Through a real head", "Beside the words"
 
+D = 256
+UNSCALED = D / 2 / (1 + D / 2)  # position's share of the squared length without √d
+
 LOOK_FOR = {
     TURN: "Move the position: both hands turn, and the angle between them stays. The shift by k is one rotation R(k) "
           "for every position; fast pairs stand on the left, and the slow ones on the right hardly turn at all.",
@@ -125,7 +128,7 @@ INTERVIEW = [
     ("Why are embeddings multiplied by √d, and what if you forget it?",
      "$\\lVert PE\\rVert = \\sqrt{d/2}$, while a tied table initialised with variance $1/d$ (its rows are also the "
      "output matrix, where logits should start near 1) has rows of length 1. Unscaled, position is "
-     "$\\frac{d/2}{1+d/2}$ of the squared length: 99 % at $d = 256$, and after a LayerNorm the words are noise. It "
+     f"$\\frac{{d/2}}{{1+d/2}}$ of the squared length: {UNSCALED:.0%} at $d = {D}$, and after a LayerNorm the words are noise. It "
      "trains all the same, but slower: growing the rows would make the tied logits larger, so it has to dig small "
      "words out from under large places instead. With learned tables (BERT, GPT-2) positions start as small as "
      "words, and no factor is needed."),

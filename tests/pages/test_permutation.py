@@ -131,12 +131,13 @@ def test_a_text_of_one_token_keeps_the_last_picture(open_page):
 def test_the_catch_and_the_answer_are_on_the_page(open_page):
     app = open_page(PAGE)
     assert any("It holds for an encoder only" in m.value for m in app.markdown)
-    app.radio(key="prediction").set_value("not at all").run()
+    app.radio(key="prediction").set_value("2").run()
     app.button(key="commit").click().run()
     assert app.success[0].value == "Right."
     model, tokenizer = transformer.load(order.FOLDER / "decoder-none")
     ids = tokenizer.encode(TEXT)
-    one, other = (model.run(torch.tensor([row]), record="layers.1.resid_post").trace["layers.1.resid_post"][0, -1]
-                  for row in (ids, ids[-2::-1] + ids[-1:]))  # fmt: skip
-    changed = ((other - one).norm() / max(one.norm(), other.norm())).item()
-    assert any(f"{changed:.1%}" in m.value for m in app.markdown)
+    rows, names = torch.tensor([ids, [ids[1], ids[0], *ids[2:]]]), ["layers.0.resid_post", "layers.1.resid_post"]
+    trace = model.run(rows, record=names).trace
+    home = {name: x[1, [1, 0, *range(2, len(ids))]] for name, x in trace.items()}
+    changed = [int(((home[name] - trace[name][0]).norm(dim=-1) > 1e-3).sum()) for name in names]
+    assert changed[0] == 2 and any(f"it is {changed[1]} of {len(ids)}" in m.value for m in app.markdown)

@@ -119,6 +119,7 @@ def test_no_text_keeps_the_last_picture(open_page):
 def test_the_catch_and_the_answer_are_on_the_page(open_page):
     app = open_page(PAGE)
     assert any("attention never computes PE·PE" in m.value and "rope?view=Beside" in m.value for m in app.markdown)
-    app.radio(key="prediction").set_value("99%").run()
+    count = sum(2 * np.pi * 10_000 ** (2 * i / 128) <= 512 for i in range(64))
+    app.radio(key="prediction").set_value(str(count)).run()
     app.button(key="commit").click().run()
     assert app.success[0].value == "Right."
