@@ -66,7 +66,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Frame:
-    """One config's weights. layers: how many columns each section has; once: sections whose columns are all one storage;
+    """One config's weights. layers: how many columns each section has; once: sections whose columns are one storage;
     terms: `transformer.weights.rule_of_thumb`; notes: lines under the exact number."""
 
     blocks: Sequence[Block]
@@ -123,8 +123,8 @@ class Shown:
     @cached_property
     def header(self) -> dict[str, object]:
         """As it goes to the browser; made once, for a message holds every model and goes out often."""
-        varied = [{"label": of.label, "values": list(of.values), "own": of.own, "frames": [frame.header() for frame in of.frames]}
-                  for of in self.varied]  # fmt: skip
+        varied = [{"label": of.label, "values": list(of.values), "own": of.own,
+                   "frames": [frame.header() for frame in of.frames]} for of in self.varied]  # fmt: skip
         return {"name": self.name, "able": list(self.able), "at": list(self.at), "varied": varied,
                 "frames": [frame.header() for frame in self.frames]}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Rotary position in both layouts of coordinates: the same scores, and what a loader that mixes them up would compute."""
+"""Rotary position in both layouts of coordinates: the same scores, and what a loader that mixes them up computes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ def message(
     top = float(max(np.abs(S[:, seen]).max() for S in (S_half, S_forgotten)))
 
     def apart(S: np.ndarray, digits: int) -> list[str]:
-        return [f"at most {np.abs(one - half)[seen].max():.{digits}g} away from the first" for one, half in zip(S, S_half, strict=True)]
+        most = [np.abs(one - half)[seen].max() for one, half in zip(S, S_half, strict=True)]
+        return [f"at most {one:.{digits}g} away from the first" for one in most]
 
     def scores(key: str, title: str, S: np.ndarray, note: str | list[str]) -> Matrix:
         return Matrix(key, title, S, "scores", words, words, signed=True, top=top, barred=barred, note=note,
                       says="query {row}, key {col}: score {value}")  # fmt: skip
 
     def turned(key: str, title: str, Q: np.ndarray, of: np.ndarray, named: str) -> Matrix:
-        said = np.array([[f"{word}, coordinate {j}: turned with {_partner(j, d, key)}; coordinate {of[j]} {named}" for j in range(d)]
-                         for word in words], dtype=object)  # fmt: skip
-        return Matrix(key, title, Q, "query", words, [str(j) for j in range(d)], "word", "coordinate", signed=True, says=said)
+        where = [f"coordinate {j}: turned with {_partner(j, d, key)}; coordinate {of[j]} {named}" for j in range(d)]
+        said = np.array([[f"{word}, {one}" for one in where] for word in words], dtype=object)
+        cols = [str(j) for j in range(d)]
+        return Matrix(key, title, Q, "query", words, cols, "word", "coordinate", signed=True, says=said)
 
     back = np.argsort(to)
     grid = [
@@ -44,8 +46,8 @@ def message(
         [turned("turned halves", f"q turned. {HALF}", Q_half, back, "in the other layout"),
          turned("turned neighbours", f"The same q. {NEIGHBOURS}", Q_interleaved, to, "in the other layout")],
     ]  # fmt: skip
-    return matrices.message("rope-layouts", "One head in both layouts of RoPE; arrow keys choose a cell", grid, frames=heads,
-                            height=300, epoch=epoch)  # fmt: skip
+    return matrices.message("rope-layouts", "One head in both layouts of RoPE; arrow keys choose a cell", grid,
+                            frames=heads, height=300, epoch=epoch)  # fmt: skip
 
 
 def _partner(j: int, d: int, key: str) -> int:

@@ -1,5 +1,5 @@
-"""One storage used more than once: which step reads which storage, the two gradients of a tied table, what the table says
-without any layer, and the stream that walks from one row of it to another.
+"""One storage used more than once: which step reads which storage, the two gradients of a tied table, what the table
+says without any layer, and the stream that walks from one row of it to another.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def storages_message(
     """Rows: the steps of a forward pass; columns: weights; a cell: the number of the storage that is read there. Equal
     numbers are one storage.
 
-    models: name -> its uses in order; changed: name -> the last matrix's first number before and after the table's first
-    number grew by one.
+    models: name -> its uses in order; changed: name -> the last matrix's first number before and after the table's
+    first number grew by one.
     """
     found = []
     for i, (name, uses) in enumerate(models.items()):
@@ -50,9 +50,11 @@ def storages_message(
             said[at] = f"{use.use} reads {use.weight} [{size}] at address {use.address:#x}: storage {number}{again}"
         before, after = changed[name]
         found.append(Matrix(
-            f"storages{i}", f"{len(numbers)} storages for {len(uses)} uses", values, "key", rows, cols, "step", "weight",
+            f"storages{i}", f"{len(numbers)} storages for {len(uses)} uses", values, "key", rows, cols, "step",
+            "weight",
             top=len(numbers) * 1.6, says=said, pick=name,
-            note=f"Add 1 to the first number of W_E, and the first of the last matrix goes from {before:.4f} to {after:.4f}.",
+            note=f"Add 1 to the first number of W_E, and the first of the last matrix goes from {before:.4f} to "
+                 f"{after:.4f}.",
         ))  # fmt: skip
     return matrices.message(
         "storages", "Which storage each step reads; equal numbers are the same memory; arrow keys choose a cell",
@@ -70,10 +72,12 @@ def gradients_message(
     """
     top = float(np.quantile(np.abs(parts["whole"]), 0.995)) or 1.0
     dims = [str(i) for i in range(parts["whole"].shape[1])]
-    titles = {"in": ("As input: Σ ∂L/∂e, where a token is looked up", f"{occurs} of {vocabulary:,} rows: those that occur"),
+    titles = {"in": ("As input: Σ ∂L/∂e, where a token is looked up", f"{occurs} of {vocabulary:,} rows: those that "
+        f"occur"),
               "out": ("As output: Σ (p − y) hᵀ", f"all {vocabulary:,} rows: each token competes"),
               "whole": ("In the one table: their sum", "what autograd leaves in .grad")}  # fmt: skip
-    says = {"in": "{row}, number {col}: {value} from being read in", "out": "{row}, number {col}: {value} from being predicted or not",
+    says = {"in": "{row}, number {col}: {value} from being read in", "out": "{row}, number {col}: {value} from being "
+        "predicted or not",
             "whole": "sum:in+out"}  # fmt: skip
     roles = {"in": "residual", "out": "output", "whole": "attention"}
     return matrices.message(
@@ -83,7 +87,9 @@ def gradients_message(
     )  # fmt: skip
 
 
-def alone_message(dots: np.ndarray, rank: np.ndarray, pieces: Sequence[str], near: Sequence[str], *, epoch: int = 0) -> bytes:
+def alone_message(
+    dots: np.ndarray, rank: np.ndarray, pieces: Sequence[str], near: Sequence[str], *, epoch: int = 0
+) -> bytes:
     """E Eᵀ for the text's own tokens: what a tied model's logits would be if it had no layer.
 
     dots [token, token]; rank [token]: how many rows of the whole table beat its own; near: its nearest rows, in words.
@@ -96,8 +102,10 @@ def alone_message(dots: np.ndarray, rank: np.ndarray, pieces: Sequence[str], nea
     first = int((rank == 0).sum())
     return matrices.message(
         "table-alone", "Dot products of the table's own rows; arrow keys choose a cell",
-        [[Matrix("dots", "No layers at all: logits = E Eᵀ", dots, "attention", pieces, pieces, "token read", "token predicted",
-                 signed=True, says=said, note=f"symmetric; {first} of {len(pieces)} tokens predict themselves above all others")]],
+        [[Matrix("dots", "No layers at all: logits = E Eᵀ", dots, "attention", pieces, pieces, "token read",
+                 "token predicted",
+                 signed=True, says=said, note=f"symmetric; {first} of {len(pieces)} tokens predict themselves above "
+                     f"all others")]],
         epoch=epoch, height=470,
     )  # fmt: skip
 
@@ -112,7 +120,8 @@ def walk_message(
     titles = [f"Read out by the table: “{name.split(' ', 1)[-1]}” itself, or what the model answers, “{said}”"
               for name, said in zip(tokens.values, answers, strict=True)]  # fmt: skip
     return curves.message(
-        "stream-walk", "Probability of the token itself and of the model's answer, by depth; left and right arrows choose the depth",
+        "stream-walk", "Probability of the token itself and of the model's answer, by depth; left and right arrows "
+                       "choose the depth",
         x, "layers done", "layer", [
             Panel(titles, (0, 1.03), [Line(mine, "residual", "itself", width=3, points=True, dot=True),
                                       Line(theirs, "attention", "the answer", width=3, points=True, dot=True)],

@@ -1,4 +1,4 @@
-"""Every weight of a model by name and shape, counted without holding one of them, and the rule of thumb 12 · layers · d².
+"""Every weight of a model by name and shape, counted without holding one, and the rule of thumb 12 · layers · d².
 
     for weight in weights(PRESETS["llama-3-70b"]):
         weight.name, weight.shape, weight.times, weight.total

@@ -33,7 +33,8 @@ def own_config(choose_tied: bool) -> Config:
         if choose_tied:
             experts, table = number("Experts", 256, 1, "experts"), d
         else:
-            experts, table = 1, st.number_input("Table's width, 0 = d", 0, 32_768, 0, key="table", bind="query-params", width=150)
+            experts = 1
+            table = st.number_input("Table's width, 0 = d", 0, 32_768, 0, key="table", bind="query-params", width=150)
         gated = st.toggle("Gated FFN", key="gated", bind="query-params")
         tied = st.toggle("Tied tables", True, key="tied", bind="query-params") if choose_tied else True
     try:
@@ -51,6 +52,6 @@ def own_config(choose_tied: bool) -> Config:
 
 def as_python(config: Config) -> str:
     """The config as a learner would type it."""
-    fields = ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "vocab_size", "gated", "tie_embeddings", "share_layers",
-              "experts", "d_embed")  # fmt: skip
+    fields = ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "vocab_size", "gated", "tie_embeddings",
+              "share_layers", "experts", "d_embed")  # fmt: skip
     return f"Config({', '.join(f'{name}={getattr(config, name)}' for name in fields)}, position=\"none\")"

@@ -116,7 +116,8 @@ def draw(code_place: DeltaGenerator, table_place: DeltaGenerator) -> None:
     lesson.formula(
         words.formula(config), numbers=lambda: words.numbers(config),
         shapes=[*([("W_E", (config.vocab_size, config.d_embed), "residual")] if config.kind != "vision" else []),
-                ("W_Q", (h * d_k, config.d_model), "query"), ("W_K, W_V", (config.n_kv_heads * d_k, config.d_model), "key"),
+                ("W_Q", (h * d_k, config.d_model), "query"),
+                ("W_K, W_V", (config.n_kv_heads * d_k, config.d_model), "key"),
                 ("W_O", (config.d_model, h * d_k), "attention"), *ffn, ("W_2", (config.d_model, config.d_ff), "ffn")],
     )  # fmt: skip
     made = made_of(here.arch, config)
@@ -129,8 +130,8 @@ def draw(code_place: DeltaGenerator, table_place: DeltaGenerator) -> None:
                 name: st.column_config.NumberColumn(format="localized") for name in ("one has", "how many", "together")
             } | {"share": st.column_config.ProgressColumn(format="%.2f %%", min_value=0, max_value=max(rows["share"]))},
         )  # fmt: skip
-        st.caption(f"{{i}} stands for each layer, {{e}} for each expert. As read from the module itself, built on the meta "
-                   f"device: {sum(rows['together']):,} parameters that took no memory.")  # fmt: skip
+        st.caption(f"{{i}} stands for each layer, {{e}} for each expert. As read from the module itself, built on the "
+                   f"meta device: {sum(rows['together']):,} parameters that took no memory.")  # fmt: skip
     with code_place:
         lesson.code([weights.weights, weights.rule_of_thumb, cost.parameters], words.SNIPPET.format(made=made))
     lesson.downloads(table=lambda: rows_of(config), config={"model": here.arch, "config": config.to_dict()})
@@ -145,7 +146,8 @@ def comparison() -> dict[str, list]:
         return [100 * sum(terms[key] for key in keys) / exact[name] for name, terms in found.items()]
 
     return {
-        "model": list(found), "exact": list(exact.values()), "12 · layers · d²": [terms["rule"] for terms in found.values()],
+        "model": list(found), "exact": list(exact.values()),
+        "12 · layers · d²": [terms["rule"] for terms in found.values()],
         "error": [100 * (terms["rule"] / exact[name] - 1) for name, terms in found.items()],
         "left out: tables": share("tables", "end"), "attention ≠ 4d²": share("attention", "cross"),
         "FFN ≠ 8d²": share("ffn"), "shared layers": share("shared"),
@@ -157,12 +159,13 @@ def show_comparison() -> None:
     st.markdown("## The rule against every model here")
     st.dataframe(
         comparison(), hide_index=True, width="stretch", key="rule", row_height=34, height=390,
-        column_config={name: st.column_config.NumberColumn(format="localized") for name in ("exact", "12 · layers · d²")}
+        column_config={name: st.column_config.NumberColumn(format="localized") for name in ("exact", "12 · layers · "
+            "d²")}
         | {name: st.column_config.NumberColumn(format="%+.1f %%")
            for name in ("error", "left out: tables", "attention ≠ 4d²", "FFN ≠ 8d²", "shared layers")},
     )  # fmt: skip
-    st.caption("Per cent of the exact number. Exact means: equal to what Hugging Face's own classes, built from the published "
-               "config, count (for the 2017 models and ALBERT see the tests), or to the published number.")  # fmt: skip
+    st.caption("Per cent of the exact number. Exact means: equal to what Hugging Face's own classes, built from the "
+               "published config, count (for the 2017 models and ALBERT see the tests), or to the published number.")  # fmt: skip
 
 
 def check() -> None:
@@ -172,7 +175,8 @@ def check() -> None:
     reading = lesson.read(text, record=("layers.0.attention.V",))
     ready = models.loaded(reading.model) if reading.label != "recorded" else None
     if ready is None:
-        st.info(f"{reading.title}'s weights are not here: only its recorded run is. Fetch it in the sidebar, and its tensors are counted; "
+        st.info(f"{reading.title}'s weights are not here: only its recorded run is. Fetch it in the sidebar, and its "
+                f"tensors are counted; "
                 "until then the tiny model's are.", icon=":material/info:")  # fmt: skip
         ready = models.loaded("tiny")
     model = ready[0]
@@ -182,10 +186,12 @@ def check() -> None:
     name = models.TITLES["tiny"] if reading.label == "recorded" else reading.title
     st.markdown(
         f"**{name}** has {len(tensors)} tensors in memory, at {len(storages)} addresses, **{counted:,}** numbers of "
-        f"{next(iter(tensors.values())).element_size()} bytes, {size(sum(storages.values()))} in all. The closed form says **{expected:,}**"
+        f"{next(iter(tensors.values())).element_size()} bytes, {size(sum(storages.values()))} in all. The closed form "
+        f"says **{expected:,}**"
         + (": the same." if counted == expected else ": they differ.")
-        + f" Reading your {len(reading.ids)} token{'s' if len(reading.ids) != 1 else ''} changes none of them, and a longer text would need no more: "
-        f"of the table W_E it reads {len(set(reading.ids))} of {reading.config.vocab_size:,} rows."
+        + f" Reading your {len(reading.ids)} token{'s' if len(reading.ids) != 1 else ''} changes none of them, and a "
+          f"longer text would need no more: of the table W_E it reads {len(set(reading.ids))} of "
+          f"{reading.config.vocab_size:,} rows."
     )  # fmt: skip
 
 

@@ -69,15 +69,17 @@ def _with(own: int, values: tuple[int, ...]) -> list[int]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def varied(config: Config) -> list[Vary]:
     """Each size alone, the others kept: layers, the whole width, d_ff, key/value heads, vocabulary."""
-    found = [_sized("layers", config, {str(n): {"n_layers": n} | ({"n_encoder_layers": n} if config.kind == "encoder-decoder" else {})
-                                      for n in _with(config.n_layers, LAYERS)})]  # fmt: skip
+    stacks = ["n_layers"] + (["n_encoder_layers"] if config.kind == "encoder-decoder" else [])
+    depths = {str(n): dict.fromkeys(stacks, n) for n in _with(config.n_layers, LAYERS)}
+    found = [_sized("layers", config, depths)]
     widths = {}
     for label, (up, down) in FACTORS.items():
         fields = {name: getattr(config, name) for name in ("d_model", "n_heads", "n_kv_heads", "d_ff")}
         if config.d_embed == config.d_model:
             fields["d_embed"] = config.d_embed
         if all(number * up % down == 0 for number in fields.values()):
-            widths[f"{label}: d = {config.d_model * up // down:,}"] = {name: number * up // down for name, number in fields.items()}
+            wide = {name: number * up // down for name, number in fields.items()}
+            widths[f"{label}: d = {wide['d_model']:,}"] = wide
     found.append(_sized("width: d, heads and d_ff", config, widths))
     ffs = _with(config.d_ff, tuple(config.d_model * up // down for up, down in WIDER))
     found.append(_sized("d_ff", config, {f"{n:,} = {n / config.d_model:.3g} d": {"d_ff": n} for n in ffs}))
@@ -85,7 +87,8 @@ def varied(config: Config) -> list[Vary]:
         shared = [n for n in range(1, config.n_heads + 1) if config.n_heads % n == 0]
         found.append(_sized("key/value heads", config, {f"{n} of {config.n_heads}": {"n_kv_heads": n} for n in shared}))
     if config.kind != "vision":
-        found.append(_sized("vocabulary", config, {f"{n:,}": {"vocab_size": n} for n in _with(config.vocab_size, TABLES)}))
+        tables = {f"{n:,}": {"vocab_size": n} for n in _with(config.vocab_size, TABLES)}
+        found.append(_sized("vocabulary", config, tables))
     return found
 
 

@@ -1,13 +1,17 @@
 """The words of the lesson on counting parameters (pages/block/parameters.py), and its formula for any config."""
 
+from dataclasses import replace
+
 from pages.block.parameters_frames import size
 from transformer import PRESETS, Config, cost, weights
 
 _SMOL = cost.parameters(PRESETS["smollm2-135m"])
 _LAYERS = _SMOL["attention"] + _SMOL["ffn"]
 LOOK_FOR = (
-    f"Every weight is drawn as large as it is. {_SMOL['embedding'] / sum(_SMOL.values()):.0%} of SmolLM2 is one table of words, "
-    rf"and {_SMOL['ffn'] / _LAYERS:.0%} of each layer is \ffn{{FFN}}. Vary the layers, then the width: layers add, the width squares."
+    f"Every weight is drawn as large as it is. {_SMOL['embedding'] / sum(_SMOL.values()):.0%} of SmolLM2 is one table "
+    f"of words, "
+    rf"and {_SMOL['ffn'] / _LAYERS:.0%} of each layer is \ffn{{FFN}}. Vary the layers, then the width: layers add, "
+    rf"the width squares."
 )
 
 SNIPPET = """
@@ -26,7 +30,7 @@ assert N == sum(p.numel() for p in model.parameters())
 """
 
 _GPT2, _WIDE = (sum(cost.parameters(config).values()) for config in (
-    PRESETS["gpt2"], Config(**{**PRESETS["gpt2"].to_dict(), "d_model": 1536, "d_embed": 1536, "n_heads": 24, "n_kv_heads": 24, "d_ff": 6144}),
+    PRESETS["gpt2"], replace(PRESETS["gpt2"], d_model=1536, d_embed=1536, n_heads=24, n_kv_heads=24, d_ff=6144),
 ))  # fmt: skip
 _LLAMA = PRESETS["llama-3-8b"]
 _LLAMA_RULE = weights.rule_of_thumb(_LLAMA)
@@ -43,51 +47,61 @@ PROSE = {
     r"$12d^2$, whatever the number of heads, and whatever the length of the text. Then come the tables: one row of $d$ "
     r"numbers for each of the $V$ vocabulary entries, a second such matrix at the end unless it is tied. Norms and "
     "biases are a rounding error.",
-    "why": f"Parameters are memory ({size(2 * _LLAMA_N)} for Llama 3 8B at 16 bits, {size(16 * _LLAMA_N)} while Adam trains "
-    "it: weights and gradient in 16 bits, and a 32-bit copy with two moments), and about 2 FLOPs each for every token read. "
-    "Which part holds them decides what helps: a small model with a large vocabulary is mostly table "
-    f"({_QWEN_TABLE:.0%} of Qwen2 0.5B), a large one is mostly FFN.",
-    "catch": r"$12 \cdot \text{layers} \cdot d^2$ is a rule for plain blocks, and a right total can hide two errors. In Llama 3 8B "
-    f"grouped keys and values take away {-_LLAMA_RULE['attention'] / _LLAMA_N:.0%} of the model, the third matrix of the "
-    f"gated FFN adds {_LLAMA_RULE['ffn'] / _LLAMA_N:.0%}, and two tables of 128,256 rows add "
-    f"{(_LLAMA_RULE['tables'] + _LLAMA_RULE['end']) / _LLAMA_N:.0%}. Experts are all stored though few are used "
-    f"({_MIXTRAL_N / 1e9:.1f} B in Mixtral, {_MIXTRAL_ACTIVE / 1e9:.1f} B for one token). And “its parameters” differ by what is "
-    f"counted: BERT with or without its pooler, a tied table once or twice. The 2017 base model is printed as 65 M; its "
-    f"weights, with 37,000 byte pairs and one table for all three uses, are {_BASE / 1e6:.1f} M.",
+    "why": f"Parameters are memory ({size(2 * _LLAMA_N)} for Llama 3 8B at 16 bits, {size(16 * _LLAMA_N)} while Adam "
+           f"trains "
+           "it: weights and gradient in 16 bits, and a 32-bit copy with two moments), and about 2 FLOPs each for "
+           "every token read. Which part holds them decides what helps: a small model with a large vocabulary is "
+           "mostly table "
+           f"({_QWEN_TABLE:.0%} of Qwen2 0.5B), a large one is mostly FFN.",
+    "catch": r"$12 \cdot \text{layers} \cdot d^2$ is a rule for plain blocks, and a right total can hide two errors. "
+             r"In Llama 3 8B "
+             f"grouped keys and values take away {-_LLAMA_RULE['attention'] / _LLAMA_N:.0%} of the model, the third "
+             f"matrix of the gated FFN adds {_LLAMA_RULE['ffn'] / _LLAMA_N:.0%}, and two tables of 128,256 rows add "
+             f"{(_LLAMA_RULE['tables'] + _LLAMA_RULE['end']) / _LLAMA_N:.0%}. Experts are all stored though few are "
+             f"used ({_MIXTRAL_N / 1e9:.1f} B in Mixtral, {_MIXTRAL_ACTIVE / 1e9:.1f} B for one token). And “its "
+             f"parameters” differ by what is counted: BERT with or without its pooler, a tied table once or twice. "
+             f"The 2017 base model is printed as 65 M; its weights, with 37,000 byte pairs and one table for all "
+             f"three uses, are {_BASE / 1e6:.1f} M.",
 }  # fmt: skip
 PREDICT = {
-    "question": "GPT-2 small, made twice as wide: d, its heads and d_ff all double, the layers and the vocabulary stay. How many "
-    "times as many parameters?",
+    "question": "GPT-2 small, made twice as wide: d, its heads and d_ff all double, the layers and the vocabulary "
+                "stay. How many times as many parameters?",
     "options": ["2 times", "about 3.4 times", "4 times", "8 times"],
     "answer": "about 3.4 times",
-    "reveal": f"{_GPT2 / 1e6:.1f} M become {_WIDE / 1e6:.1f} M: {_WIDE / _GPT2:.2f} times. The layers have four times as many, "
-    "since both sides of every matrix double; the tables of words and positions only double, and they are a third of GPT-2 "
-    "small. Vary the width in the picture: the wider the model, the closer to 4.",
+    "reveal": f"{_GPT2 / 1e6:.1f} M become {_WIDE / 1e6:.1f} M: {_WIDE / _GPT2:.2f} times. The layers have four times "
+              f"as many, "
+              "since both sides of every matrix double; the tables of words and positions only double, and they are a "
+              "third of GPT-2 small. Vary the width in the picture: the wider the model, the closer to 4.",
 }  # fmt: skip
 
 INTERVIEW = [
     ("Count GPT-2 small without a computer.",
-     "12 layers, d = 768: $12 \\cdot 12 \\cdot 768^2 = 84.9$ M. The table of tokens: $50{,}257 \\cdot 768 = 38.6$ M, used twice "
-     "because it is tied; positions: $1024 \\cdot 768 = 0.8$ M. Biases and norms: $13d$ a layer, 0.1 M in all. Together "
+     "12 layers, d = 768: $12 \\cdot 12 \\cdot 768^2 = 84.9$ M. The table of tokens: $50{,}257 \\cdot 768 = 38.6$ M, "
+     "used twice because it is tied; positions: $1024 \\cdot 768 = 0.8$ M. Biases and norms: $13d$ a layer, 0.1 M in "
+     "all. Together "
      f"{_GPT2:,}. The number of heads never enters: h heads of d/h are as wide as one of d."),
     ("Why do Llama's FFNs have d_ff = 8/3 · d and not 4 d, and where does the rule then stand?",
-     "A gated FFN has three matrices, so $3 \\cdot d \\cdot \\tfrac{8}{3}d = 8d^2$: the same as two of $4d$, and "
-     "$12 \\cdot \\text{layers} \\cdot d^2$ holds (Llama 2 7B, 11,008 = 2.69 d). Llama 3 and Mistral take 3.5 d = $10.5d^2$, and pay for it "
-     "partly with grouped keys and values: with $h_{kv} = h/4$ attention has $2d^2 + 2 \\cdot d^2/4 = 2.5d^2$."),
+     "A gated FFN has three matrices, so $3 \\cdot d \\cdot \\tfrac{8}{3}d = 8d^2$: the same as two of $4d$, and $12 "
+     "\\cdot \\text{layers} \\cdot d^2$ holds (Llama 2 7B, 11,008 = 2.69 d). Llama 3 and Mistral take 3.5 d = "
+     "$10.5d^2$, and pay for it partly with grouped keys and values: with $h_{kv} = h/4$ attention has $2d^2 + 2 "
+     "\\cdot d^2/4 = 2.5d^2$."),
     ("You have 24 GB. Which model can you run, and which can you train?",
-     "To run: weights × bytes + KV cache + activations. 7 B at 16 bits is 14 GB and fits, at 4 bits 3.5 GB plus scales. To train with "
-     "Adam in mixed precision: 2 bytes weights, 2 gradients, 12 for the 32-bit copy and both moments, 16 bytes a parameter before any "
-     "activation, so about 1 B. That is why one trains adapters: only theirs need gradients and moments."),
+     "To run: weights × bytes + KV cache + activations. 7 B at 16 bits is 14 GB and fits, at 4 bits 3.5 GB plus "
+     "scales. To train with Adam in mixed precision: 2 bytes weights, 2 gradients, 12 for the 32-bit copy and both "
+     "moments, 16 bytes a parameter before any activation, so about 1 B. That is why one trains adapters: only theirs "
+     "need gradients and moments."),
     ("Do more parameters always mean more compute per token?",
-     "No. FLOPs a token are about twice the weights that it multiplies: an embedding row is looked up and costs none, experts not "
-     "chosen cost none, and shared layers (ALBERT) cost each time that they run. Attention's scores cost FLOPs and have no parameters at all."),
+     "No. FLOPs a token are about twice the weights that it multiplies: an embedding row is looked up and costs none, "
+     "experts not chosen cost none, and shared layers (ALBERT) cost each time that they run. Attention's scores cost "
+     "FLOPs and have no parameters at all."),
 ]  # fmt: skip
 
 SOURCES = [
     "Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762), Table 3.",
-    "Kaplan et al. 2020, [Scaling Laws for Neural Language Models](https://arxiv.org/abs/2001.08361), §2.1: N ≈ 12 · layers · d², "
-    "tables left out.",
-    "Shazeer 2020, [GLU Variants Improve Transformer](https://arxiv.org/abs/2002.05202): d_ff cut by a third to pay for the gate.",
+    "Kaplan et al. 2020, [Scaling Laws for Neural Language Models](https://arxiv.org/abs/2001.08361), §2.1: N ≈ 12 · "
+    "layers · d², tables left out.",
+    "Shazeer 2020, [GLU Variants Improve Transformer](https://arxiv.org/abs/2002.05202): d_ff cut by a third to pay "
+    "for the gate.",
     "Jiang et al. 2024, [Mixtral of Experts](https://arxiv.org/abs/2401.04088): 47 B stored, 13 B active.",
     "Rajbhandari et al. 2020, [ZeRO](https://arxiv.org/abs/1910.02054), §3: 16 bytes a parameter while training.",
 ]  # fmt: skip
@@ -100,21 +114,23 @@ def tex(number: int) -> str:
 def formula(config: Config) -> str:
     """The closed form as far as this config goes; what it has not is left out."""
     if config.kind == "encoder-decoder":
-        return (r"N = \residual{V d} + \text{layers}\,\big(\query{4d^2} + \ffn{2 d\,d_{ff}} + \dots\big)_{\text{encoder}}"
-                r" + \text{layers}\,\big(\query{4d^2} + \scores{4d^2} + \ffn{2 d\,d_{ff}} + \dots\big)_{\text{decoder}}"
-                r" \approx 28 \cdot \text{layers} \cdot d^2 + Vd")  # fmt: skip
+        return (r"N = \residual{V d} + \text{layers}\,\big(\query{4d^2} + \ffn{2 d\,d_{ff}} + "
+                r"\dots\big)_{\text{encoder}} + \text{layers}\,\big(\query{4d^2} + \scores{4d^2} + \ffn{2 d\,d_{ff}} "
+                r"+ \dots\big)_{\text{decoder}} \approx 28 \cdot \text{layers} \cdot d^2 + Vd")  # fmt: skip
     table = r"\residual{V d_E + d_E d}" if config.d_embed != config.d_model else r"\residual{V d}"
     if config.kind == "vision":
         table = r"\residual{3 p^2 d}"
     ffn = r"3\,d\,d_{ff}" if config.gated else r"2\,d\,d_{ff}"
     if config.experts > 1:
         ffn = rf"\text{{experts}}\cdot {ffn} + d\cdot\text{{experts}}"
-    layer = (r"\underbrace{\query{h d_k d} + \attention{h d_k d}}_{W_Q,\,W_O} + \underbrace{\key{h_{kv} d_k d} + \value{h_{kv} d_k d}}_{W_K,\,W_V}"
+    layer = (r"\underbrace{\query{h d_k d} + \attention{h d_k d}}_{W_Q,\,W_O} + \underbrace{\key{h_{kv} d_k d} + "
+             r"\value{h_{kv} d_k d}}_{W_K,\,W_V}"
              rf" + \underbrace{{\ffn{{{ffn}}}}}_{{\text{{FFN}}}}")  # fmt: skip
     times = r"1\ (\text{shared})" if config.share_layers else r"\text{layers}"
     end = r" + \output{V d}" if config.head == "lm" and not config.tie_embeddings else ""
     rule = r"12\cdot\text{layers}\cdot d^2"
-    return rf"\begin{{gathered}}N = {table} + {times}\cdot\Big({layer}\Big){end} + \text{{biases, norms}}\\[.5em]N \approx {rule}\end{{gathered}}"
+    exact = rf"N = {table} + {times}\cdot\Big({layer}\Big){end} + \text{{biases, norms}}"
+    return rf"\begin{{gathered}}{exact}\\[.5em]N \approx {rule}\end{{gathered}}"
 
 
 def numbers(config: Config) -> str:

@@ -1,4 +1,4 @@
-"""Tied and shared: what one storage for several uses saves, what its gradient is, and what it makes of a trained model."""
+"""Tied and shared: what one storage for several uses saves, its gradient, and what it makes of a trained model."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def show_parts() -> Shown:
         parameters.mount(
             key="weights", on_stand_change=keep_parts,
             data=parameters.message(
-                "sharing", "Weights as areas, hatched where they are used and not stored again; arrow keys walk through them",
+                "sharing", "Weights as areas, hatched where they are used and not stored again; arrow keys walk "
+                           "through them",
                 [*known(), shown(OWN, own)], model=pressed.arch, switches=switches(pressed[1:]), epoch=epoch),
         )  # fmt: skip
     config = config_named(here.arch, own)
@@ -119,12 +120,13 @@ def show_storages() -> Shown:
             key="storages", on_stand_change=keep_storages,
             data=charts.storages_message(built.uses, built.changed, Picks("Model", list(LIVE), pressed), epoch=epoch),
         )  # fmt: skip
-        st.caption("Four small random models, built when the app first came here. A storage is what a look-up or a matrix product "
-                   "was really handed; hover a cell for its address.")  # fmt: skip
+        st.caption("Four small random models, built when the app first came here. A storage is what a look-up or a "
+                   "matrix product was really handed; hover a cell for its address.")  # fmt: skip
     uses, config = built.uses[here], built.models[here].config
     before, after = built.changed[here]
     return Shown(
-        {"step": [use.use for use in uses], "weight": [use.weight for use in uses], "address": [f"{use.address:#x}" for use in uses]},
+        {"step": [use.use for use in uses], "weight": [use.weight for use in uses],
+         "address": [f"{use.address:#x}" for use in uses]},
         {"model": here, "config": LIVE[here]}, words.SNIPPETS[STORAGE].format(fields=LIVE[here]),
         rf"\residual{{E}}_{{0,0}} \leftarrow \residual{{E}}_{{0,0}} + 1 \ \Rightarrow\ "
         rf"\output{{W_U}}_{{0,0}}: {before:.4f} \to {after:.4f}",
@@ -148,15 +150,16 @@ def show_gradients() -> Shown:
         matrices.mount(key="gradients",
                        data=charts.gradients_message(two.parts, two.rows, two.occurs, config.vocab_size, epoch=epoch))
         st.caption(
-            f"The tiny model (ours, trained), next-token loss on your text: {two.loss:.3f} nats. Lengths: as input {two.norms[0]:.2f}, "
-            f"as output {two.norms[1]:.2f}, whole {two.norms[2]:.2f}; input + output differs from autograd's whole by at most "
-            f"{two.apart:.0e}. Rows: your text's tokens, then the loudest others, {len(two.rows)} of {config.vocab_size:,}."
+            f"The tiny model (ours, trained), next-token loss on your text: {two.loss:.3f} nats. Lengths: as input "
+            f"{two.norms[0]:.2f}, as output {two.norms[1]:.2f}, whole {two.norms[2]:.2f}; input + output differs from "
+            f"autograd's whole by at most {two.apart:.0e}. Rows: your text's tokens, then the loudest others, "
+            f"{len(two.rows)} of {config.vocab_size:,}."
         )  # fmt: skip
     return Shown(
         {"token": two.rows} | {f"length, {key}": length for key, length in two.lengths.items()},
         {"model": "tiny", "text": said}, words.SNIPPETS[GRADIENT].format(text=said),
-        rf"\Big\|\tfrac{{\partial L}}{{\partial E}}\Big\|:\quad {two.norms[0]:.3f}\ \text{{(input)}},\quad {two.norms[1]:.3f}\ "
-        rf"\text{{(output)}},\quad {two.norms[2]:.3f}\ \text{{(whole)}}",
+        rf"\Big\|\tfrac{{\partial L}}{{\partial E}}\Big\|:\quad {two.norms[0]:.3f}\ \text{{(input)}},\quad "
+        rf"{two.norms[1]:.3f}\ \text{{(output)}},\quad {two.norms[2]:.3f}\ \text{{(whole)}}",
         [(r"\partial L/\partial E", (f"vocab {config.vocab_size}", config.d_model), "residual"),
          ("p - y", ("token", f"vocab {config.vocab_size}"), "output"), ("h", ("token", config.d_model), "attention")],
     )  # fmt: skip
@@ -164,7 +167,8 @@ def show_gradients() -> Shown:
 
 def walked(tokens: list[str], depth: list[int]) -> tuple[str, int]:
     """Token and depth of the second picture."""
-    return (url.url_state("token", tokens[-1], str, tokens.__contains__), url.url_state("depth", depth[0], int, depth.__contains__))
+    token = url.url_state("token", tokens[-1], str, tokens.__contains__)
+    return token, url.url_state("depth", depth[0], int, depth.__contains__)
 
 
 def keep_walk(tokens: list[str], depth: list[int]) -> None:
@@ -180,7 +184,8 @@ def keep_walk(tokens: list[str], depth: list[int]) -> None:
 def show_trained() -> Shown:
     reading = lesson.read(text, record=("layers.0.attention.V",), name=models.decoder(), most=MOST)
     if reading.label == "recorded":
-        st.info(f"This picture needs {reading.title}'s own table, which comes with the download in the sidebar; until then the "
+        st.info(f"This picture needs {reading.title}'s own table, which comes with the download in the sidebar; until "
+                f"then the "
                 "tiny model's is shown.", icon=":material/info:")  # fmt: skip
         reading = lesson.read(text, record=("layers.0.attention.V",), name="tiny", most=MOST)
     found, pieces = alone(reading.model, reading.text, reading), [seen(piece) for piece in reading.pieces]
@@ -193,10 +198,11 @@ def show_trained() -> Shown:
     with st.container(key="gf-picture"):
         curves.mount(
             key="walk", on_stand_change=lambda: keep_walk(tokens, found.depth),
-            data=charts.walk_message(found.depth, found.own, found.answer, found.answers, Choice("Token", tokens, token), depth,
-                                     epoch=epoch),
+            data=charts.walk_message(found.depth, found.own, found.answer, found.answers,
+                                     Choice("Token", tokens, token), depth, epoch=epoch),
         )  # fmt: skip
-        matrices.mount(key="alone", data=charts.alone_message(found.dots, found.rank, pieces, found.near, epoch=pressed))
+        matrices.mount(key="alone",
+                       data=charts.alone_message(found.dots, found.rank, pieces, found.near, epoch=pressed))
         st.caption(f"{reading.title} is tied; the mean length of a row of its table is {found.norm:.2f}, of dimension "
                    f"{reading.config.d_model}. Hover the diagonal for each token's nearest rows.")  # fmt: skip
     at, i = found.depth.index(here[1]), tokens.index(here[0])
@@ -205,7 +211,8 @@ def show_trained() -> Shown:
         | {f"answer, {name}": found.answer[:, j] for j, name in enumerate(tokens)},
         {"model": reading.model, "text": reading.text, "token": here[0], "depth": here[1]},
         words.SNIPPETS[TRAINED].format(model=reading.model, text=reading.text, every=every(reading.config)),
-        rf"l = {here[1]}:\quad P(\text{{itself}}) = {found.own[at, i]:.4f},\quad P(\text{{answer}}) = {found.answer[at, i]:.4f}",
+        rf"l = {here[1]}:\quad P(\text{{itself}}) = {found.own[at, i]:.4f},\quad P(\text{{answer}}) = "
+        rf"{found.answer[at, i]:.4f}",
         [("E", (f"vocab {reading.config.vocab_size}", reading.config.d_model), "residual"),
          ("h", (f"token {len(pieces)}", reading.config.d_model), "attention")],
     )  # fmt: skip

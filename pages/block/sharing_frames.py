@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import streamlit as st
 
 from charts.curves import Switch
@@ -12,7 +14,8 @@ from pages.block.parameters_frames import blocks, columns
 from transformer import PRESETS, Config, cost, weights
 from transformer.experiments.tying import variant
 
-MODELS = ("GPT-2", "SmolLM2-135M", "Qwen2 0.5B", "Llama 3.2 1B", "Llama 3 8B", "Transformer base (2017)", "ALBERT base", "BERT base")
+MODELS = ("GPT-2", "SmolLM2-135M", "Qwen2 0.5B", "Llama 3.2 1B", "Llama 3 8B", "Transformer base (2017)",
+          "ALBERT base", "BERT base")  # fmt: skip
 SWITCHES = ("Last matrix = the table", "Source and target share one", "All layers share one block")
 READ = 128  # tokens, for the FLOPs
 
@@ -31,16 +34,16 @@ def able(config: Config) -> tuple[bool, bool, bool]:
 def frame(config: Config, tied: bool, one_table: bool, shared: bool) -> Frame:
     """What is stored, and what is used without being stored again."""
     made, apart = variant(config, tied, shared, one_table), variant(config, False, False, one_table=False)
-    found = blocks(made)
+    found, table = blocks(made), (config.vocab_size, config.d_embed)
     if config.head == "lm" and tied:
-        shape = (config.vocab_size, config.d_embed)
-        found.append(Block("W_U.weight", "unembedding", "end", shape, ("V", "d_E"), 1, config.vocab_size * config.d_embed, False))
+        found.append(Block("W_U.weight", "unembedding", "end", table, ("V", "d_E"), 1, prod(table), False))
     if config.kind == "encoder-decoder" and one_table:
-        found.append(Block("encoder.embedding.W_E.weight", "embedding", "embedding", (config.vocab_size, config.d_embed),
-                           ("V", "d_E"), 1, config.vocab_size * config.d_embed, False))  # fmt: skip
+        name = "encoder.embedding.W_E.weight"
+        found.append(Block(name, "embedding", "embedding", table, ("V", "d_E"), 1, prod(table), False))
     most, total = (sum(cost.parameters(one).values()) for one in (apart, made))
     work = sum(cost.flops(made, n=READ).values())
-    notes = [f"{most - total:,} saved of {most:,}: {(most - total) / most:.1%}" if most > total else "nothing is shared",
+    notes = [f"{most - total:,} saved of {most:,}: {(most - total) / most:.1%}" if most > total else "nothing is "
+        "shared",
              f"{work / 1e9:,.1f} GFLOPs to read {READ} tokens"]  # fmt: skip
     once = ("layers", "encoder") if shared and config.n_layers > 1 else ()
     return Frame(found, columns(config), weights.rule_of_thumb(made), notes, once)

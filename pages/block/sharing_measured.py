@@ -1,4 +1,4 @@
-"""What the lesson on tied and shared weights measures: storages of live models, two gradients, a table read out by itself."""
+"""What the lesson on tied and shared weights measures: storages, two gradients, a table read out by itself."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def two_gradients(text: str) -> Two:
     model, tokenizer = models.loaded("tiny")
     ids = tokenizer.encode(text)
     if len(ids) > model.config.max_len:
-        raise ValueError(f"This text is {len(ids)} tokens long; the tiny model takes {model.config.max_len}. Shorten it.")
+        raise ValueError(f"This text is {len(ids)} tokens long; the tiny model takes {model.config.max_len}. Shorten "
+                         f"it.")
     found = tying.gradients(model, ids)
     occurs = list(dict.fromkeys(ids[:-1]))
     loudest = found.whole.norm(dim=1).argsort(descending=True).tolist()
@@ -103,5 +104,6 @@ def alone(model: str, text: str, _reading: Reading) -> Alone:
     walk = tying.walk(ready, trace, ids, every(ready.config))
     near = ["  ".join(f"“{seen(piece)}” {c:.2f}" for piece, c in zip(tokenizer.pieces(row), cosines, strict=True))
             for row, cosines in zip(like.nearest.tolist(), like.cosines.tolist(), strict=True)]  # fmt: skip
+    answers = [seen(piece) for piece in tokenizer.pieces(walk.answers.tolist())]
     return Alone(like.dots.numpy(), like.rank.numpy(), near, table.detach().norm(dim=1).mean().item(), walk.depth,
-                 walk.own.numpy(), walk.answer.numpy(), [seen(piece) for piece in tokenizer.pieces(walk.answers.tolist())])  # fmt: skip
+                 walk.own.numpy(), walk.answer.numpy(), answers)  # fmt: skip

@@ -258,13 +258,14 @@ def show_layouts(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Cho
     turned = in_both_layouts(subject, layer, reading)
     with picture:
         layouts.mount(key="layouts", on_stand_change=keep_layouts, data=layouts.message(
-            *turned, [name.split(" ", 1)[1] for name in link.names][-MOST_DRAWN:], link.heads(shown), causal=config.kind == "decoder",
-            epoch=epoch))  # fmt: skip
+            *turned, [name.split(" ", 1)[1] for name in link.names][-MOST_DRAWN:], link.heads(shown),
+            causal=config.kind == "decoder", epoch=epoch))  # fmt: skip
     half, neighbours, forgotten = (S[head, -1, 0] for S in turned[2:])
     return chosen, at, Shown(
         {"word": link.names[-MOST_DRAWN:], "halves": turned[2][head, -1], "neighbours": turned[3][head, -1],
          "not permuted": turned[4][head, -1]},
-        rf"\scores{{S}}:\quad {half:.4f}\ \text{{(halves)}} = {neighbours:.4f}\ \text{{(neighbours)}} \ne {forgotten:.4f}\ "
+        rf"\scores{{S}}:\quad {half:.4f}\ \text{{(halves)}} = {neighbours:.4f}\ \text{{(neighbours)}} \ne "
+        rf"{forgotten:.4f}\ "
         r"\text{(not permuted)}",
     )  # fmt: skip
 
@@ -317,7 +318,8 @@ def draw(code_place: DeltaGenerator) -> None:
     setting = {"model": reading.model, "text": reading.text, "layer": chosen.layer, "head": chosen.head,
                "rope_base": at.config.rope_base}  # fmt: skip
     with code_place:
-        lesson.code([rope.frequencies, rope.rotation, rope.rotate, rope.interleave, rope.scores_by_distance, rope.scaled_frequencies],
+        lesson.code([rope.frequencies, rope.rotation, rope.rotate, rope.interleave, rope.scores_by_distance,
+                     rope.scaled_frequencies],
                     rope_words.SNIPPET.format_map({name: repr(value) for name, value in setting.items()}))  # fmt: skip
     lesson.downloads(table=shown.table, config=setting | {"view": view})
 

@@ -4,16 +4,17 @@ VIEWS = TURN, DISTANCE, BESIDE, LAYOUTS, LONGER = (
     "One pair turns", "Score by distance", "Beside sinusoids", "Two layouts", "Longer texts"
 )
 BASE = "Base of θ"
-TURN_SAYS = ("A pair is two of the {d} numbers of the query, or of the key, drawn as one hand of a dial. The words keep "
-             "their vectors; you move only their places. In the big dial the hands have their true lengths, dashed "
-             "where they are not turned yet; the small dials show directions.")  # fmt: skip
+TURN_SAYS = ("A pair is two of the {d} numbers of the query, or of the key, drawn as one hand of a dial. The words "
+             "keep their vectors; you move only their places. In the big dial the hands have their true lengths, "
+             "dashed where they are not turned yet; the small dials show directions.")  # fmt: skip
 DISTANCE_SAYS = ("The first panel is this head on your text: all pairs of its words, each moved to every distance. The "
                  "second is 200 pairs of normal random vectors of your seed. θ_i = base^(−2i/d).")  # fmt: skip
-BESIDE_SAYS = ("{title} was trained with RoPE; its weights stand in for any learned ones. A model trained with sinusoids "
-               "has others, but nothing makes them keep the property. All panels have the same speeds.")  # fmt: skip
-LAYOUTS_SAYS = ("Which coordinates make a pair is a convention: halves (Llama, Hugging Face) or neighbours (the paper, GPT-J, llama.cpp's "
-                "files). Permute the rows of W_Q and W_K and the other layout gives the same scores; forget it, and every "
-                "score off the diagonal is another one, while the text still looks almost right.")  # fmt: skip
+BESIDE_SAYS = ("{title} was trained with RoPE; its weights stand in for any learned ones. A model trained with "
+               "sinusoids has others, but nothing makes them keep the property. All panels have the same speeds.")  # fmt: skip
+LAYOUTS_SAYS = ("Which coordinates make a pair is a convention: halves (Llama, Hugging Face) or neighbours (the "
+                "paper, GPT-J, llama.cpp's files). Permute the rows of W_Q and W_K and the other layout gives the "
+                "same scores; forget it, and every score off the diagonal is another one, while the text still looks "
+                "almost right.")  # fmt: skip
 LONGER_SAYS = ("{title} was trained on {most:,} positions. A pair above that line never finished a turn: further on it "
                "shows angles that the model has not seen.")  # fmt: skip
 
@@ -24,8 +25,9 @@ LOOK_FOR = {
               "comes with likeness of q and k. Pull ρ down to 0 and it is gone.",
     BESIDE: "Five starts, the same distances. Sinusoids give one curve until $W_Q$ and $W_K$ touch them; RoPE gives "
             "one curve even after $W_Q$ and $W_K$.",
-    LAYOUTS: "The first two maps are one: the same head with its coordinates in another order. The third is what a loader "
-             "computes that mixes the layouts up. Its diagonal alone is right, for there nothing is turned against anything.",
+    LAYOUTS: "The first two maps are one: the same head with its coordinates in another order. The third is what a "
+             "loader computes that mixes the layouts up. Its diagonal alone is right, for there nothing is turned "
+             "against anything.",
     LONGER: "Every way to stretch a model turns the slow pairs more slowly. They differ in what they do to the fast "
             "ones, which tell neighbours apart.",
 }
@@ -48,7 +50,8 @@ FORMULAS = {  # a line each, so that a phone has room
     ),
     LAYOUTS: (
         r"\text{halves: }(x_i,\ x_{i + d_k/2})\qquad \text{neighbours: }(x_{2i},\ x_{2i+1})",
-        r"P R^{\text{halves}}_m \query{q} = R^{\text{neighbours}}_m P \query{q},\quad P: i \mapsto 2i,\ i + d_k/2 \mapsto 2i + 1",
+        r"P R^{\text{halves}}_m \query{q} = R^{\text{neighbours}}_m P \query{q},\quad P: i \mapsto 2i,\ i + d_k/2 "
+        r"\mapsto 2i + 1",
         r"(P\query{q})\cdot(P\key{k}) = \query{q}\cdot\key{k}",
     ),
     LONGER: (
@@ -88,10 +91,10 @@ INTERVIEW = [
      "a precise offset, such as the previous word. Slow pairs hardly turn, so they behave like plain content "
      "matching at any distance. A larger base makes more of them slow, which long contexts want."),
     ("You convert a checkpoint, the text is fluent, and perplexity is four times too high. Where do you look first?",
-     "At RoPE's layout. Halves and neighbours pair other coordinates; the scores agree only if the rows of $W_Q$ and $W_K$ are "
-     "permuted head by head ($i \\to 2i$, $i + d_k/2 \\to 2i + 1$; with grouped keys, $W_K$ by its own number of heads). Unpermuted, "
-     "lengths and the diagonal are right, so nothing crashes, but every distance is wrong. Values have no rotation and must not be "
-     "permuted. Then: the base, and a scaling that the config names."),
+     "At RoPE's layout. Halves and neighbours pair other coordinates; the scores agree only if the rows of $W_Q$ and "
+     "$W_K$ are permuted head by head ($i \\to 2i$, $i + d_k/2 \\to 2i + 1$; with grouped keys, $W_K$ by its own "
+     "number of heads). Unpermuted, lengths and the diagonal are right, so nothing crashes, but every distance is "
+     "wrong. Values have no rotation and must not be permuted. Then: the base, and a scaling that the config names."),
     ("How do you run a RoPE model on texts longer than it was trained on?",
      "Positions beyond the training length turn slow pairs to angles never seen. Linear scaling divides all speeds "
      "by $s$: angles are familiar, but neighbouring words blur. NTK-aware scaling raises the base, so fast pairs "

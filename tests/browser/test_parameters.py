@@ -1,4 +1,4 @@
-"""Counting parameters and sharing them, in the browser: what is pressed is counted at once, read out, and kept in the link."""
+"""Counting parameters and sharing them, in the browser: what is pressed counts at once, is read out, and is linked."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Counting parameters: any model, any own config, exact numbers; bad ones keep the picture; the snippet gives the numbers."""
+"""Counting parameters: any model or own config, exact; bad numbers keep the picture; the snippet gives the numbers."""
 
 import contextlib
 import io

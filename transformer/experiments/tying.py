@@ -1,5 +1,5 @@
-"""What it means that two uses of a weight are one: the same address, one gradient that is the sum of two, and a table that
-is read in at one end and out at the other.
+"""What it means that two uses of a weight are one: the same address, one gradient that is the sum of two, and a table
+that is read in at one end and out at the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,8 +52,8 @@ class _Reads(TorchFunctionMode):
 
 @torch.no_grad()
 def reads(model: Model, ids: Sequence[int]) -> list[Read]:
-    """Which storage each step of a forward pass really reads, in order: caught as the tensors are used, not looked up by
-    name. Biases and norms are left out.   ids: some tokens; an encoder–decoder reads them on both sides.
+    """Which storage each step of a forward pass really reads, in order: caught as the tensors are used, not looked up
+    by name. Biases and norms are left out.   ids: some tokens; an encoder–decoder reads them on both sides.
     """
     batch = torch.tensor([list(ids)])
     with _Reads() as mode:
@@ -127,7 +127,8 @@ def gradients(model: Model, ids: Sequence[int]) -> Gradients:
         return edit
 
     table, targets = model.embedding.W_E.weight, torch.tensor(list(ids[1:]))
-    names = ("embed.tokens", "final_norm" if config.final_norm else f"layers.{config.n_layers - 1}.resid_post", "logits")
+    last = "final_norm" if config.final_norm else f"layers.{config.n_layers - 1}.resid_post"
+    names = ("embed.tokens", last, "logits")
     with torch.enable_grad():
         run = model.run(list(ids[:-1]), edit={name: keep(name) for name in names}, gradients=True)
         loss = F.cross_entropy(run.output[0], targets)
@@ -135,7 +136,7 @@ def gradients(model: Model, ids: Sequence[int]) -> Gradients:
         at_embedding, at_logits = torch.autograd.grad(loss, [kept["embed.tokens"], kept["logits"]])
     scale = config.d_embed**0.5 if config.scale_embeddings else 1.0
     looked_up = torch.zeros_like(table).index_add_(0, torch.tensor(list(ids[:-1])), at_embedding[0] * scale)
-    h = kept[names[1]][0].detach()  # [token, model]
+    h = kept[last][0].detach()  # [token, model]
     return Gradients(loss.item(), looked_up, at_logits[0].mT @ h, whole)
 
 
