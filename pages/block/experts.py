@@ -177,7 +177,7 @@ def draw_training(code_place: DeltaGenerator) -> None:
         st.caption(f"Recorded, {len(made.SEEDS)} seeds, and yours over it: one play in characters, {made.EXPERTS} experts in each of "
                    f"{made.LIVE_BASE['n_layers']} layers, {made.LIVE_STEPS} steps; `transformer.training.experts.live` makes both. With k = 1 the gate is always 1: "
                    "the language loss never reaches the router, and without balancing it stays as it was drawn. In so few steps evenness has a price: "
-                   f"α = {alpha} ends {recorded[titles[k, alpha]].unseen[:, -1].mean() - recorded[titles[k, 0.0]].unseen[:, -1].mean():+.2f} nats from no balancing; "
+                   f"α = {alpha} ends {recorded[titles[k, alpha]].unseen[:, -1].mean() - recorded[titles[k, 0.0]].unseen[:, -1].mean():+.2f} nats against no balancing; "
                    "below, after many more, the difference is within the seeds.")  # fmt: skip
         at, runs = numbers.shipped()
         shipped_at, pressed = held.to_send("shipped", cursor_of("shipped", "at", at[-1]))

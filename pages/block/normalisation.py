@@ -223,6 +223,7 @@ def show_size(code_place: DeltaGenerator) -> None:
 
 
 def show_training(code_place: DeltaGenerator) -> None:
+    lesson.show_model("Small models, trained by us", "tiny")
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
         count = choose("Passages in a batch", list(normed.WINDOWS), 1, "passages")
         works = {(norm, count, seed): functools.partial(normed.live, norm, count, seed) for norm in normed.NORMS for seed in normed.SEEDS}
@@ -254,7 +255,7 @@ def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator,
     d = config.d_model
     lesson.formula(words.FORMULA, [("x", (f"batch {len(batch)}", f"token {tokens}", f"feature {d}"), "residual"),
                                    (r"\mu_{\text{Layer}}", (f"batch {len(batch)}", f"token {tokens}"), "output"),
-                                   (r"\mu_{\text{Batch}}", (f"feature {d}"), "output"),
+                                   (r"\mu_{\text{Batch}}", (f"feature {d}",), "output"),
                                    (r"\gamma,\ \beta", (f"feature {d}",), "output")], numbers)  # fmt: skip
     setting = {"model": batch[0].model, "sentences": [reading.text for reading in batch], "layer": layer, "tokens": tokens, "eps": eps}
     with code_place:

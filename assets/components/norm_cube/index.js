@@ -6,7 +6,7 @@
    the sentence. Data: charts/normalisation.py. Reports: stand {epoch, pick, sentences, tokens, at}. */
 export default (component) => gf.mount(component, (root, first) => {
   const ROW = 25, HEAD = 44, GAP = 20;
-  let d = null, c = null, map = null, pick = "", batch = 1, tokens = 1, pinned = [0, 0, 0], hover = null, send = first, waiting = 0;
+  let d = null, c = null, map = null, pick = "", batch = 1, tokens = 1, pinned = [0, 0, 0], hover = null, send = first, waiting = 0, chosen = null;
   const picks = plot.buttons((name) => { pick = name; read(); tell(); });
   const batches = plot.scrubber("Sentences in the batch", (i) => { batch = i + 1; clamp(); read(); tell(); });
   const lengths = plot.scrubber("Tokens of each", (i) => { tokens = i + 1; clamp(); read(); tell(); });
@@ -19,7 +19,7 @@ export default (component) => gf.mount(component, (root, first) => {
   under.append(sum, tools);
   root.append(under);
 
-  const norm = () => d.norms.find((one) => one.title === pick);
+  const norm = () => chosen;
   const many = () => [d.sentences.length, d.sentences[0].tokens.length, d.features.length];
   const frame = (one) => (one.frames > 1 ? (batch - 1) * many()[1] + tokens - 1 : 0);
   function value(part, [b, t, f], one = norm()) {   // a part of a norm, of the batch as the sliders have it
@@ -124,7 +124,8 @@ export default (component) => gf.mount(component, (root, first) => {
   const exact = (v) => gf.number(v, 4);
 
   function read() {
-    const one = norm(), cell = at(), [b, t, f] = cell, where = `sentence ${b + 1}, “${gf.chipText(d.sentences[b].tokens[t])}”, feature ${d.features[f]}`;
+    chosen = d.norms.find((one) => one.title === pick);
+    const one = chosen, cell = at(), [b, t, f] = cell, where = `sentence ${b + 1}, “${gf.chipText(d.sentences[b].tokens[t])}”, feature ${d.features[f]}`;
     if (!inside(cell)) sum.textContent = `${where}: not in this batch, so it is not normalised here.`;
     else {
       const [mean, variance, y] = ["mean", "variance", "y"].map((part) => value(part, cell, one)), gamma = d.arrays[`${one.key} gamma`][f], v = x(cell);
