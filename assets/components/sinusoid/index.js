@@ -1,11 +1,11 @@
-/* Sinusoids: the whole matrix, one pair of its columns as a hand that turns and as two waves, and the rotation that leads
-   from one position to another.
+/* Sinusoids: the whole matrix, one pair of its columns as a hand that turns and as two waves, and the rotation that
+   leads from one position to another.
 
    Click the matrix to choose a position and a pair; drag along the waves to walk. Keys: ← → the position, Shift ← → the
    shift k, ↑ ↓ the pair, Home back to the first position. Sliders choose all of these, the width d and the base.
-   Data: charts/sinusoids.py. PE and the speeds are the server's; R(k) is cos and sin of k·θ, and what it makes of PE(pos) is
-   written beside PE(pos + k) as the matrix has it. Reports: stand {pos, k, pair, d, base, layout} where the learner left
-   them, with the epoch of the message that it answers to. */
+   Data: charts/sinusoids.py. PE and the speeds are the server's; R(k) is cos and sin of k·θ, and what it makes of PE(pos)
+   is written beside PE(pos + k) as the matrix has it. Reports: stand {pos, k, pair, d, base, layout} where the learner
+   left them, with the epoch of the message that it answers to. */
 export default (component) => gf.mount(component, (root, first) => {
   let spec = null, c = null, map = null, send = first, waiting = 0, held = false;
   const NAMES = ["pos", "k", "pair", "d", "base"], now = {}, sliders = {};
@@ -18,7 +18,8 @@ export default (component) => gf.mount(component, (root, first) => {
   below.append(...NAMES.slice(3).map((name) => sliders[name].element), layouts.element);
   root.append(above);
   const view = gf.canvas(root, { label: "", draw: paint });
-  const { sum, tools } = plot.foot(view, () => "sinusoids", () => plot.saveSvg("sinusoids.svg", view.size(), c.background, draw));
+  const saveSvg = () => plot.saveSvg("sinusoids.svg", view.size(), c.background, draw);
+  const { sum, tools } = plot.foot(view, () => "sinusoids", saveSvg);
   under.append(sum, tools);
   root.append(below, under);
 
@@ -60,11 +61,13 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function layout(w) {
     const narrow = w < 620, left = 46, top = 34;
-    const matrix = { x: left, y: top, w: (narrow ? w - left - 6 : w * 0.46 - left - 10), h: narrow ? 380 : FLAT - top - 62 };
+    const matrix = { x: left, y: top, w: narrow ? w - left - 6 : w * 0.46 - left - 10 };
+    matrix.h = narrow ? 380 : FLAT - top - 62;
     const right = narrow ? 0 : w * 0.46 + 26, wide = narrow ? w : w - right;
     const r = narrow ? 84 : Math.min(112, wide * 0.19), y = narrow ? matrix.y + matrix.h + 78 : top;
     const dial = { x: narrow ? w / 2 : right + r + 8, y: y + r + 8, r };
-    const rotation = narrow ? { x: 6, y: y + 2 * r + 50, w: w - 12 } : { x: dial.x + r + 34, y: y + 26, w: w - dial.x - r - 34 };
+    const rotation = narrow ? { x: 6, y: y + 2 * r + 50, w: w - 12 }
+      : { x: dial.x + r + 34, y: y + 26, w: w - dial.x - r - 34 };
     const wave = { x: right + 40, y: narrow ? rotation.y + 240 : y + 2 * r + 74, w: wide - 50 };
     wave.h = (narrow ? TALL - 56 : FLAT - 62) - wave.y;
     return { narrow, matrix, dial, rotation, wave };
@@ -82,7 +85,8 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function heat(p, box) {
     const cw = box.w / d(), ch = box.h / positions();
-    heading(p, box.x, box.y - 12, box.w > 420 ? "PE: a row for each position, a column for each dimension" : "PE[position, dimension]");
+    const long = "PE: a row for each position, a column for each dimension";
+    heading(p, box.x, box.y - 12, box.w > 420 ? long : "PE[position, dimension]");
     p.matrix(PE(), positions(), d(), box.x, box.y, box.w, box.h, map, -1, 1);
     p.rect(box.x, box.y, box.w, box.h, { stroke: c.line });
     for (const col of columns(now.pair)) {
@@ -102,7 +106,8 @@ export default (component) => gf.mount(component, (root, first) => {
     for (let col = 0; col < d(); col += every) {
       p.text(box.x + (col + 0.5) * cw, box.y + box.h + 18, String(col), { fill: c.muted, anchor: "middle", size: 12 });
     }
-    p.text(box.x + box.w / 2, box.y + box.h + 40, now.layout ? "dimension: all sines, then all cosines" : "dimension: sine, cosine, sine, cosine …",
+    const order = now.layout ? "all sines, then all cosines" : "sine, cosine, sine, cosine …";
+    p.text(box.x + box.w / 2, box.y + box.h + 40, `dimension: ${order}`,
       { fill: c.ink, anchor: "middle", family: plot.SANS, size: 14 });
   }
 
@@ -139,18 +144,20 @@ export default (component) => gf.mount(component, (root, first) => {
     p.text(x, y - 10, `Pair ${now.pair} turns by k·θ`, { fill: c.ink, family: plot.SANS, size: 16, weight: 600 });
     text(1, `θ = ${gf.number(th)}`);
     text(2, `kθ = ${gf.number(by)} rad`, c.positive, 600);
-    text(3.3, `R(${now.k}) = ⎛ ${num(Math.cos(by)).padStart(7)} ${num(Math.sin(by)).padStart(7)} ⎞`);
-    text(4.3, `${" ".repeat(String(now.k).length + 6)}⎝ ${num(-Math.sin(by)).padStart(7)} ${num(Math.cos(by)).padStart(7)} ⎠`);
-    const lines = [`●PE(${now.pos})`, `●PE(${to})`, ` R·PE(${now.pos})`], wide = Math.max(...lines.map((line) => line.length));
-    const pairs = [at(now.pos), at(to), turned(at(now.pos), by)];
-    lines.forEach((line, i) => text(5.8 + i, `${line.padEnd(wide)} (${pairs[i].map(num).join(", ")})`, i ? c.ink : c.residual,
-      i < 2 ? 600 : 400));
+    const row = (values) => values.map((v) => num(v).padStart(7)).join(" "), name = `R(${now.k}) = `;
+    text(3.3, `${name}⎛ ${row([Math.cos(by), Math.sin(by)])} ⎞`);
+    text(4.3, `${" ".repeat(name.length)}⎝ ${row([-Math.sin(by), Math.cos(by)])} ⎠`);
+    const lines = [`●PE(${now.pos})`, `●PE(${to})`, ` R·PE(${now.pos})`];
+    const wide = Math.max(...lines.map((line) => line.length));
+    [at(now.pos), at(to), turned(at(now.pos), by)].forEach((pair, i) => text(5.8 + i,
+      `${lines[i].padEnd(wide)} (${pair.map(num).join(", ")})`, i ? c.ink : c.residual, i < 2 ? 600 : 400));
   }
 
   function waves(p, box) {
     const x = plot.scale(0, positions() - 1, box.x, box.x + box.w), y = plot.scale(-1.12, 1.12, box.y + box.h, box.y);
     const wave = 2 * Math.PI / theta(now.pair);
-    heading(p, box.x, box.y - 12, `${box.w > 420 ? "Its two waves: once" : "Once"} round in ${gf.number(wave)} positions`);
+    const once = box.w > 420 ? "Its two waves: once" : "Once";
+    heading(p, box.x, box.y - 12, `${once} round in ${gf.number(wave)} positions`);
     plot.frame(p, c, box, x, y, { xLabel: "position", countX: box.w < 400 ? 4 : 8, countY: 3 });
     const dense = Math.min(1, wave / 12), lines = [[], []];
     for (let t = 0; t <= positions() - 1; t += dense) {
@@ -172,7 +179,8 @@ export default (component) => gf.mount(component, (root, first) => {
   // ---- what the learner does ----
   function show() {
     const texts = { pos: Array.from({ length: positions() }, (_, i) => String(i)), k: ks(),
-      pair: Array.from({ length: count() }, (_, i) => String(i)), d: spec.d.values.map(String), base: spec.base.values.map((v) => plot.tick(v)) };
+      pair: Array.from({ length: count() }, (_, i) => String(i)), d: spec.d.values.map(String),
+      base: spec.base.values.map((v) => plot.tick(v)) };
     const labels = { pos: "Position", k: "Shift k", pair: "Pair i", d: "Width d", base: "Base" };
     for (const name of NAMES) {
       sliders[name].element.firstChild.textContent = labels[name];
@@ -181,8 +189,9 @@ export default (component) => gf.mount(component, (root, first) => {
     layouts.set(spec.layouts.label, spec.layouts.values, spec.layouts.values[now.layout]);
     const by = now.k * theta(now.pair), to = now.pos + now.k, bold = document.createElement("b");
     const word = (pos) => (pos < spec.words.length ? ` (here stands “${spec.words[pos]}”)` : "");
-    bold.textContent = `Pair ${now.pair}: θ = ${gf.number(theta(now.pair))}, once round in ${gf.number(2 * Math.PI / theta(now.pair))} positions`;
-    sum.replaceChildren(bold, `\nR(${now.k}) · PE(${now.pos})${word(now.pos)} = (${turned(at(now.pos), by).map(num).join(", ")}); `
+    const wave = gf.number(2 * Math.PI / theta(now.pair)), product = turned(at(now.pos), by).map(num).join(", ");
+    bold.textContent = `Pair ${now.pair}: θ = ${gf.number(theta(now.pair))}, once round in ${wave} positions`;
+    sum.replaceChildren(bold, `\nR(${now.k}) · PE(${now.pos})${word(now.pos)} = (${product}); `
       + `PE(${to})${word(to)} = (${at(to).map(num).join(", ")})`);
     view.redraw();
   }
@@ -206,7 +215,9 @@ export default (component) => gf.mount(component, (root, first) => {
   }
   view.canvas.addEventListener("pointerdown", (event) => spec && point(event, true));
   view.canvas.addEventListener("pointermove", (event) => { if (held) point(event, false); });
-  for (const type of ["pointerup", "pointercancel", "pointerleave"]) view.canvas.addEventListener(type, () => { held = false; });
+  for (const type of ["pointerup", "pointercancel", "pointerleave"]) {
+    view.canvas.addEventListener(type, () => { held = false; });
+  }
   const arrow = (by) => (event) => set(event.shiftKey ? { k: now.k + by } : { pos: now.pos + by });
   gf.keys(view.canvas, { ArrowLeft: arrow(-1), ArrowRight: arrow(1), ArrowUp: () => set({ pair: now.pair - 1 }),
     ArrowDown: () => set({ pair: now.pair + 1 }), Home: () => set({ pos: 0 }) });
