@@ -91,33 +91,46 @@ def products_message(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Maps:
+    """Maps as they are and as they are drawn (in spreads from their mean) [map, row, col], and how much of each the
+    offset explains."""
+
+    raw: np.ndarray
+    drawn: np.ndarray
+    explained: Sequence[float]
+
+    @property
+    def notes(self) -> list[str]:
+        return [f"the offset explains {share:.0%}" for share in self.explained]
+
+
 def heads_message(
-    products: np.ndarray, products_share: float, alone: np.ndarray, alone_share: Sequence[float], mixed: np.ndarray,
-    mixed_share: Sequence[float], tokens: Sequence[str], word: str, heads: Choice, *,
+    products: Maps, alone: Maps, mixed: Maps, tokens: Sequence[str], word: str, heads: Choice, scale_text: str, *,
     at: tuple[str, int, int] | None = None, epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """products [position, position] PE·PE; alone [head, query, key]: scores of one word repeated; mixed [head, query,
-    key]: of the text; all in spreads from their mean; shares: how much of each map the offset explains."""
-    places = [str(i) for i in range(len(products))]
-    future, later = (np.triu(np.ones((n, n), dtype=bool), 1) for n in (len(products), len(tokens)))
+    """products: one map, PE·PE; alone: each head's scores of one word repeated; mixed: of the text; scale_text: of q·k."""
+    places = [str(i) for i in range(products.raw.shape[-1])]
 
-    def framed(mask: np.ndarray) -> np.ndarray:
-        return np.tile(mask, (len(heads.values), 1, 1))
-
-    def explained(shares: Sequence[float]) -> list[str]:
-        return [f"the offset explains {share:.0%}" for share in shares]
+    def score(of: Maps, names: Sequence[str]) -> dict[str, object]:
+        n = len(names)
+        past = np.tril(np.ones((n, n), dtype=bool))
+        says = np.full(of.raw.shape, "", dtype=object)
+        for h, q, k in zip(*np.nonzero(np.broadcast_to(past, of.raw.shape)), strict=True):
+            says[h, q, k] = (f"query {names[q]}, key {names[k]}: q·k {scale_text} = {of.raw[h, q, k]:.3g}, "
+                             f"{of.drawn[h, q, k]:.2f} spreads from the mean").replace("-", "−")  # fmt: skip
+        return {"rows": names, "cols": names, "says": says, "note": of.notes, "symbol": "S",
+                "barred": np.broadcast_to(~past, of.raw.shape)}  # fmt: skip
 
     look = {"role": "scores", "signed": True, "top": 3.0}
     grid = [
-        Matrix("PE·PE", "PE·PE: every diagonal one number", products, rows=places, cols=places, row_axis="position m",
-               col_axis="position n", says="PE({row}) · PE({col}) is {value} spreads from the mean",
-               note=explained([products_share])[0], **look),
-        Matrix("S alone", f"Scores of a real head, “{word}” at every place", alone, rows=places, cols=places,
-               barred=framed(future), symbol="S", note=explained(alone_share),
-               says="the word at {row} scores the same word at {col} {value} spreads from the mean", **look),
-        Matrix("S", "Scores of this head on your text", mixed, rows=tokens, cols=tokens, barred=framed(later),
-               symbol="S", says="{row} scores {col} {value} spreads from the mean", note=explained(mixed_share),
-               share=1.25, **look),
+        Matrix("PE·PE", "PE·PE: every diagonal one number", products.drawn[0], rows=places, cols=places,
+               row_axis="position m", col_axis="position n", note=products.notes[0], **look,
+               says=np.array([[f"PE({m}) · PE({n}) = {value:.3f}".replace("-", "−") for n, value in enumerate(row)]
+                              for m, row in enumerate(products.raw[0])])),
+        Matrix("S alone", f"Scores of a real head, “{word}” at every place", alone.drawn, **score(alone, places),
+               **look),
+        Matrix("S", "Scores of this head on your text", mixed.drawn, share=1.25, **score(mixed, tokens), **look),
     ]  # fmt: skip
     return matrices.message(
         "sinusoid-heads", "Products of sinusoids, and a real head's scores of one word repeated and of your text; "
@@ -166,12 +179,12 @@ def scale_message(steps: np.ndarray, runs: Sequence[Runs], *, cursor: float, epo
     )  # fmt: skip
 
 
-def words_message(shares: Mapping[str, np.ndarray], tokens: Sequence[str], *, epoch: int = 0) -> bytes:
-    """Position's share in each token of the text.   shares: model -> [token]"""
-    names = list(shares)
-    matrix = Matrix(
-        "share", "Position's share in each of your tokens", np.stack([shares[name] for name in names]), "residual",
-        names, tokens, "model", "token", top=1.0, says="{row}: {value} of the squared length of {col} is position",
-    )  # fmt: skip
+def words_message(lengths: Mapping[str, np.ndarray], tokens: Sequence[str], *, epoch: int = 0) -> bytes:
+    """Position's share in each token of the text.   lengths: model -> [3, token]: share, ‖E‖², ‖PE‖²"""
+    names = list(lengths)
+    says = np.array([[f"‖PE‖² / (‖E‖² + ‖PE‖²) = {p:.1f} / ({e:.1f} + {p:.1f})" for _, e, p in lengths[name].T]
+                     for name in names])  # fmt: skip
+    matrix = Matrix("share", "Position's share in each of your tokens", np.stack([lengths[name][0] for name in names]),
+                    "residual", names, tokens, "model", "token", top=1.0, says=says)  # fmt: skip
     return matrices.message("sinusoid-words", "Position's share in each token of the text; arrow keys move the cell",
                             [[matrix]], height=150, epoch=epoch)  # fmt: skip

@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 
 import transformer
-from charts.sinusoids import LAYOUTS, Runs
+from charts.sinusoids import LAYOUTS, Maps, Runs
 from transformer import positions
 from transformer.models import Model
 from transformer.tokenizers import Tokenizer
@@ -53,17 +53,10 @@ def ours(row: str) -> tuple[Model, Tokenizer]:
     return transformer.load(order.FOLDER / row)
 
 
-class Maps(NamedTuple):
-    """Maps as they are, as they are drawn (in spreads from their mean), and how much of each the offset explains."""
-
-    raw: np.ndarray  # [map, query, key]
-    drawn: np.ndarray
-    explained: list[float]
-
-    @classmethod
-    def of(cls, S: torch.Tensor, mask: torch.Tensor | None) -> Maps:
-        drawn = torch.stack([positions.in_spreads(one, mask) for one in S])
-        return cls(S.numpy(), drawn.numpy(), [positions.explained_by_offset(one, mask) for one in S])
+def maps_of(S: torch.Tensor, mask: torch.Tensor | None) -> Maps:
+    """S [map, query, key]."""
+    drawn = torch.stack([positions.in_spreads(one, mask) for one in S])
+    return Maps(S.numpy(), drawn.numpy(), [positions.explained_by_offset(one, mask) for one in S])
 
 
 class Scores(NamedTuple):
@@ -85,19 +78,20 @@ def scores_of(ids: tuple[int, ...], word: int) -> Scores:
     def read(tokens: list[int]) -> Maps:
         trace = model.run(tokens, record="*.attention.scores").trace
         S = torch.cat([trace[f"layers.{i}.attention.scores"][0] for i in range(config.n_layers)])  # [head, query, key]
-        return Maps.of(S, torch.ones(S.shape[1:], dtype=torch.bool).tril())
+        return maps_of(S, torch.ones(S.shape[1:], dtype=torch.bool).tril())
 
     names = [f"layer {i}, head {j}" for i in range(config.n_layers) for j in range(config.n_heads)]
-    return Scores(names, Maps.of(raw[None], None), read([word] * PLACES), read(list(ids)))
+    return Scores(names, maps_of(raw[None], None), read([word] * PLACES), read(list(ids)))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def shares_of(ids: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Position's share in each token, in both of our decoders."""
+    """Position's share in each token, with the squared lengths that make it, in both of our decoders: [3, token]."""
     found = {}
     for row, name in ((MODEL, "with √d"), (WITHOUT, "without")):
         trace = ours(row)[0].run(list(ids), record=("embed.tokens", "embed.positions")).trace
-        found[name] = positions.share(trace["embed.tokens"][0], trace["embed.positions"][0]).numpy()
+        E, P = trace["embed.tokens"][0], trace["embed.positions"][0]
+        found[name] = torch.stack((positions.share(E, P), E.square().sum(-1), P.square().sum(-1))).numpy()
     return found
 
 

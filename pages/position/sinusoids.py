@@ -191,9 +191,9 @@ def show_heads() -> Shown:
     matrices.mount(
         key="matrices", on_stand_change=keep_heads,
         data=charts.heads_message(
-            found.products.drawn[0], found.products.explained[0], found.alone.drawn, found.alone.explained,
-            found.mixed.drawn, found.mixed.explained, names, word.split(" ", 1)[1],
-            Choice("Head of our decoder", found.names, shown.head), at=shown.cell, epoch=epoch,
+            found.products, found.alone, found.mixed, names, word.split(" ", 1)[1],
+            Choice("Head of our decoder", found.names, shown.head),
+            f"/ √{order.BASE['d_model'] // order.BASE['n_heads']}", at=shown.cell, epoch=epoch,
         ),
     )  # fmt: skip
     i = found.names.index(here.head)

@@ -128,8 +128,8 @@ INTERVIEW = [
     ("Why are embeddings multiplied by √d, and what if you forget it?",
      "$\\lVert PE\\rVert = \\sqrt{d/2}$, while a tied table initialised with variance $1/d$ (its rows are also the "
      "output matrix, where logits should start near 1) has rows of length 1. Unscaled, position is "
-     f"$\\frac{{d/2}}{{1+d/2}}$ of the squared length: {UNSCALED:.0%} at $d = {D}$, and after a LayerNorm the words are noise. It "
-     "trains all the same, but slower: growing the rows would make the tied logits larger, so it has to dig small "
+     f"$\\frac{{d/2}}{{1+d/2}}$ of the squared length: {UNSCALED:.0%} at $d = {D}$, and after a LayerNorm the words "
+     "are noise. It trains all the same, but slower: growing the rows would make the tied logits larger, so it has to dig small "
      "words out from under large places instead. With learned tables (BERT, GPT-2) positions start as small as "
      "words, and no factor is needed."),
     ("Is position information destroyed when it is added instead of concatenated?",

@@ -1,10 +1,12 @@
 """Sinusoids in a real browser: a shift is the same rotation for every position, and the matrix agrees with it."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
+import transformer
 from tests.browser.rig import link_says, picture, said
 from transformer import positions
 
@@ -56,7 +58,11 @@ def test_a_click_in_the_matrix_chooses_position_and_pair(open_page):
 
 def test_a_heads_score_says_its_words(open_page):
     page = open_page("sinusoids?view=Through+a+real+head&cell=S,5,1")
-    assert re.search(r"5 man scores 1 king -?\d[\d.]* spreads", said(page, ".st-key-matrices"))
+    model, tokenizer = transformer.load(Path(__file__).parents[2] / "assets" / "order" / "decoder")
+    name = "layers.0.attention.scores"
+    S = model.run(tokenizer.encode("The king is a good man and my lord is not"), record=name).trace[name][0, 1, 5, 1].item()
+    found = re.search(r"query 5 man, key 1 king: q·k / √12 = (-?[\d.]+)", said(page, ".st-key-matrices"))
+    assert float(found[1]) == pytest.approx(S, rel=6e-3)
     before = picture(page, ".st-key-matrices")
     page.locator(".st-key-matrices .gf-scrubber input").press("ArrowRight")
     assert picture(page, ".st-key-matrices") != before

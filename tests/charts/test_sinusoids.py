@@ -41,11 +41,14 @@ def test_products_scores_and_trainings_are_the_arrays_given():
     lines = header["panels"][0]["series"]
     for i, line in enumerate(lines):
         np.testing.assert_allclose(arrays[line["y"]], S[:, :, i], rtol=1e-6)
-    raw, alone, mixed = g.random((4, 4)), g.random((2, 4, 4)), g.random((2, 3, 3))
-    header, arrays = unpack(charts.heads_message(raw, 1.0, alone, [0.5, 0.25], mixed, [0.1, 0.2], ["0 a", "1 b", "2 c"], "b",
-                                                 Choice("Head", ["x", "y"], "y"), at=("S", 2, 1)))  # fmt: skip
-    for key, values in (("PE·PE", raw), ("S alone", alone), ("S", mixed)):
+    raw, alone, mixed = (charts.Maps(g.random(shape), g.normal(size=shape), shares)
+                         for shape, shares in (((1, 4, 4), [1.0]), ((2, 4, 4), [0.5, 0.25]), ((2, 3, 3), [0.1, 0.2])))
+    header, arrays = unpack(charts.heads_message(raw, alone, mixed, ["0 a", "1 b", "2 c"], "b",
+                                                 Choice("Head", ["x", "y"], "y"), "/ √12", at=("S", 2, 1)))  # fmt: skip
+    for key, values in (("PE·PE", raw.drawn[0]), ("S alone", alone.drawn), ("S", mixed.drawn)):
         np.testing.assert_allclose(arrays[key], values, rtol=1e-6)
+    says = header["grid"][0][2]["says"]["text"]
+    assert says[1][2][1].startswith(f"query 2 c, key 1 b: q·k / √12 = {mixed.raw[1, 2, 1]:.3g}, ") and says[1][1][2] == ""
     assert [m["note"] for m in header["grid"][0]] == [
         "the offset explains 100%", ["the offset explains 50%", "the offset explains 25%"],
         ["the offset explains 10%", "the offset explains 20%"]]  # fmt: skip
@@ -56,6 +59,6 @@ def test_products_scores_and_trainings_are_the_arrays_given():
             of = getattr(run, part)
             np.testing.assert_allclose(arrays[line["y"]], of.mean(0), rtol=1e-6)
             np.testing.assert_allclose(arrays[band["hi"]], of.max(0), rtol=1e-6)
-    shares = {"with": g.random(3), "without": g.random(3)}
-    header, arrays = unpack(charts.words_message(shares, ["0 a", "1 b", "2 c"]))
-    np.testing.assert_allclose(arrays["share"], np.stack(list(shares.values())), rtol=1e-6)
+    lengths = {"with": g.random((3, 3)), "without": g.random((3, 3))}
+    header, arrays = unpack(charts.words_message(lengths, ["0 a", "1 b", "2 c"]))
+    np.testing.assert_allclose(arrays["share"], np.stack([of[0] for of in lengths.values()]), rtol=1e-6)
