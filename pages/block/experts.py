@@ -23,8 +23,11 @@ from transformer.presets import TEXT_MODELS
 from transformer.training import experts as made
 
 TEXT = "Tomorrow, and tomorrow, and tomorrow, creeps in this petty pace from day to day"
-EXAMPLES = {"the same word": "the king and the queen and the fool and the end", "a comedy": "All the world's a stage, and all the men and women merely players",
-            "not a play": "for i in range(10): print(i) # the loop"}  # fmt: skip
+EXAMPLES = {
+    "the same word": "the king and the queen and the fool and the end",
+    "a comedy": "All the world's a stage, and all the men and women merely players",
+    "not a play": "for i in range(10): print(i) # the loop",
+}
 CAPACITY, BASE = "all that come", "smollm2-135m"
 LAYER = 2  # the last, where the experts are easiest to tell apart
 REPORTS = made.LIVE_STEPS // made.LIVE_EVERY
@@ -113,27 +116,34 @@ def show_routes(code_place: DeltaGenerator) -> None:
     shown, epoch = held.to_send("routing", here)
     with st.container(key="gf-picture"):
         charts.mount_routing(key="routing", on_stand_change=keep_routes, data=charts.routing(
-            pieces, list(TITLES.values()), config.experts_per_token, list(CAPACITIES), numbers.room(len(ids)), *read, numbers.favourites(),
+            pieces, list(TITLES.values()), config.experts_per_token, list(CAPACITIES), numbers.room(len(ids)), *read,
+            numbers.favourites(),
             pick=shown.pick, layer=shown.layer, capacity=shown.capacity, token=shown.token, epoch=epoch))  # fmt: skip
         names, share, half = numbers.told()
         matrices.mount(key="told", data=charts.told(config.n_layers, share, half, names))
     tokens = numbers.runs()["variants"]["balanced"][0]["tokens"]
-    st.caption(f"What tells a token's first expert, measured on {tokens:,} tokens of two plays that were held out ({', '.join(made.HELD_OUT)}), over "
-               f"{len(made.SEEDS)} seeds: mutual information over the entropy of the choice, less what a shuffled feature tells by chance. "
+    st.caption(f"What tells a token's first expert, measured on {tokens:,} tokens of two plays that were held out "
+               f"({', '.join(made.HELD_OUT)}), over "
+               f"{len(made.SEEDS)} seeds: mutual information over the entropy of the choice, less what a shuffled "
+               f"feature tells by chance. "
                "Grey under each expert: the pieces of these plays that mostly go to it.")  # fmt: skip
     c, m = list(CAPACITIES).index(here.capacity), list(TITLES.values()).index(here.pick)
     at = c, m, here.layer, here.token
     chosen = np.flatnonzero(read.wanted[at] > 0)
     chosen = chosen[np.argsort(-read.wanted[at][chosen])]
     total = float(read.p[at][chosen].sum())
-    lines = r"\\".join(rf"g_{{{charts.LETTERS[e]}}} = \frac{{{read.p[at][e]:.4f}}}{{{total:.4f}}} = \attention{{{read.wanted[at][e]:.4f}}}" for e in chosen)
+    lines = r"\\".join(rf"g_{{{charts.LETTERS[e]}}} = \frac{{{read.p[at][e]:.4f}}}{{{total:.4f}}} = "
+                       rf"\attention{{{read.wanted[at][e]:.4f}}}" for e in chosen)
     n, d, E = len(ids), config.d_model, config.experts
     around(
-        [("x", (f"token {n}", f"model {d}"), "residual"), ("W_r", (d, f"expert {E}"), "output"), ("p", (f"token {n}", f"expert {E}"), "scores"),
-         ("g", (f"token {n}", f"expert {E}"), "attention"), ("W_1, W_g", (f"expert {E}", d, config.d_ff), "ffn"), ("W_2", (f"expert {E}", config.d_ff, d), "ffn")],
+        [("x", (f"token {n}", f"model {d}"), "residual"), ("W_r", (d, f"expert {E}"), "output"),
+        ("p", (f"token {n}", f"expert {E}"), "scores"),
+         ("g", (f"token {n}", f"expert {E}"), "attention"), ("W_1, W_g", (f"expert {E}", d, config.d_ff), "ffn"),
+         ("W_2", (f"expert {E}", config.d_ff, d), "ffn")],
         rf"\begin{{gathered}}{lines}\end{{gathered}}", here, code_place,
         [MixtureOfExperts.forward, top_gates, limited, routing.read],
-        {"token": [i for i in range(n) for _ in range(E)], "piece": [piece for piece in pieces for _ in range(E)], "expert": list(charts.LETTERS[:E]) * n,
+        {"token": [i for i in range(n) for _ in range(E)], "piece": [piece for piece in pieces for _ in range(E)],
+        "expert": list(charts.LETTERS[:E]) * n,
          "p": read.p[c, m, here.layer].flatten(), "gate": read.gates[c, m, here.layer].flatten()},
     )  # fmt: skip
 
@@ -144,15 +154,19 @@ def show_balance(code_place: DeltaGenerator) -> None:
     (_, pick, layer), epoch = held.to_send("balance", (ids, here.pick, here.layer))
     with st.container(key="gf-picture"):
         matrices.mount(key="balance", on_stand_change=keep_balance, data=charts.auxiliary(
-            f, mean_p, losses, config.experts_per_token, pick, str(layer), (f"t {pick}", 0, int(f[pick][layer].argmax())), epoch=epoch))  # fmt: skip
+            f, mean_p, losses, config.experts_per_token, pick, str(layer),
+            (f"t {pick}", 0, int(f[pick][layer].argmax())), epoch=epoch))  # fmt: skip
         curves.mount(key="load", data=charts.ranks(numbers.loads(), LAYER))
-    st.caption(f"Above, your text; a short one is never even: {len(ids)} tokens ask {len(ids) * config.experts_per_token} times. Below, held-out plays, "
-               f"{len(made.SEEDS)} seeds each: balanced layer by layer, balanced over the routers of all layers counted together, and not at all.")  # fmt: skip
+    st.caption(f"Above, your text; a short one is never even: {len(ids)} tokens ask "
+               f"{len(ids) * config.experts_per_token} times. Below, held-out plays, "
+               f"{len(made.SEEDS)} seeds each: balanced layer by layer, balanced over the routers of all layers "
+               f"counted together, and not at all.")  # fmt: skip
     one_f, one_p, L = f[here.pick][here.layer], mean_p[here.pick][here.layer], losses[here.pick][here.layer]
     sums = " + ".join(rf"{a:.2f} \cdot {b:.3f}" for a, b in zip(one_f[:3], one_p[:3], strict=True))
     around(
         [("f", (f"expert {config.experts}",), "ffn"), (r"\bar p", (f"expert {config.experts}",), "scores")],
-        rf"L_{{\text{{bal}}}} = {config.experts}\,({sums} + \dots) = \attention{{{L:.4f}}} \quad (\text{{even: }} {config.experts_per_token})",
+        rf"L_{{\text{{bal}}}} = {config.experts}\,({sums} + \dots) = \attention{{{L:.4f}}} \quad (\text{{even: }} "
+        rf"{config.experts_per_token})",
         here, code_place, [balance_parts, balance_loss],
         {"expert": list(charts.LETTERS[: config.experts]), "f": one_f, "mean p": one_p},
     )  # fmt: skip
@@ -173,23 +187,34 @@ def draw_training(code_place: DeltaGenerator) -> None:
     live_at, epoch = held.to_send("live", cursor_of("live", "step", steps[-1]))
     with st.container(key="gf-picture"):
         curves.mount(key="live", on_stand_change=lambda: keep_cursor("live", "step", steps[-1]), data=charts.training(
-            steps, recorded, mine, "nats a character", min(max(live_at[1], steps[0]), steps[-1]), "experts-live", epoch=epoch))  # fmt: skip
-        st.caption(f"Recorded, {len(made.SEEDS)} seeds, and yours over it: one play in characters, {made.EXPERTS} experts in each of "
-                   f"{made.LIVE_BASE['n_layers']} layers, {made.LIVE_STEPS} steps; `transformer.training.experts.live` makes both. With k = 1 the gate is always 1: "
-                   "the language loss never reaches the router, and without balancing it stays as it was drawn. In so few steps evenness has a price: "
-                   f"α = {alpha} ends {recorded[titles[k, alpha]].unseen[:, -1].mean() - recorded[titles[k, 0.0]].unseen[:, -1].mean():+.2f} nats against no balancing; "
+            steps, recorded, mine, "nats a character", min(max(live_at[1], steps[0]), steps[-1]), "experts-live",
+            epoch=epoch))  # fmt: skip
+        ends = {a: recorded[titles[k, a]].unseen[:, -1].mean() for a in (alpha, 0.0)}
+        price = ends[alpha] - ends[0.0]
+        st.caption(f"Recorded, {len(made.SEEDS)} seeds, and yours over it: one play in characters, {made.EXPERTS} "
+                   f"experts in each of "
+                   f"{made.LIVE_BASE['n_layers']} layers, {made.LIVE_STEPS} steps; `transformer.training.experts.live` "
+                   f"makes both. With k = 1 the gate is always 1: "
+                   "the language loss never reaches the router, and without balancing it stays as it was drawn. In so "
+                   "few steps evenness has a price: "
+                   f"α = {alpha} ends {price:+.2f} nats against no balancing; "
                    "below, after many more, the difference is within the seeds.")  # fmt: skip
         at, runs = numbers.shipped()
         shipped_at, pressed = held.to_send("shipped", cursor_of("shipped", "at", at[-1]))
         curves.mount(key="shipped", on_stand_change=lambda: keep_cursor("shipped", "at", at[-1]), data=charts.training(
-            at, runs, {}, "nats a token", min(max(shipped_at[1], at[0]), at[-1]), "experts-plays", epoch=pressed))  # fmt: skip
+            at, runs, {}, "nats a token", min(max(shipped_at[1], at[0]), at[-1]), "experts-plays",
+            epoch=pressed))  # fmt: skip
         shared = numbers.runs()["made"]
-        st.caption(f"The models of this page, recorded: {shared['data']}, {shared['steps']:,} steps of {shared['tokens_a_step']} tokens, {len(shared['seeds'])} "
+        st.caption(f"The models of this page, recorded: {shared['data']}, {shared['steps']:,} steps of "
+                   f"{shared['tokens_a_step']} tokens, {len(shared['seeds'])} "
                    f"seeds, `{shared['command']}`, {shared['date']}. Held out: {', '.join(shared['held_out'])}.")  # fmt: skip
     last = {title: runs.unseen[:, -1] for title, runs in recorded.items()}
-    around([], r"\begin{gathered}" + r"\\".join(rf"\text{{{title}}}:\ {of.mean():.3f}\ ({of.min():.3f}\dots{of.max():.3f})" for title, of in last.items()) + r"\end{gathered}",
+    around([], r"\begin{gathered}" + r"\\".join(rf"\text{{{title}}}:\ {of.mean():.3f}\ "
+                                                rf"({of.min():.3f}\dots{of.max():.3f})" for title, of in last.items())
+                                                + r"\end{gathered}",
            stand(), code_place, [made.with_balance, made.follow, made.live],
-           {"step": steps} | {f"{title}, seed {seed}": runs.unseen[i] for title, runs in recorded.items() for i, seed in enumerate(made.SEEDS)})  # fmt: skip
+           {"step": steps} | {f"{title}, seed {seed}": runs.unseen[i] for title, runs in recorded.items() for i,
+           seed in enumerate(made.SEEDS)})  # fmt: skip
 
 
 def show_sizes(code_place: DeltaGenerator) -> None:
@@ -199,20 +224,26 @@ def show_sizes(code_place: DeltaGenerator) -> None:
     (_, at, k), epoch = held.to_send("sizes", cursor_of("sizes", "experts", 8))
     with st.container(key="gf-picture"):
         curves.mount(key="sizes", on_stand_change=lambda: keep_cursor("sizes", "experts", 8), data=charts.sizes(
-            size.experts.astype(float), size.total, size.active, size.flops, KS, k, min(max(at, 1), int(MANY[-1])), epoch=epoch))  # fmt: skip
+            size.experts.astype(float), size.total, size.active, size.flops, KS, k, min(max(at, 1), int(MANY[-1])),
+            epoch=epoch))  # fmt: skip
         rows = numbers.known()
-        lines = ["| | experts a token | in memory | active | share | 16 bits | FLOPs a token |", "|---|---|--:|--:|--:|--:|--:|"]
-        lines += [f"| {r['model']} | {r['experts']} | {r['total']} | {r['active']} | {r['share']} | {r['memory']} | {r['flops']} |" for r in rows]
+        lines = ["| | experts a token | in memory | active | share | 16 bits | FLOPs a token |",
+            "|---|---|--:|--:|--:|--:|--:|"]
+        lines += [f"| {r['model']} | {r['experts']} | {r['total']} | {r['active']} | {r['share']} | {r['memory']} | "
+                  f"{r['flops']} |" for r in rows]
         st.markdown("\n".join(lines))
-        st.caption("Counted from their configurations by `transformer.cost`; the totals equal Hugging Face's to the last parameter. FLOPs of one token that "
+        st.caption("Counted from their configurations by `transformer.cost`; the totals equal Hugging Face's to the "
+                   "last parameter. FLOPs of one token that "
                    "reads itself alone, without a context.")  # fmt: skip
     _, E, now = cursor_of("sizes", "experts", 8)
     i = KS.index(now)
     here = int(np.clip(E, 1, MANY[-1])) - 1
     active = size.active[i, here]
     shown = "-" if math.isnan(active) else f"{active:.3f}"
-    around([("W_1, W_g, W_2", ("expert E", f"ff {TEXT_MODELS[base].d_ff}", f"model {TEXT_MODELS[base].d_model}"), "ffn")],
-           rf"\text{{{base}}},\ E = {here + 1},\ k = {now}:\quad {size.total[here]:.3f}\,\text{{B in memory}},\quad {shown}\,\text{{B active}}",
+    around([("W_1, W_g, W_2", ("expert E", f"ff {TEXT_MODELS[base].d_ff}", f"model {TEXT_MODELS[base].d_model}"),
+        "ffn")],
+           rf"\text{{{base}}},\ E = {here + 1},\ k = {now}:\quad {size.total[here]:.3f}\,\text{{B in memory}},\quad "
+           rf"{shown}\,\text{{B active}}",
            stand(), code_place, [cost.parameters], {"experts": size.experts, "total, B": size.total}
            | {f"active, B, k = {one}": size.active[j] for j, one in enumerate(KS)})  # fmt: skip
 
@@ -221,7 +252,8 @@ def around(shapes: list, filled: str, here: Stand, code_place: DeltaGenerator, f
     """What stands around every picture."""
     lesson.formula(words.FORMULA[view], shapes, filled)
     variant = variant_of(here.pick)
-    setting = {"model": "experts" if variant == "balanced" else "assets/experts/free", "text": text_read, "layer": here.layer, "token": here.token,
+    setting = {"model": "experts" if variant == "balanced" else "assets/experts/free", "text": text_read,
+        "layer": here.layer, "token": here.token,
                "capacity": CAPACITIES[here.capacity]}  # fmt: skip
     with code_place:
         lesson.code(functions, words.SNIPPET.format(**setting))
@@ -269,8 +301,10 @@ with after:
     told = dict(zip(names, share[TITLES["balanced"]].mean(1).tolist(), strict=True))  # mean over layers
     lesson.prose(**words.prose(
         {variant: numbers.held_out(variant) for variant in ("balanced", "free", "dense", "wide")},
-        {variant: numbers.crowded(variant) for variant in ("balanced", "joint", "free")}, told["token"], told["place"], told["play"],
-        sum(cost.parameters(config).values()), sum(cost.parameters(config, active=True).values()), numbers.runs()["made"]["steps"], len(made.SEEDS)))  # fmt: skip
+        {variant: numbers.crowded(variant) for variant in ("balanced", "joint", "free")}, told["token"], told["place"],
+        told["play"],
+        sum(cost.parameters(config).values()), sum(cost.parameters(config, active=True).values()),
+        numbers.runs()["made"]["steps"], len(made.SEEDS)))  # fmt: skip
     lesson.predict(**words.predict(told["token"], told["token before"], told["place"], told["play"]))
 with more:
     lesson.interview(words.INTERVIEW)

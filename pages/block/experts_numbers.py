@@ -21,7 +21,8 @@ TITLES = {"balanced": "with the balance loss", "free": "without it"}
 CAPACITIES = {"all that come": None, "2": 2.0, "1.5": 1.5, "1.25": 1.25, "1": 1.0, "0.75": 0.75, "0.5": 0.5}
 MOST = 64  # tokens of a text
 BEGIN = 9  # reports of the recorded training that are left out of its picture
-VARIANTS = {"balanced": "balanced", "joint": "layers counted together", "free": "without balancing", "dense": "dense, same active",
+VARIANTS = {"balanced": "balanced", "joint": "layers counted together", "free": "without balancing",
+    "dense": "dense, same active",
             "wide": "dense, same total"}  # fmt: skip
 
 
@@ -57,14 +58,17 @@ def tokens_of(text: str) -> tuple[list[int], list[str]]:
 @st.cache_data(max_entries=32, show_spinner=False)
 def reading(ids: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The fields of ``Read``."""
-    found = [[routing.read(model, list(ids), capacity) for model, _ in models().values()] for capacity in CAPACITIES.values()]
-    p, wanted, gates = (np.stack([[getattr(one, part).numpy() for one in row] for row in found]) for part in ("p", "wanted", "gates"))
+    found = [[routing.read(model, list(ids), capacity) for model, _ in models().values()]
+        for capacity in CAPACITIES.values()]
+    p, wanted, gates = (np.stack([[getattr(one, part).numpy() for one in row] for row in found])
+        for part in ("p", "wanted", "gates"))
     return p, wanted, gates, np.nan_to_num(np.array([[one.loss for one in row] for row in found]))
 
 
 def room(n: int) -> list[int | None]:
     """Tokens that an expert takes at each capacity."""
-    return [None if c is None else routing.room(n, config().experts_per_token, config().experts, c) for c in CAPACITIES.values()]
+    return [None if c is None else routing.room(n, config().experts_per_token, config().experts, c)
+        for c in CAPACITIES.values()]
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -144,7 +148,8 @@ def as_runs(every: list[list[made.Report]]) -> Runs:
 def recorded() -> dict[tuple[int, float], list[list[made.Report]]]:
     """(k, α) -> the recorded reports of each seed."""
     found = json.loads(made.RECORDED.read_text("utf-8"))["runs"]
-    return {(int(key.split("/")[0]), float(key.split("/")[1])): [[made.Report(*report) for report in seed] for seed in seeds]
+    return {(int(key.split("/")[0]), float(key.split("/")[1])): [[made.Report(*report) for report in seed]
+        for seed in seeds]
             for key, seeds in found.items()}  # fmt: skip
 
 
@@ -164,7 +169,8 @@ KS, MANY = [1, 2, 4, 8], np.arange(1, 65)
 def size_of(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The fields of ``Size`` for a dense model whose FFN stands there E times."""
     base = TEXT_MODELS[name]
-    total, active, flops = np.zeros(len(MANY)), np.full((len(KS), len(MANY)), np.nan), np.full((len(KS), len(MANY)), np.nan)
+    total, active, flops = np.zeros(len(MANY)), np.full((len(KS), len(MANY)), np.nan), np.full((len(KS), len(MANY)),
+        np.nan)
     for j, E in enumerate(MANY.tolist()):
         for i, k in enumerate(KS):
             if k > E:
@@ -181,7 +187,9 @@ def known() -> list[dict[str, str]]:
     rows = []
     for name, one in MIXTURES.items():
         total, active = sum(cost.parameters(one).values()), sum(cost.parameters(one, active=True).values())
-        rows.append({"model": name, "experts": f"{one.experts_per_token} of {one.experts}", "total": f"{total / 1e9:.2f} B",
-                     "active": f"{active / 1e9:.2f} B", "share": f"{active / total:.0%}", "memory": f"{2 * total / 1e9:,.0f} GB",
+        rows.append({"model": name, "experts": f"{one.experts_per_token} of {one.experts}",
+            "total": f"{total / 1e9:.2f} B",
+                     "active": f"{active / 1e9:.2f} B", "share": f"{active / total:.0%}",
+                     "memory": f"{2 * total / 1e9:,.0f} GB",
                      "flops": f"{sum(cost.flops(one, 1).values()) / 1e9:.1f} G"})  # fmt: skip
     return rows

@@ -24,7 +24,8 @@ from transformer.recording import CAPITAL
 from transformer.training import normed
 
 BATCH = f"{CAPITAL} | My cat Zibbo loves fish | Water boils at one hundred degrees | She sold her old car"
-EXAMPLES = {"single words": "king | queen | man | woman", "one sentence": CAPITAL, "nearly the same": "a red car | a red bus | a red hat"}
+EXAMPLES = {"single words": "king | queen | man | woman", "one sentence": CAPITAL, "nearly the same": "a red car | a "
+    "red bus | a red hat"}
 MOST = 4  # sentences of the batch
 LAYER = 1  # where the cube opens: the embeddings have gone through one block
 BY_TITLE = {title: key for key, title in charts.TITLES.items()}
@@ -64,7 +65,8 @@ def cell_in(text: str) -> tuple[int, int, int]:
 
 def say(key: str, default: float) -> float:
     """A curve's cursor, by the link."""
-    lo, hi = {"count": (1, JOINED), "depth": (0, config.n_layers - 1), "factor": (POWERS[0], POWERS[-1]), "shift": (0, SHIFTS[-1]),
+    lo, hi = {"count": (1, JOINED), "depth": (0, config.n_layers - 1), "factor": (POWERS[0], POWERS[-1]),
+        "shift": (0, SHIFTS[-1]),
               "step": (normed.EVERY, normed.STEPS)}[key]
     return url.url_state(key, default, float, lambda v: lo <= v <= hi)
 
@@ -98,7 +100,8 @@ def cube_stand(cube: Cube) -> Stand:
     b = url.url_state("sentences", B, int, lambda n: 1 <= n <= B)
     t = url.url_state("tokens", T, int, lambda n: 1 <= n <= T)
     home = (0, T - 1, int(np.argmax(np.abs(cube.x[0, T - 1, cube.features].numpy()))))
-    at = url.url_state("cell", home, cell_in, lambda at: all(0 <= i < n for i, n in zip(at, (B, T, len(cube.features)), strict=True)),
+    at = url.url_state("cell", home, cell_in, lambda at: all(0 <= i < n for i,
+        n in zip(at, (B, T, len(cube.features)), strict=True)),
                        shown=".".join(map(str, home)))  # fmt: skip
     return Stand(pick, b, t, (min(at[0], b - 1), min(at[1], t - 1), at[2]))
 
@@ -127,13 +130,17 @@ def show_cube(code_place: DeltaGenerator) -> None:
             key="cube", on_stand_change=lambda: keep_cube(cube),
             data=charts.cube(
                 [(reading.text, reading.pieces[:tokens]) for reading in batch], cube.features, config.d_model,
-                cube.x[..., cube.features].numpy(), cube.norms, eps, pick=shown.pick, batch=shown.batch, tokens=shown.tokens,
+                cube.x[..., cube.features].numpy(), cube.norms, eps, pick=shown.pick, batch=shown.batch,
+                tokens=shown.tokens,
                 at=shown.at, epoch=epoch,
             ),
         )  # fmt: skip
-    notes = [f"Real numbers: each sentence's first {tokens} tokens (as many as the shortest has, {TOKENS} at most), the stream "
-             f"before layer {layer}; {len(cube.features)} of {config.d_model} features, the loudest and ordinary ones, while "
-             f"means are over all {config.d_model}. γ is the model's own for RMSNorm, and 1 with β = 0 for the others, which "
+    notes = [f"Real numbers: each sentence's first {tokens} tokens (as many as the shortest has, {TOKENS} at most), "
+             f"the stream "
+             f"before layer {layer}; {len(cube.features)} of {config.d_model} features, the loudest and ordinary ones, "
+             f"while "
+             f"means are over all {config.d_model}. γ is the model's own for RMSNorm, and 1 with β = 0 for the others, "
+             f"which "
              f"this model does not have. Eval uses running averages over {PASSES} batches of these sentences."]  # fmt: skip
     st.caption(" ".join(notes))
     one = cube.norms[BY_TITLE[here.pick]]
@@ -142,12 +149,14 @@ def show_cube(code_place: DeltaGenerator) -> None:
     mean, variance, y = (float(getattr(one, part)[frame][b, t, f]) for part in ("mean", "variance", "y"))
     value, gamma = cube.x[b, t, cube.features[f]].item(), float(one.gamma[f])
     above = f"{value:.4g}" if BY_TITLE[here.pick] == "rms" else rf"{value:.4g} - ({mean:.4g})"
-    frame_of(layer, cube.features[f], rf"y = {gamma:.4g} \cdot \frac{{{above}}}{{\sqrt{{{variance:.4g} + {eps:g}}}}} = \residual{{{y:.4g}}}",
+    frame_of(layer, cube.features[f], rf"y = {gamma:.4g} \cdot \frac{{{above}}}{{\sqrt{{{variance:.4g} + {eps:g}}}}} = "
+                                      rf"\residual{{{y:.4g}}}",
              code_place, (b, t, cube.features[f]),
              {"sentence": [i + 1 for i in range(len(batch)) for _ in range(tokens)],
               "token": [piece for reading in batch for piece in reading.pieces[:tokens]]}
              | {f"x {feature}": cube.x[..., feature].flatten().numpy() for feature in cube.features}
-             | {f"{here.pick} y {feature}": one.y[frame][..., i].flatten() for i, feature in enumerate(cube.features)})  # fmt: skip
+             | {f"{here.pick} y {feature}": one.y[frame][..., i].flatten() for i,
+             feature in enumerate(cube.features)})  # fmt: skip
 
 
 def show_companions(code_place: DeltaGenerator) -> None:
@@ -158,7 +167,8 @@ def show_companions(code_place: DeltaGenerator) -> None:
     with st.container(key="gf-picture"):
         if len(order) > 1:
             curves.mount(key="companions", on_stand_change=lambda: keep("companions", "count", 2.0),
-                         data=charts.companions(features, order, order[0].strip() or "␣", rows, moved, min(shown[2], len(order)), epoch=epoch))
+                         data=charts.companions(features, order, order[0].strip() or "␣", rows, moved,
+                         min(shown[2], len(order)), epoch=epoch))
         else:
             st.info("One token is all there is: type more, or a second sentence after a bar.", icon=":material/info:")
     try:
@@ -166,10 +176,12 @@ def show_companions(code_place: DeltaGenerator) -> None:
         refusal = ""
     except ValueError as problem:
         refusal = f" torch, asked to train BatchNorm on this one token, says: “{inert(str(problem))}”."
-    st.caption(f"The token is the last of the first sentence, “{inert(order[0].strip())}”; the others join in reading order. γ = 1, β = 0.{refusal}")
+    st.caption(f"The token is the last of the first sentence, “{inert(order[0].strip())}”; the others join in reading "
+               f"order. γ = 1, β = 0.{refusal}")
     count = int(say("count", 2.0))
     at = min(count, len(order)) - 1
-    frame_of(layer, features[0], rf"\frac{{\lVert y_{{{at + 1}}} - y_{{{len(order)}}}\rVert}}{{\lVert y_{{{len(order)}}}\rVert}} = {moved['batch'][at]:.3f}",
+    frame_of(layer, features[0], rf"\frac{{\lVert y_{{{at + 1}}} - y_{{{len(order)}}}\rVert}}{{\lVert "
+                                 rf"y_{{{len(order)}}}\rVert}} = {moved['batch'][at]:.3f}",
              code_place, (0, 0, features[0]), {"tokens in the batch": list(range(1, len(order) + 1)), "joined": order}
              | {f"moved, {charts.TITLES[kind]}": of for kind, of in moved.items()})  # fmt: skip
 
@@ -182,17 +194,22 @@ def show_layers(code_place: DeltaGenerator) -> None:
     with st.container(key="gf-picture"):
         curves.mount(key="layers", on_stand_change=lambda: keep("layers", "depth", float(telling), names),
                      data=charts.layers(names, names[at], *(np.asarray(part, dtype=np.float32) for part in (
-                         found.rms, found.mean, found.top)), after.astype(np.float32), cursor, epoch=epoch))  # fmt: skip
+                         found.rms, found.mean, found.top)), after.astype(np.float32), cursor,
+                         epoch=epoch))  # fmt: skip
     layer = int(depth)
     gamma = normalised.gamma_of(stream(batch[0], layer), torch.tensor(batch[0][f"layers.{layer}.norm_1"][0]), eps)
     loud = int(found.feature[layer, word])
-    st.caption(f"The first sentence. Before layer {layer} feature {loud} of “{inert(names[word])}” holds {found.top[layer, word]:.0%} of Σ x². "
-               f"There this model learned γ = {gamma[loud]:.3g}; its middling |γ| is {gamma.abs().median():.3g}. One loud feature sets "
+    st.caption(f"The first sentence. Before layer {layer} feature {loud} of “{inert(names[word])}” holds "
+               f"{found.top[layer, word]:.0%} of Σ x². "
+               f"There this model learned γ = {gamma[loud]:.3g}; its middling |γ| is {gamma.abs().median():.3g}. One "
+               f"loud feature sets "
                "the rms, and so shrinks all the other features of its token.")  # fmt: skip
-    frame_of(layer, loud, rf"\text{{rms}} = \sqrt{{\tfrac1{{{config.d_model}}}\sum x^2}} = {found.rms[layer, word]:.4g},\qquad "
+    frame_of(layer, loud, rf"\text{{rms}} = \sqrt{{\tfrac1{{{config.d_model}}}\sum x^2}} = "
+                          rf"{found.rms[layer, word]:.4g},\qquad "
              rf"\text{{rms after }}\gamma = {after[layer, word]:.4g}", code_place, (0, 0, loud),
              {"layer": [i for i in range(config.n_layers) for _ in names], "token": names * config.n_layers,
-              "rms": found.rms.flatten(), "mean / rms": found.mean.flatten(), "share of the largest": found.top.flatten(),
+              "rms": found.rms.flatten(), "mean / rms": found.mean.flatten(),
+              "share of the largest": found.top.flatten(),
               "largest feature": found.feature.flatten(), "rms after": after.flatten()})  # fmt: skip
 
 
@@ -208,25 +225,31 @@ def show_size(code_place: DeltaGenerator) -> None:
     at_shift, epoch = held.to_send("shift", stand_of("shift", "shift", 1.0))
     with st.container(key="gf-picture"):
         curves.mount(key="size", on_stand_change=lambda: keep("size", "factor", -1.0),
-                     data=charts.epsilon(POWERS, *(part.numpy() for part in (found.layer, found.outside, found.rms)), eps, sigma,
+                     data=charts.epsilon(POWERS, *(part.numpy() for part in (found.layer, found.outside, found.rms)),
+                     eps, sigma,
                                          at_factor[2], epoch=pressed))  # fmt: skip
         curves.mount(key="shift", on_stand_change=lambda: keep("shift", "shift", 1.0),
                      data=charts.shift_and_bessel(SHIFTS, by_layer, by_rms, at_shift[2], epoch=epoch))
     few = x[:4]
-    st.caption(f"The vector of “{inert(batch[0].pieces[-1].strip())}” before layer {layer}: σ = {sigma:.4g}, ε = {eps:g}. Its first 4 numbers "
-               f"alone have σ = {few.std(correction=0):.4g} with 1/d and {few.std():.4g} with 1/(d − 1), {normalised.bessel(4) - 1:.1%} more; all "
+    st.caption(f"The vector of “{inert(batch[0].pieces[-1].strip())}” before layer {layer}: σ = {sigma:.4g}, ε = "
+               f"{eps:g}. Its first 4 numbers "
+               f"alone have σ = {few.std(correction=0):.4g} with 1/d and {few.std():.4g} with 1/(d − 1), "
+               f"{normalised.bessel(4) - 1:.1%} more; all "
                f"{config.d_model}: {sigma:.5g} and {x.std():.5g}, {normalised.bessel(config.d_model) - 1:.3%} more.")  # fmt: skip
     s = 10 ** say("factor", -1.0)
-    frame_of(layer, 0, rf"\frac{{s\,\sigma}}{{\sqrt{{(s\,\sigma)^2 + \varepsilon}}}} = \frac{{{s * sigma:.3g}}}{{\sqrt{{{(s * sigma) ** 2:.3g} + {eps:g}}}}} = "
+    frame_of(layer, 0, rf"\frac{{s\,\sigma}}{{\sqrt{{(s\,\sigma)^2 + \varepsilon}}}} = "
+                       rf"\frac{{{s * sigma:.3g}}}{{\sqrt{{{(s * sigma) ** 2:.3g} + {eps:g}}}}} = "
              rf"{s * sigma / ((s * sigma) ** 2 + eps) ** 0.5:.4f}", code_place, (0, 0, 0),
-             {"log10 of the factor": POWERS, "LayerNorm": found.layer.numpy(), "RMSNorm": found.rms.numpy(), "outside": found.outside.numpy()})  # fmt: skip
+             {"log10 of the factor": POWERS, "LayerNorm": found.layer.numpy(), "RMSNorm": found.rms.numpy(),
+             "outside": found.outside.numpy()})  # fmt: skip
 
 
 def show_training(code_place: DeltaGenerator) -> None:
     lesson.show_model("Small models, trained by us", "tiny")
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
         count = choose("Passages in a batch", list(normed.WINDOWS), 1, "passages")
-        works = {(norm, count, seed): functools.partial(normed.live, norm, count, seed) for norm in normed.NORMS for seed in normed.SEEDS}
+        works = {(norm, count, seed): functools.partial(normed.live, norm, count, seed) for norm in normed.NORMS
+            for seed in normed.SEEDS}
         jobs = live.panel(f"Train {len(works)} small models · about 15 s", works, REPORTS, unit="report")
     titles = {"layer": "LayerNorm", "rms": "RMSNorm", "batch": "BatchNorm"}
     recorded = {title: runs_of(normed.load()[norm, count]) for norm, title in titles.items()}
@@ -238,18 +261,26 @@ def show_training(code_place: DeltaGenerator) -> None:
         curves.mount(key="live", on_stand_change=lambda: keep("live", "step", float(steps[-1])),
                      data=charts.training(steps, recorded, mine, min(max(shown[2], steps[0]), steps[-1]), epoch=epoch))
     unseen, own = recorded["BatchNorm"]
-    st.caption(f"Recorded, {len(normed.SEEDS)} seeds, and yours over it, dashed: a decoder of {normed.BASE['n_layers']} layers on one play, {count} "
-               f"passage{'s' if count > 1 else ''} of {normed.LENGTH} characters a batch; `transformer.training.normed.live` makes both. With BatchNorm the seeds end "
-               f"at {', '.join(f'{x:.2f}' for x in unseen[:, -1])} in eval mode and at {', '.join(f'{x:.2f}' for x in own[:, -1])} with each passage's own "
-               f"averages; the worst on the way was {unseen.max():.1f}. With large batches BatchNorm holds its own on this toy: it is the small "
+    st.caption(f"Recorded, {len(normed.SEEDS)} seeds, and yours over it, dashed: a decoder of "
+               f"{normed.BASE['n_layers']} layers on one play, {count} "
+               f"passage{'s' if count > 1 else ''} of {normed.LENGTH} characters a batch; "
+               f"`transformer.training.normed.live` makes both. With BatchNorm the seeds end "
+               f"at {', '.join(f'{x:.2f}' for x in unseen[:, -1])} in eval mode and at "
+               f"{', '.join(f'{x:.2f}' for x in own[:, -1])} with each passage's own "
+               f"averages; the worst on the way was {unseen.max():.1f}. With large batches BatchNorm holds its own on "
+               f"this toy: it is the small "
                "batch that breaks it.")  # fmt: skip
     last = {title: values[0][:, -1] for title, values in recorded.items()}
-    frame_of(LAYER, 0, r"\begin{gathered}" + r"\\".join(rf"\text{{{title}}}:\ {of.mean():.3f}\ ({of.min():.3f}\dots{of.max():.3f})" for title, of in last.items())
+    frame_of(LAYER, 0, r"\begin{gathered}" + r"\\".join(rf"\text{{{title}}}:\ {of.mean():.3f}\ "
+                                                        rf"({of.min():.3f}\dots{of.max():.3f})" for title,
+                                                        of in last.items())
              + r"\end{gathered}", code_place, (0, 0, 0), {"step": steps} | {
-                 f"{title}, seed {seed}": values[0][i] for title, values in recorded.items() for i, seed in enumerate(normed.SEEDS)}, (normed.live, normed.as_in_training))  # fmt: skip
+                 f"{title}, seed {seed}": values[0][i] for title, values in recorded.items() for i,
+                 seed in enumerate(normed.SEEDS)}, (normed.live, normed.as_in_training))  # fmt: skip
 
 
-def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator, cell: tuple[int, int, int], table: dict,
+def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator, cell: tuple[int, int, int],
+table: dict,
              functions: tuple = (normalised.parts, normalised.companions)) -> None:  # fmt: skip
     """What stands around every picture."""
     d = config.d_model
@@ -257,7 +288,8 @@ def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator,
                                    (r"\mu_{\text{Layer}}", (f"batch {len(batch)}", f"token {tokens}"), "output"),
                                    (r"\mu_{\text{Batch}}", (f"feature {d}",), "output"),
                                    (r"\gamma,\ \beta", (f"feature {d}",), "output")], numbers)  # fmt: skip
-    setting = {"model": batch[0].model, "sentences": [reading.text for reading in batch], "layer": layer, "tokens": tokens, "eps": eps}
+    setting = {"model": batch[0].model, "sentences": [reading.text for reading in batch], "layer": layer,
+        "tokens": tokens, "eps": eps}
     with code_place:
         lesson.code([LayerNorm, RMSNorm, BatchNorm, *functions],
                     words.SNIPPET.format(**setting, cell=", ".join(map(str, cell))))  # fmt: skip

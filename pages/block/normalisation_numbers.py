@@ -31,7 +31,8 @@ def stream(reading: Reading, layer: int) -> torch.Tensor:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def cube_of(subject: tuple, layer: int, _batch: Sequence[Reading], tokens: int, eps: float) -> tuple[torch.Tensor, list[int], dict[str, charts.Norm]]:
+def cube_of(subject: tuple, layer: int, _batch: Sequence[Reading], tokens: int, eps: float) -> tuple[torch.Tensor,
+    list[int], dict[str, charts.Norm]]:
     """Every norm of the batch, for every number of sentences and tokens."""
     x = torch.stack([stream(reading, layer)[:tokens] for reading in _batch])
     B, T, d = x.shape
@@ -65,9 +66,11 @@ def cube_of(subject: tuple, layer: int, _batch: Sequence[Reading], tokens: int, 
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def joined(subject: tuple, layer: int, _batch: Sequence[Reading], eps: float) -> tuple[list[str], list[int], dict[str, np.ndarray], dict[str, np.ndarray]]:
+def joined(subject: tuple, layer: int, _batch: Sequence[Reading], eps: float) -> tuple[list[str], list[int],
+    dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Tokens in the order in which they join, features shown, rows by norm [count, feature], moved by norm [count]."""
-    every = [(piece, row) for reading in _batch for piece, row in zip(reading.pieces, stream(reading, layer), strict=True)]
+    every = [(piece, row) for reading in _batch for piece, row in zip(reading.pieces, stream(reading, layer),
+        strict=True)]
     last = len(_batch[0].ids) - 1
     order = ([every[last]] + every[:last] + every[last + 1 :])[:JOINED]
     x = torch.stack([row for _, row in order])
@@ -75,7 +78,8 @@ def joined(subject: tuple, layer: int, _batch: Sequence[Reading], eps: float) ->
     rows = {kind: normalised.companions(kind, x, eps) for kind in ("batch", "layer", "rms")}
     if len(x) > 1:
         norm = normalised.running(x[None], eps, PASSES)
-        rows["running"] = torch.stack([normalised.by_running(x[None, :n], norm).out[0, 0] for n in range(1, len(x) + 1)])
+        rows["running"] = torch.stack([normalised.by_running(x[None, :n], norm).out[0, 0]
+            for n in range(1, len(x) + 1)])
     else:
         rows["running"] = rows["layer"]
     moved = {kind: normalised.moved(of).nan_to_num(0.0).numpy() for kind, of in rows.items()}

@@ -10,7 +10,8 @@ SHAPE = (2, 1, 3, 4, 5)  # capacity, model, layer, token, expert
 
 
 def routed(p: np.ndarray) -> bytes:
-    return experts.routing(["a", "b", "c", "d"], ["balanced"], 2, ["all", "1"], [None, 2], p, p, p, np.ones((2, 1)), [[[[]] * 5] * 3],
+    return experts.routing(["a", "b", "c", "d"], ["balanced"], 2, ["all", "1"], [None, 2], p, p, p, np.ones((2, 1)),
+        [[[[]] * 5] * 3],
                            pick="balanced", layer=1, capacity="1", token=2)  # fmt: skip
 
 
@@ -31,7 +32,8 @@ def test_the_terms_add_up_to_the_loss():
 
 
 def test_live_runs_lie_over_the_recorded():
-    recorded = {"with": experts.Runs(np.array([[4.0, 3, 2], [4, 3.5, 2.5]]), np.ones((2, 3))), "dense": experts.Runs(np.full((2, 3), 3.0), None)}
+    recorded = {"with": experts.Runs(np.array([[4.0, 3, 2], [4, 3.5, 2.5]]), np.ones((2, 3))),
+        "dense": experts.Runs(np.full((2, 3), 3.0), None)}
     live = {"with": experts.Runs(np.array([[4.0, 3.1, np.nan]]), None)}
     header, arrays = unpack(experts.training(np.array([1.0, 2, 3]), recorded, live, "nats", 3.0, "x"))
     first, second = header["panels"]

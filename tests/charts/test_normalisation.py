@@ -18,10 +18,12 @@ PLACE = dict(pick="LayerNorm", batch=2, tokens=3, at=(0, 1, 2))
 
 def test_the_cube_carries_its_arrays():
     x = np.arange(24, dtype=float).reshape(2, 3, 4)
-    header, arrays = unpack(normalisation.cube(SENTENCES, [1, 5, 7, 9], 96, x, {"layer": norm(1), "batch": norm(6)}, 1e-5, **PLACE))
+    header, arrays = unpack(normalisation.cube(SENTENCES, [1, 5, 7, 9], 96, x, {"layer": norm(1), "batch": norm(6)},
+        1e-5, **PLACE))
     np.testing.assert_array_equal(arrays["x"], x)
     np.testing.assert_array_equal(arrays["batch mean"], norm(6).mean)
-    assert [one["frames"] for one in header["norms"]] == [1, 6] and header["features"] == [1, 5, 7, 9] and header["eps"] == 1e-5
+    assert [one["frames"] for one in header["norms"]] == [1, 6] and header["features"] == [1, 5, 7,
+        9] and header["eps"] == 1e-5
 
 
 def test_what_does_not_fit_is_refused():

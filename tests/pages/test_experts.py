@@ -27,12 +27,14 @@ def models():
 
 
 def curves(app, name: str):
-    messages = [unpack(e.proto.bytes) for e in app.get("bidi_component") if e.proto.component_name == "glassformer_curves"]
+    messages = [unpack(e.proto.bytes) for e in app.get("bidi_component")
+        if e.proto.component_name == "glassformer_curves"]
     return next((header, arrays) for header, arrays in messages if header["name"] == name)
 
 
 def matrices(app, key: str):
-    messages = [unpack(e.proto.bytes) for e in app.get("bidi_component") if e.proto.component_name == "glassformer_matrices"]
+    messages = [unpack(e.proto.bytes) for e in app.get("bidi_component")
+        if e.proto.component_name == "glassformer_matrices"]
     return next((header, arrays) for header, arrays in messages if header["name"] == key)
 
 
@@ -48,7 +50,8 @@ def test_the_routes_are_the_models_own(open_page, models):
         for i in range(3):
             p = run.trace[f"layers.{i}.ffn.router"][0].softmax(-1)
             np.testing.assert_allclose(arrays["p"][0, m, i], p.numpy(), atol=1e-5)
-            np.testing.assert_allclose(arrays["gates"][0, m, i], run.trace[f"layers.{i}.ffn.gates"][0].numpy(), atol=1e-5)
+            np.testing.assert_allclose(arrays["gates"][0, m, i], run.trace[f"layers.{i}.ffn.gates"][0].numpy(),
+                atol=1e-5)
         loss = torch.nn.functional.cross_entropy(run.output[0, :-1], torch.tensor(ids[1:])).item()
         assert arrays["loss"][0, m] == pytest.approx(loss, abs=1e-4)
     np.testing.assert_allclose(arrays["gates"][0].sum(-1), 1, atol=1e-5)
@@ -83,7 +86,8 @@ def test_the_balance_loss_is_the_librarys_term_by_term(open_page, models):
         for i in range(3):
             L = experts.balance_loss(router[f"layers.{i}.ffn.router"], 2).item()
             assert arrays[f"t {title}"][i].sum() == pytest.approx(L, abs=1e-4)
-            assert arrays[f"f {title}"][i].sum() == pytest.approx(2, abs=1e-5) and arrays[f"p {title}"][i].sum() == pytest.approx(1, abs=1e-5)
+            assert arrays[f"f {title}"][i].sum() == pytest.approx(2,
+                abs=1e-5) and arrays[f"p {title}"][i].sum() == pytest.approx(1, abs=1e-5)
     header, arrays = curves(app, "load")
     balanced, joint, free = (arrays[row["cells"][0]] for row in header["table"]["rows"])
     assert (balanced[:, 0] < joint[:, 0]).all() and balanced[:, 0].max() < 0.2 < free[:, 0].max()
@@ -130,7 +134,8 @@ def test_sizes_are_counted(open_page):
     header, arrays = curves(app, "experts-size")
     total, active = (arrays[row["cells"][0]] for row in header["table"]["rows"])
     base = sum(cost.parameters(TEXT_MODELS["smollm2-135m"]).values()) / 1e9
-    assert total[0, 0] == pytest.approx(base, rel=1e-6) == pytest.approx(active[0, 0], rel=1e-6)  # one expert is the dense model
+    assert total[0, 0] == pytest.approx(base, rel=1e-6) == pytest.approx(active[0, 0],
+        rel=1e-6)  # one expert is the dense model
     assert np.isnan(active[1, 0]) and total[0, 8] > 5 * active[0, 8] * 0.5
     table = next(one.value for one in app.markdown if "mixtral-8x7b" in one.value)
     assert "46.70 B" in table and "12.88 B" in table and all(name in table for name in MIXTURES)
@@ -151,7 +156,8 @@ def test_the_snippet_gives_the_numbers_of_the_page(open_page):
 def test_the_prediction_the_catch_and_the_numbers(open_page):
     app = open_page(PAGE)
     catch = next(one.value for one in app.markdown if "The catch." in one.value)
-    assert all(word in catch for word in ("memory", "compute", "not the language loss", "before or after top-k", "not topics"))
+    assert all(word in catch for word in ("memory", "compute", "not the language loss", "before or after top-k",
+        "not topics"))
     app.radio(key="prediction").set_value("Which token it is").run()
     app.button(key="commit").click().run()
     assert [box.value for box in app.success] == ["Right."]

@@ -17,7 +17,8 @@ from transformer.training import normed
 
 PAGE = "pages/block/normalisation.py"
 COMPANIONS, TRAINED, LAYERS, SIZE = "Companions", "Trained with it", "In the model", "ε, size and shift"
-FIRST = ["The capital of France is", "My cat Zibbo loves fish", "Water boils at one hundred degrees", "She sold her old car"]
+FIRST = ["The capital of France is", "My cat Zibbo loves fish", "Water boils at one hundred degrees", "She sold her "
+    "old car"]
 
 
 @pytest.fixture(scope="module")

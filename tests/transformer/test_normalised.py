@@ -23,7 +23,8 @@ def cube(batch=3, n=4, d=16, seed=0, shift=2.0) -> torch.Tensor:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(["layer", "rms", "batch"]), st.integers(1, 4), st.integers(1, 5), st.integers(2, 40), st.integers(0, 99))
+@given(st.sampled_from(["layer", "rms", "batch"]), st.integers(1, 4), st.integers(1, 5), st.integers(2, 40),
+    st.integers(0, 99))
 def test_parts_are_the_modules(kind, batch, n, d, seed):
     if kind == "batch" and batch * n == 1:
         return
@@ -139,5 +140,6 @@ def test_the_recorded_runs_are_this_functions_and_a_batch_of_one_breaks_batch_no
         assert kept.step == report.step and kept.unseen == pytest.approx(report.unseen, abs=0.02)
     ends = {key: [seed[-1].unseen for seed in seeds] for key, seeds in recorded.items()}
     assert all(b > a for a, b in zip(ends["layer", 1], ends["batch", 1]))
-    assert max(report.unseen for seed in recorded["batch", 1] for report in seed) > 10  # running averages of eight tokens each
+    assert max(report.unseen for seed in recorded["batch", 1]
+        for report in seed) > 10  # running averages of eight tokens each
     assert max(report.unseen for seed in recorded["layer", 1] for report in seed) < 5

@@ -100,7 +100,8 @@ def test_the_shipped_mixture_is_as_its_record_says(small):
     model, _ = small
     made = json.loads((training.FOLDER / "config.json").read_text("utf-8"))["made"]
     runs = json.loads((training.FOLDER / "runs.json").read_text("utf-8"))
-    assert {"command", "date", "data", "data_sha256", "seed", "seeds", "held_out_loss", "processor_seconds"} <= set(made)
+    assert {"command", "date", "data", "data_sha256", "seed", "seeds", "held_out_loss",
+        "processor_seconds"} <= set(made)
     assert set(runs["variants"]) == set(training.VARIANTS) and all(len(of) == 3 for of in runs["variants"].values())
     assert model.config == training.config_of("balanced") and made["variant"] == "balanced"
     dense = sum(cost.flops(training.config_of("dense"), 1).values())
@@ -116,7 +117,8 @@ def test_balanced_is_more_even_than_joint_than_free_in_every_seed():
         assert max(balanced["crowding"]) < 1.4 < max(joint["crowding"]) and max(balanced["crowding"]) < 0.6 * max(free["crowding"])
     mean = {name: sum(run["held_out_loss"] for run in of) / 3 for name, of in runs.items()}
     assert mean["balanced"] < mean["dense"]
-    spread = [max(of) - min(of) for of in ([run["held_out_loss"] for run in runs[name]] for name in ("balanced", "free"))]
+    spread = [max(of) - min(of) for of in ([run["held_out_loss"] for run in runs[name]]
+        for name in ("balanced", "free"))]
     assert abs(mean["balanced"] - mean["free"]) < max(spread)  # as the page says: within the seeds
     told = runs["balanced"][0]["told_by"]
     assert min(told["token"]) > 0.6 and max(told["play"]) < 0.02

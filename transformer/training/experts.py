@@ -1,4 +1,4 @@
-"""Makes assets/experts: a small mixture of experts, with and without the loss that balances it, and dense models beside.
+"""Makes assets/experts: a small mixture of experts with and without the loss that balances it, and dense models.
 
     python -m transformer.training.experts                          # all, 3 seeds each
     python -m transformer.training.experts --only balanced --steps 100 --out elsewhere
@@ -86,7 +86,8 @@ class Report(NamedTuple):
     loss: float  # of language, mean of the batches since the last report, nats a token
     unseen: float  # of language, on text that no run learns from
     balance: float  # E · Σ f p̄ of the last batch, mean of the layers; k where even. 0 of a dense model
-    load: tuple[tuple[float, ...], ...]  # [layer][expert], of the last batch: the share of all readings. () of a dense one
+    load: tuple[tuple[float, ...],
+        ...]  # [layer][expert], of the last batch: the share of all readings. () of a dense one
 
 
 def config_of(variant: str) -> Config:
@@ -159,7 +160,8 @@ def live(k: int, alpha: float, seed: int, steps: int = LIVE_STEPS, every: int = 
     config = Config(**LIVE_BASE | mix, vocab_size=data.tokenizer.vocab_size)
     unseen = held_out(data.unseen, length=LIVE_LENGTH, count=16).transpose(0, 1)  # one batch
     return follow(
-        build(config, seed), with_balance(config, alpha), windows(data.ids, LIVE_LENGTH, LIVE_BATCH), unseen, steps, every, LIVE_LR, seed
+        build(config, seed), with_balance(config, alpha), windows(data.ids, LIVE_LENGTH, LIVE_BATCH), unseen, steps,
+        every, LIVE_LR, seed
     )
 
 
@@ -169,7 +171,8 @@ def routed(model: Model, unseen: Tensor) -> tuple[Tensor, Tensor]:
     first, gates = [], []
     for window in unseen:
         run = model.run(window[:, :-1], record=(ROUTERS, "layers.*.ffn.gates"))
-        first.append(torch.stack([run.trace[f"layers.{i}.ffn.router"][0].argmax(-1) for i in range(model.config.n_layers)]))
+        first.append(torch.stack([run.trace[f"layers.{i}.ffn.router"][0].argmax(-1)
+            for i in range(model.config.n_layers)]))
         gates.append(torch.stack([run.trace[f"layers.{i}.ffn.gates"][0] for i in range(model.config.n_layers)]))
     return torch.cat(first, 1), torch.cat(gates, 1)
 
@@ -188,7 +191,8 @@ def specialities(model: Model, texts: list[Tensor], seed: int = 0) -> dict:
         "play": torch.cat([torch.full((part.shape[0] * LENGTH,), i) for i, part in enumerate(every)]),
     }
     dice = torch.Generator().manual_seed(seed)
-    told = {name: [round(information(choice, feature, dice), 4) for choice in first] for name, feature in features.items()}
+    told = {name: [round(information(choice, feature, dice), 4) for choice in first] for name,
+        feature in features.items()}
     share = shares(gates)
     return {
         "tokens": first.shape[1],
@@ -249,9 +253,11 @@ def record_live() -> dict:
         started = time.process_time()
         seeds = [[rounded(report) for report in live(k, alpha, seed)] for seed in SEEDS]
         runs[f"{k}/{alpha}"] = seeds
-        print(f"k {k}, α {alpha}: {(time.process_time() - started) / len(SEEDS):.1f} s a seed, ends {seeds[0][-1][:4]}", flush=True)
+        print(f"k {k}, α {alpha}: {(time.process_time() - started) / len(SEEDS):.1f} s a seed, ends {seeds[0][-1][:4]}",
+            flush=True)
     return {
-        "made": {"command": "python -m transformer.training.experts --recorded", "date": datetime.date.today().isoformat(),
+        "made": {"command": "python -m transformer.training.experts --recorded",
+        "date": datetime.date.today().isoformat(),
                  "data": f"assets/play/{play.TITLE}.txt, in characters", "seeds": list(SEEDS), "steps": LIVE_STEPS},
         "runs": runs,
     }  # fmt: skip
@@ -321,7 +327,8 @@ def main() -> None:
                 made = {**shared, "variant": variant, "date": today, **{k: v for k, v in run.items() if k != "curve"}}
                 folder = options.out if variant == "balanced" else options.out / variant
                 native.save(model.half(), tokenizer, folder, made)
-            file.write_text(json.dumps({"made": {**shared, "date": today}, "variants": rows}, separators=(",", ":")) + "\n", "utf-8")
+            file.write_text(json.dumps({"made": {**shared, "date": today}, "variants": rows}, separators=(",", ":"))
+            + "\n", "utf-8")
 
 
 if __name__ == "__main__":

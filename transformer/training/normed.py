@@ -1,10 +1,10 @@
-"""A small decoder with LayerNorm, RMSNorm or BatchNorm, trained on large and on tiny batches; makes assets/measured/norms.json.
+"""A small decoder with LayerNorm, RMSNorm or BatchNorm, on large and on tiny batches; makes assets/measured/norms.json.
 
     python -m transformer.training.normed
 
-``live`` trains one on the play that ships with the repository. Its batch is ``windows`` passages of ``LENGTH`` characters.
-BatchNorm takes its averages over all their characters while training, later ones included, so a causal model can see its
-future there; afterwards it has running averages alone.
+``live`` trains one on the play that ships with the repository. Its batch is ``count`` passages of ``LENGTH``
+characters. BatchNorm takes its averages over all of them while training, later ones included, so that a causal model
+can see its future there; afterwards it has running averages alone.
 """
 
 import argparse
@@ -53,10 +53,12 @@ def live(norm: Norm, count: int, seed: int, steps: int = STEPS, every: int = EVE
     model = build(Config(**BASE, norm=norm, vocab_size=data.tokenizer.vocab_size), seed)
     unseen = held_out(data.unseen, LENGTH, UNSEEN)  # [passage, 1, character]
     since = []
-    for step, loss, *_ in fit(model, windows(data.ids, LENGTH, count), steps, lr=LR, warmup=max(1, steps // 10), seed=seed):
+    for step, loss, *_ in fit(model, windows(data.ids, LENGTH, count), steps, lr=LR, warmup=max(1, steps // 10),
+        seed=seed):
         since.append(loss)
         if step % every == 0 or step == steps:
-            yield Report(step, sum(since) / len(since), evaluate(model, unseen.transpose(0, 1)), as_in_training(model, unseen))
+            yield Report(step, sum(since) / len(since), evaluate(model, unseen.transpose(0, 1)),
+                as_in_training(model, unseen))
             since = []
 
 
@@ -85,11 +87,14 @@ def main() -> None:
     runs = {}
     for norm, count in itertools.product(NORMS, WINDOWS):
         started = time.process_time()
-        runs[f"{norm}/{count}"] = [[[r.step, *(round(x, 3) for x in r[1:])] for r in live(norm, count, seed)] for seed in SEEDS]
-        print(f"{norm} {count}: {(time.process_time() - started) / len(SEEDS):.1f} s a seed, ends {[seed[-1] for seed in runs[f'{norm}/{count}']]}",
+        runs[f"{norm}/{count}"] = [[[r.step, *(round(x, 3) for x in r[1:])] for r in live(norm, count, seed)]
+            for seed in SEEDS]
+        print(f"{norm} {count}: {(time.process_time() - started) / len(SEEDS):.1f} s a seed, ends "
+              f"{[seed[-1] for seed in runs[f'{norm}/{count}']]}",
               flush=True)  # fmt: skip
     made = {"command": "python -m transformer.training.normed", "date": datetime.date.today().isoformat(),
-            "data": f"assets/play/{play.TITLE}.txt, in characters", "seeds": list(SEEDS), "steps": STEPS, "length": LENGTH}  # fmt: skip
+            "data": f"assets/play/{play.TITLE}.txt, in characters", "seeds": list(SEEDS), "steps": STEPS,
+            "length": LENGTH}  # fmt: skip
     RECORDED.write_text(json.dumps({"made": made, "runs": runs}, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
