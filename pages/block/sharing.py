@@ -13,7 +13,7 @@ from pages.block import sharing_words as words
 from pages.block.known_models import NAMES
 from pages.block.own_numbers import OWN, as_python, last_good, own_config
 from pages.block.sharing_frames import MODELS, config_named, known, settings, shown, switches
-from pages.block.sharing_measured import LIVE, alone, every, live, seen, two_gradients
+from pages.block.sharing_measured import LIVE, alone, live, recorded_alone, two_gradients
 from pages.block.sharing_words import GRADIENT, PARTS, STORAGE, TRAINED, VIEWS
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
@@ -183,12 +183,11 @@ def keep_walk(tokens: list[str], depth: list[int]) -> None:
 
 def show_trained() -> Shown:
     reading = lesson.read(text, record=("layers.0.attention.V",), name=models.decoder(), most=MOST)
-    if reading.label == "recorded":
-        st.info(f"This picture needs {reading.title}'s own table, which comes with the download in the sidebar; until "
-                f"then the "
-                "tiny model's is shown.", icon=":material/info:")  # fmt: skip
-        reading = lesson.read(text, record=("layers.0.attention.V",), name="tiny", most=MOST)
-    found, pieces = alone(reading.model, reading.text, reading), [seen(piece) for piece in reading.pieces]
+    found = recorded_alone(reading.text) if reading.label == "recorded" else None
+    if found is None and reading.label == "recorded":  # a text that was recorded for another page
+        reading = models.read(reading.text, ("layers.0.attention.V",), "tiny")
+    found = found or alone(reading.model, reading.text)
+    pieces = found.pieces
     tokens = [f"{i} {piece}" for i, piece in enumerate(pieces)]
     if st.query_params.get("token") not in (None, *tokens):
         st.query_params.pop("token")  # of another text
@@ -210,7 +209,7 @@ def show_trained() -> Shown:
         {"layers done": found.depth} | {f"itself, {name}": found.own[:, j] for j, name in enumerate(tokens)}
         | {f"answer, {name}": found.answer[:, j] for j, name in enumerate(tokens)},
         {"model": reading.model, "text": reading.text, "token": here[0], "depth": here[1]},
-        words.SNIPPETS[TRAINED].format(model=reading.model, text=reading.text, every=every(reading.config)),
+        words.SNIPPETS[TRAINED].format(model=reading.model, text=reading.text, every=tying.every(reading.config)),
         rf"l = {here[1]}:\quad P(\text{{itself}}) = {found.own[at, i]:.4f},\quad P(\text{{answer}}) = "
         rf"{found.answer[at, i]:.4f}",
         [("E", (f"vocab {reading.config.vocab_size}", reading.config.d_model), "residual"),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +13,10 @@ import streamlit as st
 
 from charts.sharing import Use
 from pages.shared import models
-from pages.shared.models import Reading
 from transformer import Config, build
 from transformer.experiments import tying
 from transformer.models import Model
+from transformer.tokenizers import Tokenizer
 
 SMALL = {"vocab_size": 64, "d_model": 32, "n_layers": 4, "n_heads": 4}
 LIVE = {  # what the storages are looked at in
@@ -22,7 +26,7 @@ LIVE = {  # what the storages are looked at in
     "three-way tie": SMALL | {"kind": "encoder-decoder", "position": "sinusoidal", "n_layers": 2},
 }
 ROWS = 40  # of a gradient
-EVERY = 2  # layers, where a model is deep
+RECORDED = Path(__file__).parents[2] / "assets" / "measured" / "tied-table.json"
 
 
 class Built(NamedTuple):
@@ -77,9 +81,13 @@ def seen(piece: str) -> str:
     return piece.replace("\n", "⏎").strip() or "␣"
 
 
-class Alone(NamedTuple):
-    """A table read out by itself, and the walk of the stream through the layers."""
+RECORDED = Path(__file__).parents[2] / "assets" / "measured" / "tied-table.json"
 
+
+class Alone(NamedTuple):
+    """`tying.alone` as arrays and words."""
+
+    pieces: list[str]  # [token]
     dots: np.ndarray  # [token, token]
     rank: np.ndarray  # [token]
     near: list[str]  # [token], the nearest rows in words
@@ -90,20 +98,22 @@ class Alone(NamedTuple):
     answers: list[str]  # [token]
 
 
-def every(config: Config) -> int:
-    return EVERY if config.n_layers > 12 else 1
+@st.cache_data(show_spinner=False)
+def recorded_alone(text: str) -> Alone | None:
+    """SmolLM2's own table and stream, recorded of the examples for those who have not fetched it."""
+    found = json.loads(RECORDED.read_text("utf-8"))["texts"].get(text)
+    return found and _arranged(tying.Alone(**found))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def alone(model: str, text: str, _reading: Reading) -> Alone:
-    """For a model that is here."""
-    ready, tokenizer = models.loaded(model)
-    ids, table = list(_reading.ids), ready.embedding.W_E.weight
-    like = tying.likeness(table, ids)
-    trace = ready.run(ids, record=("layers.0.resid_pre", "layers.*.resid_post")).trace
-    walk = tying.walk(ready, trace, ids, every(ready.config))
-    near = ["  ".join(f"“{seen(piece)}” {c:.2f}" for piece, c in zip(tokenizer.pieces(row), cosines, strict=True))
-            for row, cosines in zip(like.nearest.tolist(), like.cosines.tolist(), strict=True)]  # fmt: skip
-    answers = [seen(piece) for piece in tokenizer.pieces(walk.answers.tolist())]
-    return Alone(like.dots.numpy(), like.rank.numpy(), near, table.detach().norm(dim=1).mean().item(), walk.depth,
-                 walk.own.numpy(), walk.answer.numpy(), answers)  # fmt: skip
+def alone(model: str, text: str) -> Alone:
+    """Of a model that is here."""
+    return _arranged(tying.alone(*models.loaded(model), text))
+
+
+def _arranged(found: tying.Alone) -> Alone:
+    near = ["  ".join(f"“{seen(piece)}” {cosine:.2f}" for piece, cosine in zip(*row, strict=True))
+            for row in zip(found.near, np.asarray(found.cosines), strict=True)]  # fmt: skip
+    dots, rank, own, answer = map(np.asarray, (found.dots, found.rank, found.own, found.answer))
+    return Alone([seen(piece) for piece in found.pieces], dots, rank, near, found.norm, found.depth, own, answer,
+                 [seen(piece) for piece in found.answers])  # fmt: skip

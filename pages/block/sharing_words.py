@@ -24,8 +24,9 @@ LOOK_FOR = {
              "every layer reads the same. These are the addresses that a model built a moment ago really read.",
     GRADIENT: "A tied table learns twice. As input only the rows of words that occur get a gradient; as output every "
               "row does, since every token of the vocabulary competes at every place.",
-    TRAINED: "Read the table out with itself, without any layer: a tied model predicts the word it just read. The "
-             "layers have to carry the stream from that row to another one.",
+    TRAINED: "Read the table out with itself, without any layer: where rows are about equally long, as in SmolLM2, it "
+             "predicts the very token that it just read. The layers have to carry the stream from that row to another "
+             "one. (The tiny model's common tokens have short rows; only its rare ones repeat.)",
 }  # fmt: skip
 
 FORMULAS = {

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from transformer.experiments import tying
 
 FILE = "pages/block/sharing.py"
 LONG = "The capital of France is"
+ROOT = Path(__file__).parents[2]
 
 
 def exact(config):
@@ -116,9 +119,21 @@ def test_a_trained_table_read_out_by_itself(open_page):
     np.testing.assert_allclose(answer[:, -1], logits.max(-1).values.numpy(), rtol=1e-4)
     np.testing.assert_allclose(own[:, -1], logits[range(len(ids)), ids].numpy(), rtol=1e-4, atol=1e-7)
     assert header["frames"]["at"] == header["frames"]["values"][-1]
-    offline = open_page(FILE, view=TRAINED)
-    assert any("needs SmolLM2-135M's own table" in info.value for info in offline.info)
-    assert sent(offline, "matrices")[1]["dots"].shape[0] == len(ids)
+    offline = open_page(FILE, view=TRAINED, text="Twelve words of my own")  # not recorded: the tiny model's
+    assert sent(offline, "matrices")[1]["dots"].shape[0] == len(tokenizer.encode("Twelve words of my own"))
+
+
+def test_before_the_download_smollm2s_own_table_is_recorded(open_page):
+    page = open_page(FILE, view=TRAINED)
+    header, arrays = sent(page, "matrices")
+    kept = json.loads((ROOT / "assets/measured/tied-table.json").read_text("utf-8"))["texts"][LONG]
+    assert arrays["dots"].shape == (5, 5)
+    np.testing.assert_allclose(arrays["dots"], kept["dots"], rtol=1e-6)
+    np.testing.assert_allclose(arrays["dots"], arrays["dots"].T, rtol=2e-3)
+    _, curves = sent(page, "curves")
+    itself = [array for name, array in curves.items() if name != "x"][0]  # [token, depth]
+    assert itself[-1, 0] > 0.99 and itself[-1, 1:].max() < 0.01  # “is” says “is” before any layer, and never again
+    assert "4 of 5 tokens" in header["grid"][0][0]["note"] and not page.warning
 
 
 @pytest.mark.parametrize(("view", "query"), [

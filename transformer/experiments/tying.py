@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from transformer import lens
 from transformer.config import Config
 from transformer.models import Model
+from transformer.tokenizers import Tokenizer
 from transformer.two_stacks import EncoderDecoder
 
 
@@ -187,3 +188,36 @@ def walk(model: Model, trace: Mapping[str, Tensor], ids: Sequence[int], every: i
         own.append(p.gather(1, here)[:, 0])
         answer.append(p.gather(1, answers[:, None])[:, 0])
     return Walk(depths, torch.stack(own), torch.stack(answer), answers)
+
+
+class Alone(NamedTuple):
+    """A tied table read out by itself, and the walk of the stream through the layers, of one text."""
+
+    pieces: list[str]  # [token]
+    dots: Tensor  # [token, token], of ``Likeness``
+    rank: Tensor  # [token]
+    near: list[list[str]]  # [token, k], the nearest rows
+    cosines: Tensor  # [token, k]
+    norm: float  # mean length of a row of the table
+    depth: list[int]
+    own: Tensor  # [depth, token], of ``Walk``
+    answer: Tensor  # [depth, token]
+    answers: list[str]  # [token]
+
+
+def alone(model: Model, tokenizer: Tokenizer, text: str) -> Alone:
+    """``likeness`` and ``walk`` of a text; deep models are read after every second layer."""
+    ids, table = tokenizer.encode(text), model.embedding.W_E.weight.detach()
+    like = likeness(table, ids)
+    trace = model.run(ids, record=("layers.0.resid_pre", "layers.*.resid_post")).trace
+    walked = walk(model, trace, ids, every(model.config))
+    return Alone(
+        tokenizer.pieces(ids), like.dots, like.rank, [tokenizer.pieces(row) for row in like.nearest.tolist()],
+        like.cosines, table.norm(dim=1).mean().item(), walked.depth, walked.own, walked.answer,
+        tokenizer.pieces(walked.answers.tolist()),
+    )  # fmt: skip
+
+
+def every(config: Config) -> int:
+    """After how many layers each ``alone`` reads the stream."""
+    return 2 if config.n_layers > 12 else 1
