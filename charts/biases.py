@@ -74,7 +74,7 @@ def parts_message(
 ) -> bytes:  # fmt: skip
     """Content + position = scores, and the weights: for each way its own model's. A frame a head. Keys of the matrices
     are "<way> <part>"; under them the four terms where there are four, and the trained tables."""
-    top_row, under = [], []
+    top_row, under, below = [], [], []
     shows: list[list[str]] = [[], [], [], []]
     for way, of in parts.items():
         read = np.ones(of.A.shape[1:],
@@ -104,7 +104,7 @@ def parts_message(
                 shows[0 if role == "scores" else 1].append(f"{way} {letter}")
         for table in tables.get(way, ()):
             key = f"{way} {table.name}"
-            under.append(Matrix(key, table.title, table.values, "key", table.rows, table.cols, *table.axes, signed=True,
+            below.append(Matrix(key, table.title, table.values, "key", table.rows, table.cols, *table.axes, signed=True,
                                 says=f"as training left it: {table.name} at {{row}}, {{col}}", symbol=table.name,
                                 pick=titles[way]))  # fmt: skip
             shows[1].append(key)
@@ -120,7 +120,7 @@ def parts_message(
              for i, (title, sentence) in enumerate(sentences)]  # fmt: skip
     return matrices.message(
         "position-biases", f"{about}, taken apart into words and positions; the arrow keys move from cell to cell",
-        [top_row, under] if under else [top_row], frames=heads, picks=picks, steps=steps, at=at, step=step,
+        [row for row in (top_row, under, below) if row], frames=heads, picks=picks, steps=steps, at=at, step=step,
         height=height,
         epoch=epoch,
     )  # fmt: skip
@@ -150,8 +150,7 @@ def distance_message(
     series, rows = [], []
     for way, of in centred.items():
         title, (role, dash) = titles[way], LOOKS[way]
-        inside = [np.clip(part, y[:, :1], y[:, 1:]) for part in (of.low, of.high)]
-        series.append(Band(*inside, role, opacity=0.22, pick=title, switched=True))
+        series.append(Band(of.low, of.high, role, opacity=0.22, pick=title, switched=True))
         series.append(Line(of.mean, role, title, width=2, dash=dash, opacity=0.8, pick=title))
         rows.append(Row(title, role, [of.mean, of.low, of.high], dash=dash, pick=title))
     panel = Panel(

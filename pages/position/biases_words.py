@@ -125,7 +125,7 @@ PROSE = {
            "distances that "
            "training never saw. That is the whole story of *train short, test long*: ALiBi's line and T5's last bucket "
            "go on, a "
-           "table of places does not. It also decides what a KV cache keeps: here keys are stored **without** "
+           "table of places does not. It also decides what a KV cache keeps: with a bias keys are stored **without** "
            "position, which is "
            "put in when they are read, so that cached keys can be shifted; RoPE's are stored turned. And it costs: a "
            "bias is a "

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import streamlit as st
 
 import transformer
@@ -68,15 +67,26 @@ def against_distance(ids: tuple[int, ...], layer: int) -> dict[str, Against]:
 @st.cache_data(show_spinner=False)
 def tables_of(layer: int) -> dict[str, list[Table]]:
     """The trained tables that are small enough to show, by way."""
-    found = {way: dict(zip(*added_positions.tables(models()[way], layer), strict=True)) for way in ("t5", "shaw")}
+    ways = [way for way in ways_of(layer) if way in ("learned", "t5", "shaw", "xl")]
+    found = {way: {name: array.numpy() for name, array in zip(*added_positions.tables(models()[way], layer),
+                                                              strict=True)}
+             for way in ways}  # fmt: skip
     config = models()["shaw"].config
     reach = range(-config.max_distance, 1)  # a decoder never reads the rows for later keys
     dims = [str(i) for i in range(config.d_head)]
     heads = [f"head {h}" for h in range(config.n_heads)]
-    t5 = np.asarray(found["t5"]["table"])
-    return {
+    t5 = found["t5"]["table"]
+    tables = {
         "t5": [Table("table", "T5's trained table", t5.T, heads, [str(b) for b in range(len(t5))], ("head", "bucket"))],
-        "shaw": [Table(name, f"{name}, trained: for {what}", np.asarray(found["shaw"][name])[: len(reach)],
+        "shaw": [Table(name, f"{name}, trained: for {what}", found["shaw"][name][: len(reach)],
                        [f"{r} back" for r in map(abs, reach)], dims, ("distance", "dimension"))
                  for name, what in (("a_K", "the scores"), ("a_V", "the values"))],
+        "xl": [Table(name, f"{name}, trained: in ({term})", found["xl"][name], heads, dims, ("head", "dimension"))
+               for name, term in (("u", "c"), ("v", "d"))],
     }  # fmt: skip
+    if "learned" in found:
+        table = found["learned"]["W_P"]
+        tables["learned"] = [Table("W_P", "The trained table: one vector a place", table,
+                                   [f"place {i}" for i in range(len(table))], [str(i) for i in range(table.shape[1])],
+                                   ("place", "dimension"))]  # fmt: skip
+    return tables

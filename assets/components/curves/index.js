@@ -152,8 +152,9 @@ export default (component) => gf.mount(component, (root, first) => {
       }
     } else if (series.kind === "band") {
       const low = values(series.lo), high = values(series.hi), points = [];
-      for (let i = start(); i <= end; i++) if (Number.isFinite(high[i])) points.push([x(X()[i]), y(high[i])]);
-      for (let i = end; i >= start(); i--) if (Number.isFinite(low[i])) points.push([x(X()[i]), y(low[i])]);
+      const inside = (v) => y(Math.max(y.lo, Math.min(y.hi, v)));   // what lies outside ends at the frame
+      for (let i = start(); i <= end; i++) if (Number.isFinite(high[i])) points.push([x(X()[i]), inside(high[i])]);
+      for (let i = end; i >= start(); i--) if (Number.isFinite(low[i])) points.push([x(X()[i]), inside(low[i])]);
       p.area(points, { fill: stroke, opacity: series.opacity });
     } else {
       const line = values(series.y), points = [];
