@@ -127,7 +127,7 @@ def measured(name: str, label: str, text: Text, swap: tuple[int, int], seed: int
         pooled[on] = permutation.angles(found.pooled())[0].numpy()
     in_double = None
     if not _who.causal:
-        double = permutation.read(permutation.in_double(_who.off), text.ids, of, layer)
+        double = permutation.read(*permutation.in_double(_who.off, text.ids), of, layer)
         in_double = permutation.largest_difference(double, of).max().item()
     return Measured(readings, pooled, in_double)
 

@@ -65,7 +65,8 @@ def test_a_causal_decoder_without_positions_sees_order_from_the_second_layer_on(
 def test_what_is_left_in_float32_is_rounding():
     model = model_of(Config(kind="encoder", d_model=32, n_heads=2, position="none"))
     single, of, ids = reading_of(model.float())
-    double = read(permutation.in_double(model), ids, of, 0)
+    double = read(*permutation.in_double(model, ids), of, 0)
+    torch.testing.assert_close(double.output.float(), single.output, atol=1e-4, rtol=1e-4)  # the same model
     in_single, in_double = largest_difference(single, of)[1:].max(), largest_difference(double, of)[1:].max()
     assert 0 < in_double < 1e-12 and in_single > 1e5 * in_double
     assert next(model.parameters()).dtype == torch.float32  # a copy

@@ -27,10 +27,17 @@ def without_positions(model: Model) -> Model:
     return assemble(config, {name: w for name, w in model.state_dict().items() if name in kept})
 
 
-def in_double(model: Model) -> Model:
-    """A copy in float64, to see whether a small difference is rounding: rounding shrinks with the precision."""
-    weights = {name: w.double() if w.is_floating_point() else w for name, w in model.state_dict().items()}
-    return assemble(model.config, weights)
+def in_double(model: Model, ids: Sequence[int]) -> tuple[Model, list[int]]:
+    """(a copy in float64 that knows these tokens alone and has no head, the tokens as it numbers them).
+
+    To see whether a small difference is rounding: rounding shrinks with the precision. Without the rest of its table the
+    copy of an encoder is small.
+    """
+    table = "embedding.W_E.weight"
+    config = dataclasses.replace(model.config, vocab_size=len(ids), head="none", logit_bias=False, tie_embeddings=True)
+    weights = model.state_dict()
+    weights = {name: (weights[name][list(ids)] if name == table else weights[name]).double() for name in shapes(config)}
+    return assemble(config, weights), list(range(len(ids)))
 
 
 def orders(sort_by: Sequence, swap: tuple[int, int], seed: int, fixed: Sequence[int] = ()) -> dict[str, Order]:
