@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charts import curves
-from charts.curves import Band, Choice, Line, Panel, Picks, Row, Switch, Tone
+from charts.curves import Band, Choice, Line, Panel, Picks, Row, Switch, Tone, Words
 
 Spread = tuple[np.ndarray, np.ndarray, np.ndarray]  # middle, lowest, highest over the seeds [frame, place]
 
@@ -74,6 +74,8 @@ class Trained:
     recorded: Spread  # [..., report]
     live: Sequence[np.ndarray] = ()  # [..., report] each
     dash: tuple[int, int] | None = None
+    apart: np.ndarray | None = None  # what tells tokens apart at the top, recorded [..., report]
+    live_apart: Sequence[np.ndarray] = ()
 
 
 def training(
@@ -94,6 +96,11 @@ def training(
     for of in ways.values():
         series += [Line(run, "ink", width=1.5, dash=of.dash, opacity=0.9, points=True) for run in of.live]
     panels = [Panel("Loss on the play, nats a character", y, series, short="Loss, nats a character")]
+    if any(of.apart is not None for of in ways.values()):
+        lines = [Line(of.apart, of.role, width=3, dash=of.dash, dot=True) for of in ways.values() if of.apart is not None]
+        lines += [Line(run, "ink", width=1.5, dash=of.dash, points=True) for of in ways.values() for run in of.live_apart]
+        panels.append(Panel("What still tells the tokens apart at the top, ‖X − 1x̄ᵀ‖ / ‖X‖", (1e-5, 1.5), lines, share=0.6,
+                            short="What tells tokens apart", log=True, note=_absent(ways)))  # fmt: skip
     if rates is not None:
         lines = [Line(rate, ways[way].role, dash=ways[way].dash, width=2) for way, rate in rates.items()]
         top = max(float(rate.max()) for rate in rates.values()) * 1.1
@@ -104,6 +111,16 @@ def training(
         sentence=sentence, values=[of.recorded[0] for of in ways.values()], frames=frames, height=height, gutter=170,
         epoch=epoch,
     )  # fmt: skip
+
+
+def _absent(ways: Mapping[str, Trained]) -> Words:
+    """For each frame a word where nothing was recorded of what tells tokens apart."""
+    there = np.any([np.isfinite(of.apart).any(-1) for of in ways.values() if of.apart is not None], 0)
+
+    def said(found: np.ndarray) -> Words:
+        return [said(one) for one in found] if found.ndim else "" if found else "not recorded here: train it to see"
+
+    return said(there)
 
 
 def in_a_model(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -75,17 +76,25 @@ def recorded(file: str, settings: Sequence[str], shape: tuple[int, ...]) -> Spre
     return tuple(np.stack([one[name] for one in found]).reshape(*shape, -1) for name in ("loss", "low", "high"))
 
 
-def live(job: Job, shape: tuple[int, ...], at: tuple[int, ...]) -> np.ndarray:
+def apart(file: str, settings: Sequence[str], shape: tuple[int, ...]) -> np.ndarray:
+    """What tells tokens apart at the top in these settings, as frames [*shape, report]; nan where it was not recorded."""
+    missing = [None] * len(STEPS)
+    return np.stack([array(measured(file)["runs"][setting].get("apart", missing)) for setting in settings]).reshape(*shape, -1)
+
+
+def live(job: Job, shape: tuple[int, ...], at: tuple[int, ...], field: str = "loss") -> np.ndarray:
     """What a run has reported so far, at its own frame; nan elsewhere [*shape, report]."""
     values = np.full((*shape, len(STEPS)), np.nan)
-    losses = [report.loss for report in job.reports]
-    values[at][: len(losses)] = losses
+    reported = [getattr(report, field) for report in job.reports]
+    values[at][: len(reported)] = reported
     return values
 
 
 def with_live(trained: Trained, jobs: Sequence[Job], shape: tuple[int, ...], at: tuple[int, ...]) -> Trained:
     """The recorded curve with the learner's runs over it."""
-    return Trained(trained.role, trained.recorded, [live(job, shape, at) for job in jobs if job.reports], trained.dash)
+    begun = [job for job in jobs if job.reports]
+    return replace(trained, live=[live(job, shape, at) for job in begun],
+                   live_apart=[live(job, shape, at, "apart") for job in begun])  # fmt: skip
 
 
 class Answers(NamedTuple):
@@ -99,3 +108,9 @@ class Answers(NamedTuple):
 
 def text_key(text: Text) -> str:
     return text.text[:MOST_BYTES]
+
+
+def power(x: float) -> str:
+    """A number by its power of ten, in LaTeX."""
+    digits, exponent = f"{x:.0e}".split("e")
+    return rf"${digits} \cdot 10^{{{int(exponent)}}}$"

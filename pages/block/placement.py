@@ -201,7 +201,8 @@ def show_training(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         settings = [training.key(p, n, lr, warmup) for p in training.PLACES for n in training.LAYERS for lr in training.RATES]
         role, dash = LOOKS[way]
         jobs = [job for key, job in runs.items() if key[3] == way]
-        ways[way] = depths.with_live(charts.Trained(role, depths.recorded(TRAINED, settings, SHAPE), dash=dash), jobs, SHAPE, at)
+        of = charts.Trained(role, depths.recorded(TRAINED, settings, SHAPE), dash=dash, apart=depths.apart(TRAINED, settings, SHAPE))
+        ways[way] = depths.with_live(of, jobs, SHAPE, at)
     rates = {way: np.array([[[[schedule.constant(lr, warmup)(int(step)) for step in depths.STEPS] for lr in training.RATES]]])
              for way, warmup in WAYS.items()}  # fmt: skip
     (p, n, lr, step), epoch = held.to_send("training", here)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charts.depth import Spread
+from pages.block.depths import power
 from transformer.experiments.depth import DEPTHS
 from transformer.experiments.paths import counts, mean_length
 from transformer.training.depth import key
@@ -98,12 +99,6 @@ found = paths.split(model, tokenizer.encode({text}))
 print("sum", found.share.sum().item(), found.share, found.size)
 """,
 }
-
-
-def power(x: float) -> str:
-    """A number by its power of ten, in LaTeX."""
-    digits, exponent = f"{x:.0e}".split("e")
-    return rf"${digits} \cdot 10^{{{int(exponent)}}}$"
 
 
 class Seen(NamedTuple):

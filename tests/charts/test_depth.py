@@ -94,3 +94,15 @@ def test_answers_come_back():
 def test_answers_that_do_not_fit_are_refused(changes):
     with pytest.raises(ValueError):
         asked(**changes)
+
+
+def test_what_tells_tokens_apart_has_a_panel_where_it_was_recorded():
+    recorded = tuple(np.ones((2, 2)) for _ in range(3))
+    apart = np.array([[NAN, NAN], [0.5, 0.01]])
+    ways = {"a": charts.Trained("value", recorded, apart=apart, live_apart=[apart * 2])}
+    header, arrays = unpack(charts.training("n", "l", np.array([10.0, 20.0]), ways, DEPTHS, blind=3.2, cursor=20.0, sentence="{0}",
+                                            y=(2.0, 5.0)))  # fmt: skip
+    line, own = header["panels"][1]["series"]
+    np.testing.assert_allclose(arrays[line["y"]], apart)
+    np.testing.assert_allclose(arrays[own["y"]], apart * 2)
+    assert header["panels"][1]["note"] == ["not recorded here: train it to see", ""]

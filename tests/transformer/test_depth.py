@@ -151,6 +151,15 @@ def test_training_reports_as_it_goes_and_the_same_seed_trains_the_same():
     of = training.curve([runs[0], runs[0][:2]], steps=20, every=5)
     assert of.low[:2] == of.high[:2] == of.loss[:2] and math.isnan(of.loss[2])
     assert of.held_out[0] == runs[0][-1].held_out and math.isnan(of.held_out[1])
+    assert 0 < runs[0][-1].apart < 1 and of.apart[0] == pytest.approx(runs[0][0].apart)
+
+
+def test_what_training_reports_of_the_top_is_the_last_streams():
+    model, ids = transformer.build(training.config(2, "post"), 0), torch.tensor([IDS, IDS[::-1]]) % 61
+    for share in (1.0, 0.0):
+        edit = {} if share == 1 else depth.residual(share)
+        X = model.run(ids, record="layers.1.resid_post", edit=edit).trace["layers.1.resid_post"]
+        assert training.top(model, ids, share) == pytest.approx(sum(depth.apart(x).item() for x in X) / 2, rel=1e-5)
 
 
 def test_a_stack_without_skips_trains_on_the_loss_without_them():
@@ -177,6 +186,8 @@ def test_the_recorded_runs_say_what_the_lessons_say():
     assert held_out(placement, "post", 12, 0.003, 100) > blind - 0.05  # more depth, and warm-up is not enough
     assert max(held_out(placement, place, n, lr, w) for place in ("pre", "sandwich") for n in training.LAYERS
                for lr in training.RATES for w in training.WARMUPS) < blind - 0.3  # fmt: skip
+    runs = json.loads((MEASURED / placement).read_text("utf-8"))["runs"]  # and why: the tokens became one
+    assert runs["post 8 0.003 0"]["apart"][-1] < 1e-3 < 0.3 < runs["post 8 0.003 100"]["apart"][-1]
     residual = "residual-training.json"
     assert blind - 0.1 > held_out(residual, "layer", 0.0, 2) > held_out(residual, "layer", 1.0, 2) + 0.2
     for layers in (4, 8, 12):

@@ -44,6 +44,7 @@ class Report(NamedTuple):
     loss: float  # mean over the batches since the last report, nats a character
     grad_norm: float  # of all weights, largest since the last report
     held_out: float  # after the last step; nan before
+    apart: float  # what still tells tokens apart at the top: ``depth.apart`` of the last stream, mean over held-out windows
 
 
 def config(layers: int, place: NormPlace, norm: NormKind = "layer") -> Config:
@@ -73,6 +74,7 @@ def train(
     text = play.load()
     model = build(config(layers, place, norm), seed)
     loss = None if share == 1 else without_skip(share)
+    unseen = patterns.held_out(text.unseen, LENGTH, MEASURED)[:, 0]  # [window, token + 1]
     recent: list[tuple[float, float]] = []
     for at in fit(model, patterns.windows(text.ids, LENGTH, BATCH), steps, loss=loss, lr=constant(lr, warmup), seed=seed,
                   clip=math.inf):  # fmt: skip
@@ -81,10 +83,16 @@ def train(
             losses, norms = zip(*recent, strict=True)
             held = math.nan
             if at.step == steps:
-                unseen = patterns.held_out(text.unseen, LENGTH, MEASURED)[:, 0]  # [window, token + 1]
                 held = evaluate(model, [unseen], **({} if loss is None else {"loss": loss}))
-            yield Report(at.step, sum(losses) / len(losses), max(norms), held)
+            yield Report(at.step, sum(losses) / len(losses), max(norms), held, top(model, unseen[:BATCH, :-1], share))
             recent = []
+
+
+def top(model: Model, ids: Tensor, share: float = 1.0) -> float:
+    """``depth.apart`` of the last layer's stream, mean over the windows [window, token]."""
+    last = f"layers.{model.config.n_layers - 1}.resid_post"
+    run = model.run(ids, record=last, edit={} if share == 1 else depth.residual(share))
+    return depth.apart(run.trace[last].double()).mean().item()
 
 
 def blind() -> float:
@@ -102,18 +110,21 @@ class Curve(NamedTuple):
     low: Sequence[float]
     high: Sequence[float]
     held_out: Sequence[float]  # [seed]
+    apart: Sequence[float]  # the middle seed, at each report
 
 
 def curve(runs: Sequence[Sequence[Report]], steps: int = STEPS, every: int = EVERY) -> Curve:
     """nan where runs have not come that far, or ended early because the loss was no number any more."""
     count = steps // every
-    loss = torch.full((len(runs), count), torch.nan)
-    for row, run in zip(loss, runs, strict=True):
-        row[: len(run)] = torch.tensor([report.loss for report in run])
+    loss, apart = torch.full((2, len(runs), count), torch.nan)
+    for i, run in enumerate(runs):
+        loss[i, : len(run)] = torch.tensor([report.loss for report in run])
+        apart[i, : len(run)] = torch.tensor([report.apart for report in run])
     there = loss[:, (~loss.isnan()).all(0)]  # [seed, report]
     low, middle, high = (torch.cat((x, x.new_full((count - len(x),), torch.nan))).tolist()
                          for x in (there.amin(0), there.median(0).values, there.amax(0)))  # fmt: skip
-    return Curve(middle, low, high, [run[-1].held_out if len(run) == count else math.nan for run in runs])
+    return Curve(middle, low, high, [run[-1].held_out if len(run) == count else math.nan for run in runs],
+                 apart.median(0).values.tolist())
 
 
 def key(*setting: object) -> str:
@@ -134,7 +145,7 @@ def recorded(settings: dict[str, dict], steps: int = STEPS) -> dict[str, dict]:
                 print(name, seed, problem, flush=True)
             runs.append(run)
         of = curve(runs, steps)
-        found[name] = {field: [None if math.isnan(x) else round(x, 3) for x in values] for field, values in
+        found[name] = {field: [None if math.isnan(x) else float(f"{x:.4g}") for x in values] for field, values in
                        of._asdict().items()} | {"seconds": round(time.process_time() - started, 1)}  # fmt: skip
         print(name, found[name]["held_out"], found[name]["seconds"], flush=True)
     return found
