@@ -203,7 +203,8 @@ def show_trained() -> Shown:
         matrices.mount(key="alone",
                        data=charts.alone_message(found.dots, found.rank, pieces, found.near, epoch=pressed))
         st.caption(f"{reading.title} is tied; the mean length of a row of its table is {found.norm:.2f}, of dimension "
-                   f"{reading.config.d_model}. Hover the diagonal for each token's nearest rows.")  # fmt: skip
+                   f"{reading.config.d_model}. Hover the diagonal for each token's nearest rows. Where rows are of unequal "
+                   "length, a longer one may score above the token's own: the tiny model's common tokens have short rows.")  # fmt: skip
     at, i = found.depth.index(here[1]), tokens.index(here[0])
     return Shown(
         {"layers done": found.depth} | {f"itself, {name}": found.own[:, j] for j, name in enumerate(tokens)}

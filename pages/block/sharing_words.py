@@ -26,7 +26,7 @@ LOOK_FOR = {
               "row does, since every token of the vocabulary competes at every place.",
     TRAINED: "Read the table out with itself, without any layer: where rows are about equally long, as in SmolLM2, it "
              "predicts the very token that it just read. The layers have to carry the stream from that row to another "
-             "one. (The tiny model's common tokens have short rows; only its rare ones repeat.)",
+             "one.",
 }  # fmt: skip
 
 FORMULAS = {
