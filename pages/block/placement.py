@@ -215,7 +215,7 @@ def show_training(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                 ways, [Choice("Norm", training.PLACES, p), Choice("Layers", training.LAYERS, n),
                        Choice("Peak learning rate", training.RATES, lr)],
                 rates=rates, blind=blind, cursor=step, y=(2.4, 5.2),
-                sentence="step {x}: with warm-up {0} nats a character, without {1}", epoch=epoch,
+                sentence="step {x}: with warm-up {0} nats a character, without {1}", height=660, epoch=epoch,
             ),
         )  # fmt: skip
         st.markdown(words.verdict(place, layers, rate, {way: final_losses(here, warmup) for way, warmup in WAYS.items()}, blind))

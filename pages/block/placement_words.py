@@ -190,7 +190,7 @@ def prose(seen: Seen) -> dict[str, str]:
         f"{seen.at('post', 'turned', deep, 0):.2f} and {seen.at('post', 'turned', deep, deep - 1):.2f}. SmolLM2's first layer adds "
         f"{seen.flow['written'][1][0]:.0f} times the length of the last word's stream, its middle one {seen.flow['written'][1][15]:.2f} of it; "
         "training has made later layers write larger vectors, or they would do even less. And “post-norm's gradients vanish” is half the truth: near the output they are **large** at the start, which "
-        "is what warm-up is for. What vanishes when it is left out is the difference between the tokens (lower curve of Warm-up): "
+        "is what warm-up is for. What vanishes when it is left out is the difference between the tokens (second panel of Warm-up): "
         f"{power(seen.apart(0, -1))} of the stream after 200 steps, against {seen.apart(100, -1):.2f} with it.",
     }  # fmt: skip
 
