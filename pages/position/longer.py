@@ -344,6 +344,8 @@ if len(ids) < LEAST:
                icon=":material/info:")
     text = words.STAGE
     ids, pieces = trained.pieces_of(text, MOST)
+if len(ids) == MOST:
+    st.caption(f"The models read the first {MOST} tokens of this text.")
 stage, after, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)

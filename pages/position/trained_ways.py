@@ -14,6 +14,7 @@ from transformer.training import longer
 WAYS = tuple(TITLES)  # in the order of the buttons
 ABSOLUTE = ("learned", "sinusoidal")
 FARTHEST = 4 * longer.LENGTH
+CHARACTERS = 16  # more than any token of theirs has
 
 
 @st.cache_resource(show_spinner=False)
@@ -36,7 +37,7 @@ def recorded() -> dict:
 
 def pieces_of(text: str, most: int) -> tuple[tuple[int, ...], list[str]]:
     """The first ``most`` tokens as these models read them, and how each is shown."""
-    ids = tuple(tokenizer().encode(text)[:most])
+    ids = tuple(tokenizer().encode(text[: CHARACTERS * most])[:most])  # of a book that is pasted, its beginning
     pieces = tokenizer().pieces(list(ids))
     return ids, [piece.replace("\n", "⏎").strip() or "␣" for piece in pieces]
 

@@ -174,3 +174,12 @@ def test_what_is_drawn_and_read_out_goes_once():
     header, arrays = unpack(curves.message("n", "l", X, "x", "x", [Panel("p", (0, 1), [Line(line, "ffn")])], cursor=0,
                                            sentence="{0}", values=[line]))  # fmt: skip
     assert header["sum"]["arrays"] == [header["panels"][0]["series"][0]["y"]] and len(arrays) == 2
+
+
+def test_a_band_may_belong_to_what_is_picked_and_numbers_may_be_whole():
+    band = Band(X - 1, X + 1, "scores", switched=True, pick="b")
+    header, _ = unpack(curves.message("name", "label", X, "x axis", "x", [Panel("p", (0, 2), [band])], cursor=0,
+                                      picks=curves.Picks("which", ["a", "b"], "a"), digits=0))  # fmt: skip
+    (drawn,) = header["panels"][0]["series"]
+    assert drawn["pick"] == "b" and drawn["switched"] and header["digits"] == 0
+    assert message()[0]["digits"] == 3

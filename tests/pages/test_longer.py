@@ -139,3 +139,10 @@ def test_a_text_that_is_too_short_is_one_sentence(open_page):
     app = open_page(PAGE, view="Your text", passage="Ay")
     assert not app.exception and len(app.warning) == 1 and "the picture needs 8" in app.warning[0].value
     assert len(sent(app, "curves")[1]["x"]) > 200  # the page's own text stays
+
+
+def test_of_a_book_that_is_pasted_the_beginning_is_read(open_page):
+    app = open_page(PAGE, view="Your text")
+    app.text_input(key="passage").set_value("Now is the winter of our discontent " * 20_000).run()
+    assert not app.exception and len(sent(app, "curves")[1]["x"]) == longer.LENGTHS[-1]
+    assert any("the first 257 tokens" in one.value for one in app.caption)
