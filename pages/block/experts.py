@@ -123,10 +123,9 @@ def show_routes(code_place: DeltaGenerator) -> None:
         matrices.mount(key="told", data=charts.told(config.n_layers, share, half, names))
     tokens = numbers.runs()["variants"]["balanced"][0]["tokens"]
     st.caption(f"What tells a token's first expert, measured on {tokens:,} tokens of two plays that were held out "
-               f"({', '.join(made.HELD_OUT)}), over "
-               f"{len(made.SEEDS)} seeds: mutual information over the entropy of the choice, less what a shuffled "
-               f"feature tells by chance. "
-               "Grey under each expert: the pieces of these plays that mostly go to it.")  # fmt: skip
+               f"({', '.join(made.HELD_OUT)}), over {len(made.SEEDS)} seeds: mutual information over the entropy of "
+               "the choice, less what a shuffled feature tells by chance. Grey under each expert: the pieces of "
+               "these plays that mostly go to it.")  # fmt: skip
     c, m = list(CAPACITIES).index(here.capacity), list(TITLES.values()).index(here.pick)
     at = c, m, here.layer, here.token
     chosen = np.flatnonzero(read.wanted[at] > 0)
@@ -158,9 +157,8 @@ def show_balance(code_place: DeltaGenerator) -> None:
             (f"t {pick}", 0, int(f[pick][layer].argmax())), epoch=epoch))  # fmt: skip
         curves.mount(key="load", data=charts.ranks(numbers.loads(), LAYER))
     st.caption(f"Above, your text; a short one is never even: {len(ids)} tokens ask "
-               f"{len(ids) * config.experts_per_token} times. Below, held-out plays, "
-               f"{len(made.SEEDS)} seeds each: balanced layer by layer, balanced over the routers of all layers "
-               f"counted together, and not at all.")  # fmt: skip
+               f"{len(ids) * config.experts_per_token} times. Below, held-out plays, {len(made.SEEDS)} seeds each: "
+               "balanced layer by layer, balanced over the routers of all layers counted together, and not at all.")  # fmt: skip
     one_f, one_p, L = f[here.pick][here.layer], mean_p[here.pick][here.layer], losses[here.pick][here.layer]
     sums = " + ".join(rf"{a:.2f} \cdot {b:.3f}" for a, b in zip(one_f[:3], one_p[:3], strict=True))
     around(
@@ -192,13 +190,11 @@ def draw_training(code_place: DeltaGenerator) -> None:
         ends = {a: recorded[titles[k, a]].unseen[:, -1].mean() for a in (alpha, 0.0)}
         price = ends[alpha] - ends[0.0]
         st.caption(f"Recorded, {len(made.SEEDS)} seeds, and yours over it: one play in characters, {made.EXPERTS} "
-                   f"experts in each of "
-                   f"{made.LIVE_BASE['n_layers']} layers, {made.LIVE_STEPS} steps; `transformer.training.experts.live` "
-                   f"makes both. With k = 1 the gate is always 1: "
-                   "the language loss never reaches the router, and without balancing it stays as it was drawn. In so "
-                   "few steps evenness has a price: "
-                   f"α = {alpha} ends {price:+.2f} nats against no balancing; "
-                   "below, after many more, the difference is within the seeds.")  # fmt: skip
+                   f"experts in each of {made.LIVE_BASE['n_layers']} layers, {made.LIVE_STEPS} steps; "
+                   "`transformer.training.experts.live` makes both. With k = 1 the gate is always 1: the language "
+                   "loss never reaches the router, and without balancing it stays as it was drawn. In so few steps "
+                   f"evenness has a price: α = {alpha} ends {price:+.2f} nats against no balancing; below, after many "
+                   "more, the difference is within the seeds.")  # fmt: skip
         at, runs = numbers.shipped()
         shipped_at, pressed = held.to_send("shipped", cursor_of("shipped", "at", at[-1]))
         curves.mount(key="shipped", on_stand_change=lambda: keep_cursor("shipped", "at", at[-1]), data=charts.training(
@@ -206,8 +202,8 @@ def draw_training(code_place: DeltaGenerator) -> None:
             epoch=pressed))  # fmt: skip
         shared = numbers.runs()["made"]
         st.caption(f"The models of this page, recorded: {shared['data']}, {shared['steps']:,} steps of "
-                   f"{shared['tokens_a_step']} tokens, {len(shared['seeds'])} "
-                   f"seeds, `{shared['command']}`, {shared['date']}. Held out: {', '.join(shared['held_out'])}.")  # fmt: skip
+                   f"{shared['tokens_a_step']} tokens, {len(shared['seeds'])} seeds, `{shared['command']}`, "
+                   f"{shared['date']}. Held out: {', '.join(shared['held_out'])}.")  # fmt: skip
     last = {title: runs.unseen[:, -1] for title, runs in recorded.items()}
     around([], r"\begin{gathered}" + r"\\".join(rf"\text{{{title}}}:\ {of.mean():.3f}\ "
                                                 rf"({of.min():.3f}\dots{of.max():.3f})" for title, of in last.items())
@@ -233,8 +229,7 @@ def show_sizes(code_place: DeltaGenerator) -> None:
                   f"{r['flops']} |" for r in rows]
         st.markdown("\n".join(lines))
         st.caption("Counted from their configurations by `transformer.cost`; the totals equal Hugging Face's to the "
-                   "last parameter. FLOPs of one token that "
-                   "reads itself alone, without a context.")  # fmt: skip
+                   "last parameter. FLOPs of one token that reads itself alone, without a context.")  # fmt: skip
     _, E, now = cursor_of("sizes", "experts", 8)
     i = KS.index(now)
     here = int(np.clip(E, 1, MANY[-1])) - 1
@@ -305,7 +300,12 @@ with after:
         told["play"],
         sum(cost.parameters(config).values()), sum(cost.parameters(config, active=True).values()),
         numbers.runs()["made"]["steps"], len(made.SEEDS)))  # fmt: skip
-    lesson.predict(**words.predict(told["token"], told["token before"], told["place"], told["play"]))
+    own = tuple(numbers.tokens_of(TEXT)[0])
+    read, c = numbers.Read(*numbers.reading(own)), list(CAPACITIES).index("1")
+    asked = len(own) * config.experts_per_token
+    lost = [asked - int((read.gates[c, m, LAYER] > 0).sum()) for m in range(len(TITLES))]
+    lesson.predict(**words.predict(lost[0], asked, numbers.room(len(own))[c], LAYER, float(read.loss[0, 0]),
+                                   float(read.loss[c, 0]), lost[1]))  # fmt: skip
 with more:
     lesson.interview(words.INTERVIEW)
     lesson.sources(words.SOURCES)

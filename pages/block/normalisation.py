@@ -18,6 +18,7 @@ from pages.shared import held, models, url
 from pages.shared.controls import choose
 from pages.shared.lesson import Lesson, inert
 from pages.shared.training import Training
+from transformer import PRESETS
 from transformer.experiments import normalised
 from transformer.norms import BatchNorm, LayerNorm, RMSNorm
 from transformer.recording import CAPITAL
@@ -136,12 +137,10 @@ def show_cube(code_place: DeltaGenerator) -> None:
             ),
         )  # fmt: skip
     notes = [f"Real numbers: each sentence's first {tokens} tokens (as many as the shortest has, {TOKENS} at most), "
-             f"the stream "
-             f"before layer {layer}; {len(cube.features)} of {config.d_model} features, the loudest and ordinary ones, "
-             f"while "
-             f"means are over all {config.d_model}. γ is the model's own for RMSNorm, and 1 with β = 0 for the others, "
-             f"which "
-             f"this model does not have. Eval uses running averages over {PASSES} batches of these sentences."]  # fmt: skip
+             f"the stream before layer {layer}; {len(cube.features)} of {config.d_model} features, the loudest and "
+             f"ordinary ones, while means are over all {config.d_model}. γ is the model's own for RMSNorm, and 1 with "
+             f"β = 0 for the others, which this model does not have. Eval uses running averages over {PASSES} batches "
+             "of these sentences."]  # fmt: skip
     st.caption(" ".join(notes))
     one = cube.norms[BY_TITLE[here.pick]]
     frame = 0 if len(one.y) == 1 else (here.batch - 1) * tokens + here.tokens - 1
@@ -149,7 +148,8 @@ def show_cube(code_place: DeltaGenerator) -> None:
     mean, variance, y = (float(getattr(one, part)[frame][b, t, f]) for part in ("mean", "variance", "y"))
     value, gamma = cube.x[b, t, cube.features[f]].item(), float(one.gamma[f])
     above = f"{value:.4g}" if BY_TITLE[here.pick] == "rms" else rf"{value:.4g} - ({mean:.4g})"
-    frame_of(layer, cube.features[f], rf"y = {gamma:.4g} \cdot \frac{{{above}}}{{\sqrt{{{variance:.4g} + {eps:g}}}}} = "
+    frame_of(layer, cube.features[f], rf"y = {gamma:.4g} \cdot \frac{{{above}}}{{\sqrt{{{tex(variance)} + "
+                                      rf"{tex(eps)}}}}} = "
                                       rf"\residual{{{y:.4g}}}",
              code_place, (b, t, cube.features[f]),
              {"sentence": [i + 1 for i in range(len(batch)) for _ in range(tokens)],
@@ -200,10 +200,9 @@ def show_layers(code_place: DeltaGenerator) -> None:
     gamma = normalised.gamma_of(stream(batch[0], layer), torch.tensor(batch[0][f"layers.{layer}.norm_1"][0]), eps)
     loud = int(found.feature[layer, word])
     st.caption(f"The first sentence. Before layer {layer} feature {loud} of “{inert(names[word])}” holds "
-               f"{found.top[layer, word]:.0%} of Σ x². "
-               f"There this model learned γ = {gamma[loud]:.3g}; its middling |γ| is {gamma.abs().median():.3g}. One "
-               f"loud feature sets "
-               "the rms, and so shrinks all the other features of its token.")  # fmt: skip
+               f"{found.top[layer, word]:.0%} of Σ x². There this model learned γ = {gamma[loud]:.3g}; its middling "
+               f"|γ| is {gamma.abs().median():.3g}. One loud feature sets the rms, and so shrinks all the other "
+               "features of its token.")  # fmt: skip
     frame_of(layer, loud, rf"\text{{rms}} = \sqrt{{\tfrac1{{{config.d_model}}}\sum x^2}} = "
                           rf"{found.rms[layer, word]:.4g},\qquad "
              rf"\text{{rms after }}\gamma = {after[layer, word]:.4g}", code_place, (0, 0, loud),
@@ -232,13 +231,12 @@ def show_size(code_place: DeltaGenerator) -> None:
                      data=charts.shift_and_bessel(SHIFTS, by_layer, by_rms, at_shift[2], epoch=epoch))
     few = x[:4]
     st.caption(f"The vector of “{inert(batch[0].pieces[-1].strip())}” before layer {layer}: σ = {sigma:.4g}, ε = "
-               f"{eps:g}. Its first 4 numbers "
-               f"alone have σ = {few.std(correction=0):.4g} with 1/d and {few.std():.4g} with 1/(d − 1), "
-               f"{normalised.bessel(4) - 1:.1%} more; all "
-               f"{config.d_model}: {sigma:.5g} and {x.std():.5g}, {normalised.bessel(config.d_model) - 1:.3%} more.")  # fmt: skip
+               f"{eps:g}. Its first 4 numbers alone have σ = {few.std(correction=0):.4g} with 1/d and {few.std():.4g} "
+               f"with 1/(d − 1), {normalised.bessel(4) - 1:.1%} more; all {config.d_model}: {sigma:.5g} and "
+               f"{x.std():.5g}, {normalised.bessel(config.d_model) - 1:.3%} more.")  # fmt: skip
     s = 10 ** say("factor", -1.0)
     frame_of(layer, 0, rf"\frac{{s\,\sigma}}{{\sqrt{{(s\,\sigma)^2 + \varepsilon}}}} = "
-                       rf"\frac{{{s * sigma:.3g}}}{{\sqrt{{{(s * sigma) ** 2:.3g} + {eps:g}}}}} = "
+                       rf"\frac{{{s * sigma:.3g}}}{{\sqrt{{{tex((s * sigma) ** 2)} + {tex(eps)}}}}} = "
              rf"{s * sigma / ((s * sigma) ** 2 + eps) ** 0.5:.4f}", code_place, (0, 0, 0),
              {"log10 of the factor": POWERS, "LayerNorm": found.layer.numpy(), "RMSNorm": found.rms.numpy(),
              "outside": found.outside.numpy()})  # fmt: skip
@@ -262,13 +260,11 @@ def show_training(code_place: DeltaGenerator) -> None:
                      data=charts.training(steps, recorded, mine, min(max(shown[2], steps[0]), steps[-1]), epoch=epoch))
     unseen, own = recorded["BatchNorm"]
     st.caption(f"Recorded, {len(normed.SEEDS)} seeds, and yours over it, dashed: a decoder of "
-               f"{normed.BASE['n_layers']} layers on one play, {count} "
-               f"passage{'s' if count > 1 else ''} of {normed.LENGTH} characters a batch; "
-               f"`transformer.training.normed.live` makes both. With BatchNorm the seeds end "
-               f"at {', '.join(f'{x:.2f}' for x in unseen[:, -1])} in eval mode and at "
-               f"{', '.join(f'{x:.2f}' for x in own[:, -1])} with each passage's own "
-               f"averages; the worst on the way was {unseen.max():.1f}. With large batches BatchNorm holds its own on "
-               f"this toy: it is the small "
+               f"{normed.BASE['n_layers']} layers on one play, {count} passage{'s' if count > 1 else ''} of "
+               f"{normed.LENGTH} characters a batch; `transformer.training.normed.live` makes both. With BatchNorm "
+               f"the seeds end at {', '.join(f'{x:.2f}' for x in unseen[:, -1])} in eval mode and at "
+               f"{', '.join(f'{x:.2f}' for x in own[:, -1])} with each passage's own averages; the worst on the way "
+               f"was {unseen.max():.1f}. With large batches BatchNorm holds its own on this toy: it is the small "
                "batch that breaks it.")  # fmt: skip
     last = {title: values[0][:, -1] for title, values in recorded.items()}
     frame_of(LAYER, 0, r"\begin{gathered}" + r"\\".join(rf"\text{{{title}}}:\ {of.mean():.3f}\ "
@@ -277,6 +273,12 @@ def show_training(code_place: DeltaGenerator) -> None:
              + r"\end{gathered}", code_place, (0, 0, 0), {"step": steps} | {
                  f"{title}, seed {seed}": values[0][i] for title, values in recorded.items() for i,
                  seed in enumerate(normed.SEEDS)}, (normed.live, normed.as_in_training))  # fmt: skip
+
+
+def tex(value: float) -> str:
+    """1.5e-05 as LaTeX writes it."""
+    digits, _, power = f"{value:.4g}".partition("e")
+    return rf"{digits} \cdot 10^{{{int(power)}}}" if power else digits
 
 
 def frame_of(layer: int, feature: int, numbers: str, code_place: DeltaGenerator, cell: tuple[int, int, int],
@@ -324,10 +326,13 @@ stage, after, code_place, more = (st.container() for _ in range(4))
 with stage:
     (live.watch(draw) if view == TRAINED else st.fragment(draw))(code_place)
 with after:
-    lesson.prose(**words.prose(config.d_model, normalised.bessel(4) - 1, normalised.bessel(config.d_model) - 1))
-    own = torch.cat([stream(reading, LAYER) for reading in batch])[-2:]
-    few = normalised.companions("batch", own, eps)
-    lesson.predict(**words.predict(few[0].abs().max().item(), few[-1].abs().median().item()))
+    real = PRESETS["smollm2-135m"].d_model
+    lesson.prose(**words.prose(config.d_model, normalised.bessel(4) - 1, real, normalised.bessel(real) - 1))
+    first = stream(batch[0], telling)[None, :1]  # [batch, token, feature]
+    loud = normalised.profile(first)
+    lesson.predict(**words.predict(
+        inert(batch[0].pieces[0].strip()), telling, first.abs().max().item(), loud.top.item(), config.d_model,
+        normalised.parts("rms", first, eps).out.abs().max().item()))  # fmt: skip
 with more:
     lesson.interview(words.INTERVIEW)
     lesson.sources(words.SOURCES)

@@ -153,12 +153,16 @@ def test_the_snippet_gives_the_numbers_of_the_page(open_page):
     assert float(re.search(r"^loss (\S+)$", printed, re.MULTILINE)[1]) == pytest.approx(arrays["loss"][c, 0], abs=1e-3)
 
 
-def test_the_prediction_the_catch_and_the_numbers(open_page):
+def test_the_prediction_the_catch_and_the_numbers(open_page, models):
     app = open_page(PAGE)
     catch = next(one.value for one in app.markdown if "The catch." in one.value)
     assert all(word in catch for word in ("memory", "compute", "not the language loss", "before or after top-k",
         "not topics"))
-    app.radio(key="prediction").set_value("Which token it is").run()
+    model, tokenizer = models[0]
+    ids = tokenizer.encode(TEXT)
+    one = routing.read(model, ids, 1.0)
+    lost = int((one.wanted[2] > 0).sum() - (one.gates[2] > 0).sum())
+    app.radio(key="prediction").set_value(f"{lost} of {2 * len(ids)}").run()
     app.button(key="commit").click().run()
     assert [box.value for box in app.success] == ["Right."]
     app.toggle(key="numbers").set_value(True).run()

@@ -166,3 +166,16 @@ def test_a_known_mixture_has_hugging_faces_count(name):
     with torch.device("meta"):
         theirs = hf.AutoModelForCausalLM.from_config(KNOWN[name]())
     assert sum(cost.parameters(MIXTURES[name]).values()) == sum(p.numel() for p in theirs.parameters())
+
+
+def test_with_one_expert_a_token_only_weight_decay_touches_the_router(monkeypatch):
+    made = []
+    build = training.build
+    monkeypatch.setattr(training, "build", lambda config, seed: made.append(build(config, seed)) or made[-1])
+    for k in (1, 2):
+        run = training.live(k, 0.0, 0, steps=16, every=4)
+        routers = [block.ffn.W_r.weight for block in made[-1].stack.blocks]
+        before = torch.stack([W.detach().clone() for W in routers])
+        list(run)
+        alike = torch.cosine_similarity(before.flatten(1), torch.stack(routers).flatten(1))
+        assert (alike > 0.999).all() if k == 1 else (alike < 0.99).all()
