@@ -21,7 +21,7 @@ def surfaces(
     """axis [g]: the middles of the cells, of u too, which runs upwards; opened: gate -> σ(g) [g]; a and to_gate = ∂a/∂g: gate ->
     [u, g]; density [layer, u, g], None where the model has no gate; notes: gate -> a sentence for each layer; layers: the
     frames; gates: by TITLES."""
-    rows, cols = [f"{v:.1f}" for v in axis[::-1]], [f"{v:.1f}" for v in axis]
+    rows, cols = [f"{v:.2f}" for v in axis[::-1]], [f"{v:.2f}" for v in axis]
     common = dict(rows=rows, cols=cols, row_axis="u", col_axis="g")
     above, below = [], []
     for name in a:

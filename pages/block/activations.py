@@ -33,7 +33,7 @@ STEP, BINS = 0.02, 512  # between its points; of its histogram: 16 for each unit
 CHOOSE = "Layer"
 GATE_OF = {"relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu", "silu": "swiglu"}  # what a gate with this σ is called
 BY_GATE = {title: name for name, title in gate_charts.TITLES.items()}
-FAR, CELLS = 4.1, 41  # the maps over (g, u) go from −FAR to FAR: a cell is 0.2 wide
+FAR, CELLS = 3.625, 29  # the maps over (g, u) go from −FAR to FAR: a cell is 0.25 wide
 MOST_WORDS, LOUDEST = 16, 5  # columns of the strips, and how many neurons they show
 
 

@@ -43,12 +43,13 @@ FAMILY = {  # of gates, by their names in transformer.experiments.gates
 }
 
 
-def family(name: str) -> tuple[str, str, str]:
+def family(name: str) -> tuple[str, ...]:
     """The formula of a gate, of both its slopes, and of the width that keeps the number of parameters."""
     return (
         rf"\ffn{{a}} = {FAMILY[name]}",
-        r"\frac{\partial a}{\partial g} = \sigma'(g)\,u, \qquad \frac{\partial a}{\partial u} = \sigma(g)",
-        r"3\,d\,d_{ff}' = 2\,d\,d_{ff} \;\Rightarrow\; d_{ff}' = \tfrac23 d_{ff} = \tfrac23 \cdot 4d = \tfrac83 d",
+        r"\frac{\partial a}{\partial g} = \sigma'(g)\,u, \quad \frac{\partial a}{\partial u} = \sigma(g)",
+        r"3\,d\,d_{ff}' = 2\,d\,d_{ff}",
+        r"d_{ff}' = \tfrac23 d_{ff} = \tfrac23 \cdot 4d = \tfrac83 d",
     )
 
 

@@ -21,7 +21,7 @@ def formula(gated: bool, sigma: str) -> str:
     if gated:
         return (
             r"\begin{gathered}\ffn{g} = \residual{\hat{x}'} W_g, \quad \ffn{u} = \residual{\hat{x}'} W_1\\[.4em]"
-            rf"\ffn{{a}} = \operatorname{{{sigma}}}(\ffn{{g}}) \odot \ffn{{u}}, \qquad "
+            rf"\ffn{{a}} = \operatorname{{{sigma}}}(\ffn{{g}}) \odot \ffn{{u}}\\[.4em]"
             r"\residual{\Delta x} = \ffn{a}\, W_2 = \sum_j \ffn{a_j}\, w_j\end{gathered}"
         )
     return (

@@ -180,7 +180,7 @@ def numbers(report: Report) -> str:
     return (
         rf"\begin{{gathered}}\output{{y}} = \begin{{pmatrix}}{rows}\end{{pmatrix}}\residual{{x}} + "
         rf"\begin{{pmatrix}}{bias}\end{{pmatrix}}\\[.4em]"
-        rf"\max\,\lvert\text{{stack}}(x) - (W_{{\text{{eff}}}}x + b_{{\text{{eff}}}})\rvert = {report.gap:.1e}\end{{gathered}}"
+        rf"\max\,\lvert\text{{stack}} - (W_{{\text{{eff}}}}x + b_{{\text{{eff}}}})\rvert = {report.gap:.1e}\end{{gathered}}"
     )
 
 
@@ -242,8 +242,8 @@ def draw_learning() -> None:
         words.FORMULA[LEARNING],
         shapes=[("Y", (f"property {len(modes.PROPERTIES)}", f"item {len(modes.ITEMS)}"), "output"),
                 ("W_l", (modes.HIDDEN, modes.HIDDEN), "ffn"), ("a", (f"mode {len(s)}",), "ffn")],
-        numbers=rf"\begin{{gathered}}s = ({', '.join(f'{v:.3f}' for v in s)})\\[.3em] a = "
-                rf"({', '.join(f'{v:.3f}' for v in a)})\text{{ after }}{steps[point]}\text{{ steps}}\end{{gathered}}",
+        numbers=rf"\begin{{gathered}}s = ({', '.join(f'{v:.2f}' for v in s)})\\[.3em] a = ({', '.join(f'{v:.2f}' for v in a)})"
+                rf"\\[.3em] \text{{after }}{steps[point]}\text{{ steps}}\end{{gathered}}",
     )  # fmt: skip
     with code_place:
         lesson.code([modes.course, modes.closed_form, modes.target_modes],

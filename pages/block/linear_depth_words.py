@@ -13,17 +13,17 @@ LOOK_FOR = {
            "the head is wide.",
 }  # fmt: skip
 
-FORMULA = {
+FORMULA = {  # short lines, so that a phone has room
     BOUNDARY: (
-        r"\begin{gathered}\output{y} = W_L(\cdots W_2(W_1 \residual{x} + b_1) + b_2 \cdots) + b_L = "
-        r"\ffn{W_{\text{eff}}}\,\residual{x} + \ffn{b_{\text{eff}}}\\[.4em]"
-        r"\ffn{W_{\text{eff}}} = W_L \cdots W_2 W_1,\quad "
+        r"\begin{gathered}\output{y} = W_L(\cdots W_2(W_1 \residual{x} + b_1) + b_2 \cdots) + b_L\\[.3em]"
+        r"= \ffn{W_{\text{eff}}}\,\residual{x} + \ffn{b_{\text{eff}}}\\[.5em]"
+        r"\ffn{W_{\text{eff}}} = W_L \cdots W_2 W_1\\[.3em]"
         r"\ffn{b_{\text{eff}}} = \sum_{l=1}^{L} W_L \cdots W_{l+1}\, b_l\\[.4em]"
-        r"\operatorname{rank} \ffn{W_{\text{eff}}} \le \min(\text{widths of all layers})\end{gathered}"
+        r"\operatorname{rank} \ffn{W_{\text{eff}}} \le \text{the narrowest width}\end{gathered}"
     ),
     LEARNING: (
-        r"\begin{gathered}\mathcal{L} = \tfrac12 \lVert Y - W_L \cdots W_1 \rVert^2, \quad Y = \sum_i s_i\,u_i v_i^\top"
-        r"\\[.4em] a_i = u_i^\top \ffn{W_{\text{eff}}}\, v_i, \qquad "
+        r"\begin{gathered}\mathcal{L} = \tfrac12 \lVert Y - W_L \cdots W_1 \rVert^2\\[.4em]"
+        r"Y = \sum_i s_i\,u_i v_i^\top\\[.4em] a_i = u_i^\top \ffn{W_{\text{eff}}}\, v_i\\[.4em]"
         r"\frac{da_i}{dt} \approx L\, a_i^{\,2 - 2/L}\,(s_i - a_i)\end{gathered}"
     ),
     HEADS: (

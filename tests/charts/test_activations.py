@@ -71,7 +71,7 @@ def test_the_maps_of_the_gates_are_what_they_were_given():
         np.testing.assert_allclose(arrays[f"{name} to u"], [opened[name]] * 3, rtol=1e-6)
     np.testing.assert_allclose(arrays["real"], np.log10(1 + 1e5 * density), rtol=1e-6)
     top = header["grid"][0][0]
-    assert top["rows"] == ["1.0", "0.0", "-1.0"] and top["note"] == ["one", "two"]
+    assert top["rows"] == ["1.00", "0.00", "-1.00"] and top["note"] == ["one", "two"]
     assert top["says"]["text"][0][2].endswith(f"= {a['bilinear'][0, 2]:.3f}")
     _, arrays = unpack(gates.surfaces(axis, opened, a, slopes, None, dict.fromkeys(gates.TITLES, ""), Choice("Layer", [3], 3), picks))
     assert "real" not in arrays

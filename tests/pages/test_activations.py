@@ -231,7 +231,7 @@ def test_gates_stand_over_the_real_pairs(open_page, downloads):
     header, arrays = sent(app, "matrices")
     assert (header["picks"]["at"], header["frames"]["at"]) == ("ReGLU", 7)
     axis = torch.tensor([float(v) for v in header["grid"][0][0]["cols"]], dtype=torch.float64)
-    assert axis.tolist() == pytest.approx([-4 + 0.2 * i for i in range(41)])
+    assert axis.tolist() == pytest.approx([-3.5 + 0.25 * i for i in range(29)])
     u, g = torch.meshgrid(axis.flip(0), axis, indexing="ij")
     for name in gates.GATES:
         np.testing.assert_allclose(arrays[f"{name} a"], gates.gated(name, g, u), rtol=1e-4, atol=1e-5)
@@ -239,11 +239,11 @@ def test_gates_stand_over_the_real_pairs(open_page, downloads):
         np.testing.assert_allclose(arrays[f"{name} to g"], to_g, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(arrays[f"{name} to u"], to_u, rtol=1e-4, atol=1e-5)
     g, u = CAPITAL["layers.7.ffn.gate"][0], CAPITAL["layers.7.ffn.pre"][0]
-    np.testing.assert_allclose(arrays["real"][7], np.log10(1 + 1e5 * gates.density(g, u, 4.1, 41).numpy()), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(arrays["real"][7], np.log10(1 + 1e5 * gates.density(g, u, 3.625, 29).numpy()), rtol=1e-4, atol=1e-5)
     notes = {m["key"]: m["note"] for row in header["grid"] for m in row}
     assert f"{gates.left('reglu', g, u).zero:.1%} exactly 0" in notes["reglu a"][7]
     assert "1,536; this model's is 1,536" in " ".join(one.value for one in app.caption)
-    assert len(downloads["table"]["ReGLU"]) == 41 * 41 and r"\operatorname{ReGLU}" in app.latex[0].value
+    assert len(downloads["table"]["ReGLU"]) == 29 * 29 and r"\operatorname{ReGLU}" in app.latex[0].value
 
 
 def test_the_gates_snippet_gives_the_pages_numbers(open_page, monkeypatch, capsys):

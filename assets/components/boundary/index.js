@@ -90,9 +90,13 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function border(p, i, s, box, look) {   // of one matrix: from the matrix, as the map is too coarse for its slopes
-    const n = spec.side, place = (j) => spec.reach * (2 * (j + 0.5) / n - 1);
-    const score = (k, row, col) => weight(i, k, 0, s) * place(col) + weight(i, k, 1, s) * place(n - 1 - row) + weight(i, k, 2, s);
-    boundary_paint.lines(p, spec, where(i, s), box, look, isMatrix(i, s) ? score : null);
+    const key = `line ${where(i, s)}`;
+    if (!cache.has(key)) {
+      const n = spec.side, place = (j) => spec.reach * (2 * (j + 0.5) / n - 1);
+      const score = (k, row, col) => weight(i, k, 0, s) * place(col) + weight(i, k, 1, s) * place(n - 1 - row) + weight(i, k, 2, s);
+      cache.set(key, boundary_paint.contour(spec, where(i, s), isMatrix(i, s) ? score : null));
+    }
+    p.line(cache.get(key).map(([x, y]) => [box.x + x * box.w, box.y + y * box.w]), look);
   }
 
   function picture(p, i, box) {

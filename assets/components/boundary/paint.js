@@ -1,7 +1,7 @@
 /* boundary_paint: the map of one stack over the plane, and the lines along which its answer changes.
 
    boundary_paint.map(p, c, spec, at, box)              what the run whose frame is `at` says of every place
-   boundary_paint.lines(p, spec, at, box, look)         where its answer changes
+   boundary_paint.contour(spec, at, score)              where its answer changes, for p.line once it is scaled
    boundary_paint.points(p, c, spec, box)               what it learns from: ● ■ ▲ by class
    boundary_paint.share(spec, at, class, cell)          the probability of a class in a cell, 0 … 1
    boundary_paint.colour(c, class) */
@@ -40,31 +40,35 @@ const boundary_paint = (() => {
     p.image(large, box.x, box.y, box.w, box.w);
   }
 
-  /* Marching squares: for each class the line on which it and the strongest of the others are equal.
-     score(class, row, col): by what a class leads, where that is known more finely than the map. */
-  function lines(p, spec, at, box, look, score = null) {
-    const n = spec.side, step = box.w / n;
+  /* Marching squares: for each class the line on which it and the strongest of the others are equal, as points in shares of
+     the map's side, pair by pair with a NaN between. score(class, row, col): by what a class leads, where that is known more
+     finely than the map. */
+  function contour(spec, at, score) {
+    const n = spec.side, found = [], of = score ?? ((j, row, col) => share(spec, at, j, row * n + col));
     for (let k = spec.classes === 2 ? 1 : 0; k < spec.classes; k++) {
-      const lead = (row, col) => {
-        const of = score ? (j) => score(j, row, col) : (j) => share(spec, at, j, row * n + col);
+      const lead = new Float64Array(n * n);
+      for (let cell = 0; cell < n * n; cell++) {
+        const row = Math.floor(cell / n), col = cell % n;
         let most = -Infinity;
-        for (let j = 0; j < spec.classes; j++) if (j !== k) most = Math.max(most, of(j));
-        return of(k) - most;
-      };
+        for (let j = 0; j < spec.classes; j++) if (j !== k) most = Math.max(most, of(j, row, col));
+        lead[cell] = of(k, row, col) - most;
+      }
+      const corners = [[0, 0], [0, 1], [1, 1], [1, 0]];
       for (let row = 0; row + 1 < n; row++) {
         for (let col = 0; col + 1 < n; col++) {
-          const v = [lead(row, col), lead(row, col + 1), lead(row + 1, col + 1), lead(row + 1, col)];
-          const at = [[0, 0], [0, 1], [1, 1], [1, 0]], cut = [];
+          const cut = [];
           for (let e = 0; e < 4; e++) {
-            const a = v[e], b = v[(e + 1) % 4];
+            const [r0, c0] = corners[e], [r1, c1] = corners[(e + 1) % 4];
+            const a = lead[(row + r0) * n + col + c0], b = lead[(row + r1) * n + col + c1];
             if ((a > 0) === (b > 0)) continue;
-            const t = a / (a - b), [r0, c0] = at[e], [r1, c1] = at[(e + 1) % 4];
-            cut.push([box.x + (col + 0.5 + c0 + (c1 - c0) * t) * step, box.y + (row + 0.5 + r0 + (r1 - r0) * t) * step]);
+            const t = a / (a - b);
+            cut.push([(col + 0.5 + c0 + (c1 - c0) * t) / n, (row + 0.5 + r0 + (r1 - r0) * t) / n]);
           }
-          for (let e = 0; e + 1 < cut.length; e += 2) p.line([cut[e], cut[e + 1]], look);
+          for (let e = 0; e + 1 < cut.length; e += 2) found.push(cut[e], cut[e + 1], [NaN, NaN]);
         }
       }
     }
+    return found;
   }
 
   function points(p, c, spec, box) {
@@ -79,5 +83,5 @@ const boundary_paint = (() => {
     }
   }
 
-  return { map, lines, points, share, colour };
+  return { map, contour, points, share, colour };
 })();

@@ -26,6 +26,20 @@ export default (component) => gf.mount(component, (root, first) => {
     waiting = setTimeout(() => send.setStateValue("stand", { epoch: spec.epoch, word: spec.words.values[word], order }), 250);
   }
 
+  function level_of({ neuron, a }, loudest) {   // from the middle: to the left below 0
+    const svg = (tag, given) => {
+      const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(given)) node.setAttribute(name, value);
+      return node;
+    };
+    const level = svg("svg", { class: "level", viewBox: "0 0 200 10", preserveAspectRatio: "none", role: "img" });
+    const title = svg("title", {}), wide = 100 * Math.abs(a) / loudest;
+    title.textContent = `neuron ${neuron}: a = ${signed(a)}`;
+    level.append(title, svg("line", { x1: 100, x2: 100, y1: 0, y2: 10 }),
+      svg("rect", { x: a < 0 ? 100 - wide : 100, y: 0, width: wide, height: 10 }));
+    return level;
+  }
+
   function chips(side, found, most) {
     const row = make("div", `chips ${side}`);
     row.append(make("span", "way", side === "up" ? "raises" : "lowers"));
@@ -43,11 +57,9 @@ export default (component) => gf.mount(component, (root, first) => {
     const loudest = Math.max(...found.map((one) => Math.abs(one.a)));
     const most = Math.max(...found.flatMap((one) => [...one.up, ...one.down].map(([, effect]) => Math.abs(effect))));
     list.replaceChildren(...found.map((one) => {
-      const row = make("div", "neuron"), head = make("div", "head"), level = make("div", "level"), fill = make("div", one.a < 0 ? "neg" : "pos");
+      const row = make("div", "neuron"), head = make("div", "head"), level = level_of(one, loudest);
       row.setAttribute("role", "listitem");
       row.tabIndex = 0;
-      fill.style.width = `${50 * Math.abs(one.a) / loudest}%`;
-      level.append(fill);
       head.append(make("span", "id", `neuron ${one.neuron}`), make("span", "a", `a = ${signed(one.a)}`), level,
         make("span", "target", `${target} ${signed(one.target)}`));
       row.append(head, chips("up", one.up, most), chips("down", one.down, most));
