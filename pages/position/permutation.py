@@ -94,6 +94,7 @@ def show_orders() -> Shown:
     config = who.on.config
     free = [i for i in range(len(text.ids)) if i not in text.fixed]
     names = [text.names[i] for i in free]
+    picture = st.container(key="gf-picture")  # first, though what it shows is chosen below it
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
         telling = orders.TELLING.get(who.name.rsplit("/", 1)[-1], (0, 0))
         layer = choose("Layer of the map", list(range(config.n_layers)), telling[0], "layer")
@@ -113,7 +114,7 @@ def show_orders() -> Shown:
                       f"A {name}{mark}": (n, n), f"ΔA {name}{mark}": (n, n)}  # fmt: skip
     here = stand(sizes)
     shown, epoch = held.to_send("matrices", here)
-    with st.container(key="gf-picture"):
+    with picture:
         matrices.mount(
             key="matrices", on_stand_change=lambda: keep("matrices", sizes),
             data=charts.orders_message(
@@ -310,15 +311,15 @@ lesson.look(words.LOOK_FOR[view])
 who = orders.reader(KINDS[view]) if view in KINDS else None
 text = read(who) if who and view != BAG else None
 lesson.show_model(*(("Small models · trained by us", "tiny") if who is None else (who.title, who.label)))
-if who and who.label != "live":
-    real = orders.REAL[KINDS[view]]
-    st.caption(f"{models.TITLES[real]} ({models.MEGABYTES[real]} MB) reads here once it has been fetched: choose it "
-               f"in the "
-               f"sidebar. Until then a small {KINDS[view]} of ours does.")  # fmt: skip
 forget()
 stage, words_place, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)
+    if who and who.label != "live":
+        real = orders.REAL[KINDS[view]]
+        st.caption(f"{models.TITLES[real]} ({models.MEGABYTES[real]} MB) reads here once it has been fetched: choose it "
+                   f"in the "
+                   f"sidebar. Until then a small {KINDS[view]} of ours does.")  # fmt: skip
 with words_place:
     losses = orders.losses()
     lesson.prose(words.WHAT, words.WHY.format(
