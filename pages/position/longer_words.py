@@ -155,7 +155,7 @@ def prose(same: Mapping[str, Runs], beyond: Mapping[str, np.ndarray], last_n: in
 
 
 def _list(ways: list[str]) -> str:
-    names = [TITLES[way] for way in ways]
+    names = [TITLES[way].replace(", ", " ") for way in ways]  # commas part the list
     return "nobody" if not names else names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
