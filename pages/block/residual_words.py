@@ -151,7 +151,7 @@ def prose(seen: Seen) -> dict[str, str]:
         f"48 layers with neither skip nor norm the signal ends at {power(seen.at('neither', 'stream', 48, 48))} and the gradient at the first "
         f"layer at {power(seen.at('neither', 'signal', 48, 0))}; with skips alone the signal grows to "
         f"{power(seen.at('skip, no norm', 'stream', 48, 48))}; with both it is {seen.at('skip, norm', 'stream', 48, 48):.1f}.",
-        "why": f"Nothing deep trains without them: at 8 layers the loss is {seen.loss('skip, norm', 8):.2f} with skip connections and "
+        "why": f"Nothing deep trains without them, unless it is started with great care (Sources): at 8 layers the loss is {seen.loss('skip, norm', 8):.2f} with skip connections and "
         f"{seen.loss('no skip, norm', 8):.2f} without, where {seen.trained['made']['blind']:.2f} is what knowing the frequency of each character "
         f"gives. In SmolLM2, cut at one layer of {len(removed)}: without its residual path the loss goes from {whole:.2f} to between "
         f"{removed.min():.1f} and {removed.max():.1f} nats a token. Skip the layer instead, so that the path is all that stays, "
