@@ -57,9 +57,10 @@ def prose(width: int, four: float, real: int, wide: float) -> dict[str, str]:
 
 def predict(word: str, layer: int, raw: float, share: float, width: int, after: float) -> dict[str, object]:
     """One question about the loudest feature of a token: raw before the norm, ``share`` of Σ x², ``after`` behind it."""
-    options = ["1: a norm makes everything that size", f"{after:.3g}", f"{raw:.4g}: a norm keeps the loudest as it is"]
+    size = f"{raw:,.0f}" if raw >= 100 else f"{raw:.3g}"
+    options = ["1: a norm makes everything that size", f"{after:.3g}", f"{size}: a norm keeps the loudest as it is"]
     return {
-        "question": f"Before layer {layer} the largest of the {width} features of “{word}” is {raw:.4g} in size, and "
+        "question": f"Before layer {layer} the largest of the {width} features of “{word}” is {size} in size, and "
                     f"its square is {share:.0%} of the sum of all squares. How large is it after RMSNorm, before γ?",
         "options": options, "answer": options[1],
         "reveal": f"Its square is {share:.3f} of Σ x², and after the norm Σ x̂² = d = {width}. So |x̂| = "
