@@ -1,8 +1,6 @@
 """The feed-forward network: expand, activate, contract, each token by itself; what its neurons write; how wide it should be."""
 
 import functools
-import json
-import lzma
 
 import numpy as np
 import streamlit as st
@@ -13,6 +11,9 @@ from charts.activations import TITLES
 from charts.curves import Choice, Picks
 from charts.memories import Neuron
 from pages.block import feed_forward_words as words
+from pages.block.feed_forward_numbers import (
+    cell_in, changes_of, one_change, recorded_losses, recorded_memories, recorded_widths,
+)  # fmt: skip
 from pages.block.feed_forward_words import FIRING, MEMORIES, MIXING, VIEWS, WAY, WIDTHS
 from pages.shared import held, models, url
 from pages.shared.controls import choose
@@ -31,23 +32,6 @@ ORDERS = LOUDEST, SPEAKING = "the loudest", "those that speak most for the next 
 MEAN = "all, their mean"
 TIMES = {f"{times}×": times for times in widths.TIMES}
 WIDTH, STEP = "4×", 400
-RECORDED = widths.FILE.parent / "feed-forward-memories.json.xz"
-
-
-@st.cache_resource(show_spinner=False)
-def recorded_memories() -> dict:
-    return json.loads(lzma.decompress(RECORDED.read_bytes()))
-
-
-@st.cache_resource(show_spinner=False)
-def recorded_widths() -> dict:
-    return json.loads(widths.FILE.read_text("utf-8"))
-
-
-def recorded_losses() -> dict[int, np.ndarray]:
-    """times -> loss on unseen text [seed, point]."""
-    kept = recorded_widths()
-    return {times: np.array([kept["unseen"][f"{times}/{seed}"] for seed in kept["seeds"]]) for times in widths.TIMES}
 
 
 def part(layer: int, name: str) -> np.ndarray:
@@ -57,14 +41,6 @@ def part(layer: int, name: str) -> np.ndarray:
 def layer_control(most: int) -> int:
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
         return choose("Layer", list(range(most)), min(telling, most - 1), "layer")
-
-
-def cell_in(text: str) -> tuple[str, int, int] | None:
-    """("a", 4, 3) of "a.4.3", None of "none"; ValueError for anything else."""
-    if text == "none":
-        return None
-    key, row, col = text.rsplit(".", 2)
-    return key, int(row), int(col)
 
 
 def word_and_cell(shapes: dict[str, tuple[int, int]], start: tuple[str, int, int] | None, last: str,
@@ -208,14 +184,6 @@ def show_memories() -> tuple[int, dict, dict]:
     return layer, table, {"layer": layer, "token": names.index(here[0]), "loudest": here[1] == LOUDEST}
 
 
-@st.cache_data(max_entries=64, show_spinner="Changing one token after another…")
-def changes_of(name: str, text: str, layer: int) -> tuple[list[str], np.ndarray, list[str]]:
-    model, tokenizer = models.loaded(name)
-    ids = tokenizer.encode(text)
-    places, delta = neurons.changed_rows(model, ids, layer)
-    return places, delta.numpy(), [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(tokenizer.pieces(ids))]
-
-
 def with_weights() -> str:
     """The model to change tokens in: the one that read, or the tiny one where there is only a recording."""
     return "tiny" if reading.label == "recorded" else reading.model
@@ -352,8 +320,9 @@ with after:
     lesson.prose(**words.prose(parts["ffn"] / (parts["ffn"] + parts["attention"]), config.d_model, config.d_ff, config.gated,
                                float(np.median(half)), round(float(half[telling, -1]) * config.d_ff), telling, reading.title,
                                {times: [run[-1] for run in runs] for times, runs in recorded_losses().items()}))  # fmt: skip
-    if n > 1:
-        lesson.predict(**words.predict(names, n // 2, 1, n - n // 2))
+    changed, rows = one_change(reading.text)
+    if len(rows) > 1:
+        lesson.predict(**words.predict(len(rows), changed, *(rows > 0).sum(0).tolist()))
 with more:
     lesson.interview(words.interview(config.d_model, config.d_ff))
     lesson.sources(words.SOURCES)

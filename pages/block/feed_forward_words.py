@@ -111,20 +111,19 @@ def prose(share: float, d: int, d_ff: int, gated: bool, half: float, few: int, l
     }  # fmt: skip
 
 
-def predict(names: list[str], changed: int, here: int, then: int) -> dict[str, object]:
-    """How many rows change in the next layer's attention; computed on the page's own text."""
-    n = len(names)
-    options = [f"{here} there, {then} after", f"{n} there, {n} after", f"{here} there, {here} after"]
-    options = list(dict.fromkeys(options))
+def predict(n: int, changed: int, here: int, then: int) -> dict[str, object]:
+    """here, then: the rows that changed in the FFN and in the attention after it, counted in the tiny model on the page's text."""
     answer = f"{here} there, {then} after"
+    options = dict.fromkeys((answer, f"{n} there, {n} after", f"{here} there, {here} after", f"{then} there, {n} after"))
     return {
-        "question": f"The text has {n} tokens. Only the input that token {changed} brings to one FFN is changed. In how many rows "
-                    "does that FFN's output change, and in how many the output of the next layer's attention?",
-        "options": options,
+        "question": f"The tiny model reads this text as {n} tokens. Only the vector that token {changed} (counted from 0) brings to "
+                    "one FFN is changed. In how many rows does that FFN's output change, and in how many that of the next layer's "
+                    "attention?",
+        "options": sorted(options),
         "answer": answer,
-        "reveal": f"The FFN reads each row by itself: {here} row. Attention then lets every later token read the changed one"
-                  f"{' (and earlier ones, where there is no causal mask)' if then == n and changed else ''}: {then} rows. "
-                  f"“{MIXING}” shows the numbers, exact zeros included.",
+        "reveal": f"Counted just now: {here} row of the FFN's output, and {then} rows after the next attention. The FFN reads each "
+                  f"row by itself; attention lets the changed token and everything after it read the change. “{MIXING}” shows the "
+                  "numbers.",
     }  # fmt: skip
 
 

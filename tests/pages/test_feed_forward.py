@@ -144,3 +144,14 @@ def test_the_snippets_give_the_pages_numbers(open_page, monkeypatch, capsys, vie
             assert out.startswith("Firing(open=tensor(")
         case words.WIDTHS:
             assert str(widths.costs(4)[0]) in out and "Report(step=20" in out
+
+
+def test_the_prediction_is_counted_on_the_pages_text(open_page):
+    app = open_page(PAGE, text="to be or not to be", model="tiny")
+    _, ids, _ = tiny("to be or not to be", ("layers.0.ffn.out",))
+    n = len(ids)
+    answer = f"1 there, {n - n // 2} after"
+    assert answer in app.radio(key="prediction").options
+    app.radio(key="prediction").set_value(answer).run()
+    app.button(key="commit").click().run()
+    assert [box.value for box in app.success] == ["Right."]

@@ -1,6 +1,6 @@
 """The FFN's neurons, one token at a time: who fires, what each writes, and that no token hears of another's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -115,11 +115,14 @@ def _end_scale(model: Model, trace: Mapping[str, Tensor], token: int) -> Tensor:
 
 
 @torch.no_grad()
-def changed_rows(model: Model, ids: list[int], layer: int) -> tuple[list[str], Tensor]:
+def changed_rows(
+    model: Model, ids: list[int], layer: int, tokens: Sequence[int] | None = None
+) -> tuple[list[str], Tensor]:  # fmt: skip
     """Who notices when one token's input to the FFN of a layer is another's: max |Δ| of every row, place by place.
 
     Token j's vector is replaced by that of the token before it (the first by the last's), the rest of the text stays. Every
     run has the same shape, so that rows which nothing changed are equal bit for bit.
+    tokens: which are changed, one at a time; all of them unless given.
     -> the places' names in the order of computation, and [changed token, token, place].
     ValueError for a text of one token, or a model with a norm after the block.
     """
@@ -133,7 +136,7 @@ def changed_rows(model: Model, ids: list[int], layer: int) -> tuple[list[str], T
         places += [f"layers.{layer + 1}.{name}" for name in NEXT]
     plain = model.run(ids, record=places).trace
     rows = []
-    for j in range(len(ids)):
+    for j in range(len(ids)) if tokens is None else tokens:
         def swap(x: Tensor, j: int = j) -> Tensor:
             other = x.clone()
             other[:, j] = x[:, j - 1]
