@@ -77,7 +77,8 @@ def show_gradient(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     works = {(place, depths.text_key(text)): functools.partial(depth.sweep, text.ids, place) for place in PLACES}
     with controls:
         st.caption(f"Untrained stacks of {depth.WIDTH} features and {depth.HEADS} heads read your text byte by byte and are asked "
-                   "for each next byte; one backward pass. A curve is the middle of 3 seeds, the band their spread. Drag the "
+                   "for each next byte; one backward pass. A curve is the middle of 3 seeds, the band their spread. "
+                   "Drag the "
                    "depth; pick a placement to read it out.")  # fmt: skip
         runs = {} if text.recorded else live.panel("Measure on this text · about 15 s", works, len(depth.DEPTHS), "depth")
     found = depths.from_runs({place: job for (place, _), job in runs.items()}, FIELDS)
@@ -105,7 +106,8 @@ def show_gradient(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     table = {"layer": np.arange(layers)} | {f"{p} {f}": of[f][0][frame, :layers] for p, of in chosen.items() for f in FIELDS}
     edge = {p: of["weights"][0][frame] for p, of in chosen.items()}
     numbers = r"\begin{gathered}" + r"\\[.3em]".join(
-        rf"\text{{{p}: }}\lVert\partial L/\partial W\rVert\ {e[0]:.2f}\text{{ first, }}{e[layers - 1]:.2f}\text{{ last}}" for p, e in edge.items() if np.isfinite(e[0])
+        rf"\text{{{p}: }}\lVert\partial L/\partial W\rVert\ {e[0]:.2f}\text{{ first, }}{e[layers - 1]:.2f}\text{{ "
+        rf"last}}" for p, e in edge.items() if np.isfinite(e[0])
     ) + r"\end{gathered}"  # fmt: skip
     return Shown(table, numbers, {"text": text.text, "layers": layers, "place": place}, [
         ("x_l", (f"token {len(text.ids) - 1}", f"model {depth.WIDTH}"), "residual"),
@@ -141,7 +143,8 @@ def keep_block() -> None:
 def show_blocks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption(f"Drawn from the three configs: what a run of each records, in the order of computation. The stream is as thick "
-                   f"as it is large at that point, in an untrained stack of {DRAWN} layers that reads your text; hover for the "
+                   f"as it is large at that point, in an untrained stack of {DRAWN} layers that reads your text; "
+                   f"hover for the "
                    "number.")  # fmt: skip
     here = stand_block()
     layer, epoch = held.to_send("blocks", here)
@@ -194,7 +197,8 @@ def show_training(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         runs = live.panel(f"Train it here, 3 seeds with and 3 without · about {4 * layers // 2} s", works,
                           training.STEPS // training.EVERY, "report")  # fmt: skip
         st.caption(f"AdamW without clipping, {training.BATCH} passages of {training.LENGTH} characters a step, "
-                   f"{training.STEPS} steps, one play. The rate rises over {WAYS['with warm-up']} steps or is there at once. Bands: "
+                   f"{training.STEPS} steps, one play. The rate rises over {WAYS['with warm-up']} steps or is there "
+                   f"at once. Bands: "
                    "recorded, 3 seeds. Your runs lie over them in ink.")  # fmt: skip
     ways = {}
     for way, warmup in WAYS.items():
@@ -252,7 +256,8 @@ def keep_final() -> None:
 def show_final(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption(f"{reading.title}'s own stream, read off by its own matrix W_U, the final norm changed by an edit of the tensor "
-                   "`final_norm`. Choose after which word the model is asked, and what is left of the norm.")  # fmt: skip
+                   "`final_norm`. Choose after which word the model is asked, and what is left of the "
+                   "norm.")  # fmt: skip
     here = stand_final()
     (token, way), epoch = held.to_send("answers", here)
     found = final_of(reading)
@@ -266,13 +271,15 @@ def show_final(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                 "final-norm", "The next token with the final norm and without it. Arrow keys choose the word.",
                 Choice("after the word", names, token), Choice("Final norm", list(final_norm.WAYS), way),
                 ["residual", "attention", "ffn", "key"], found.tokens, found.before, found.after, entropy,
-                "Entropy of what comes next, nats", (0.0, 1.08 * float(entropy.max())), facts, columns=("as trained", "now"),
+                "Entropy of what comes next, "
+                "nats", (0.0, 1.08 * float(entropy.max())), facts, columns=("as trained", "now"),
                 base=True, epoch=epoch,
             ),
         )  # fmt: skip
     at, kind = names.index(here[0]), final_norm.WAYS.index(here[1])
     numbers = (rf"\begin{{gathered}}\sigma = {found.numbers['sigma'][at, 0]:.3g}\\[.3em]\text{{entropy }}{entropy[at, 0]:.3g} \to "
-               rf"{entropy[at, kind]:.3g}\text{{ nats}}\\[.3em]\text{{spread of }}\output{{\ell}}\ {found.numbers['spread'][at, 0]:.3g} \to "
+               rf"{entropy[at, kind]:.3g}\text{{ nats}}\\[.3em]\text{{spread of "
+               rf"}}\output{{\ell}}\ {found.numbers['spread'][at, 0]:.3g} \to "
                rf"{found.numbers['spread'][at, kind]:.3g}\end{{gathered}}")  # fmt: skip
     table = {"token": [n for n in names for _ in final_norm.WAYS], "way": list(final_norm.WAYS) * len(names)}
     return Shown(table | {name: values.flatten() for name, values in found.numbers.items()}, numbers,
@@ -314,7 +321,8 @@ def show_model(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     i, at = names.index(here[0]), min(here[1], len(streams) - 2)
     table = {"layer": np.arange(len(streams)), "stream": flow.stream[i], "written": padded[0][i], "turned": padded[1][i]}
     return Shown(table, rf"\begin{{gathered}}\text{{stream before layer }}{at}\text{{: }}{flow.stream[i, at]:.3g}\\[.3em]"
-                 rf"\lVert\Delta x\rVert/\lVert x\rVert = {flow.written[i, at]:.3g},\quad 1 - \cos = {flow.turned[i, at]:.3g}\end{{gathered}}",
+                 rf"\lVert\Delta x\rVert/\lVert x\rVert = {flow.written[i, at]:.3g},\quad 1 - \cos = "
+                 rf"{flow.turned[i, at]:.3g}\end{{gathered}}",
                  {"model": reading.model, "text": reading.text, "token": i},
                  [("x_l", (f"token {len(reading.ids)}", f"model {config.d_model}"), "residual")])  # fmt: skip
 

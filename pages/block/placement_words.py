@@ -100,7 +100,8 @@ print(found.stream[{token}], found.written[{token}], found.turned[{token}])
 
 IN_MODEL = {
     "pre": "{title} is pre-norm: what the layers add piles up in the stream, and each reads it through a norm, so that only "
-    "its direction counts. Thin lines are the other tokens of your text. A step of the stream by a factor of ten is one layer "
+    "its direction counts. Thin lines are the other tokens of your text. A step of the stream by a factor of ten is "
+    "one layer "
     "that writes a huge vector, nearly always at the first token, where heads rest.",
     "post": "{title} is post-norm: each layer ends in a norm, so its stream is as large at the end as at the beginning, and "
     "every layer can turn it by as much. Choose SmolLM2 at the left for a pre-norm model.",
@@ -172,25 +173,39 @@ def prose(seen: Seen) -> dict[str, str]:
     where, cases = seen.decided("post"), len(LAYERS) * len(RATES)
     return {
         "what": "A sublayer $F$ (attention or FFN) and a sum: the norm can stand before $F$, behind the sum, or on both sides "
-        "of $F$. Behind the sum it stands **on** the stream, so every gradient passes through every norm. Before $F$ it stands "
-        "on a branch: the stream is a plain sum, and a gradient gets from the top to the bottom untouched. Two gradients are "
-        "easily confused. $\\partial L/\\partial W$ is what the optimiser is given; $\\partial L/\\partial x$ is what is passed down. "
-        f"At the start, from {shallow} to {deep} layers, the last layer's $\\lVert\\partial L/\\partial W\\rVert$ goes from {pre[0]:.2f} to "
-        f"{pre[1]:.2f} in pre-norm, close to the $1/\\sqrt{{L}}$ of theory ({pre[0] * (shallow / deep) ** 0.5:.2f}), and from "
+        "of $F$. Behind the sum it stands **on** the stream, so every gradient passes through every norm. Before $F$ "
+        "it stands "
+        "on a branch: the stream is a plain sum, and a gradient gets from the top to the bottom untouched. Two "
+        "gradients are "
+        "easily confused. $\\partial L/\\partial W$ is what the optimiser is given; $\\partial L/\\partial x$ is what "
+        "is passed down. "
+        f"At the start, from {shallow} to {deep} layers, the last layer's $\\lVert\\partial L/\\partial W\\rVert$ "
+        f"goes from {pre[0]:.2f} to "
+        f"{pre[1]:.2f} in pre-norm, close to the $1/\\sqrt{{L}}$ of theory ({pre[0] * (shallow / deep) ** 0.5:.2f}), "
+        f"and from "
         f"{post[0]:.2f} to {post[1]:.2f} in post-norm.",
         "why": "The 2017 Transformer is post-norm and needs warm-up; nearly all large models since GPT-2 are pre-norm and are "
-        f"more forgiving. Trained here: of {cases} settings of post-norm, warm-up decides in {len(where)} ({'; '.join(where) or 'none'}); "
-        f"of {cases} of pre-norm in {len(seen.decided('pre'))}. At lower rates post-norm does without warm-up, at higher ones or "
-        "more layers 100 steps of it are not enough: a larger model has the same boundary elsewhere. Pre-norm leaves the stream "
-        "at whatever size it has grown to, so the last thing before $W_U$ must be a norm: taken out of SmolLM2, the loss on its "
+        f"more forgiving. Trained here: of {cases} settings of post-norm, warm-up decides in {len(where)} "
+        f"({'; '.join(where) or 'none'}); "
+        f"of {cases} of pre-norm in {len(seen.decided('pre'))}. At lower rates post-norm does without warm-up, at "
+        f"higher ones or "
+        "more layers 100 steps of it are not enough: a larger model has the same boundary elsewhere. Pre-norm leaves "
+        "the stream "
+        "at whatever size it has grown to, so the last thing before $W_U$ must be a norm: taken out of SmolLM2, the "
+        "loss on its "
         f"sentence goes from {loss['as trained']:.2f} to {loss['taken out']:,.0f} nats a token.",
         "catch": "Pre-norm is not free. Its stream grows with depth while each branch writes about as much as the last, so late "
         f"layers change it less and less: in an untrained stack of {deep} the first layer turns a token by "
-        f"{seen.at('pre', 'turned', deep, 0):.2f} (1 − cos), the last by {seen.at('pre', 'turned', deep, deep - 1):.3f}; in post-norm by "
-        f"{seen.at('post', 'turned', deep, 0):.2f} and {seen.at('post', 'turned', deep, deep - 1):.2f}. SmolLM2's first layer adds "
-        f"{seen.flow['written'][1][0]:.0f} times the length of the last word's stream, its middle one {seen.flow['written'][1][15]:.2f} of it; "
-        "training has made later layers write larger vectors, or they would do even less. And “post-norm's gradients vanish” is half the truth: near the output they are **large** at the start, which "
-        "is what warm-up is for. What vanishes when it is left out is the difference between the tokens (second panel of Warm-up): "
+        f"{seen.at('pre', 'turned', deep, 0):.2f} (1 − cos), the last by "
+        f"{seen.at('pre', 'turned', deep, deep - 1):.3f}; in post-norm by "
+        f"{seen.at('post', 'turned', deep, 0):.2f} and {seen.at('post', 'turned', deep, deep - 1):.2f}. SmolLM2's "
+        f"first layer adds "
+        f"{seen.flow['written'][1][0]:.0f} times the length of the last word's stream, its middle one "
+        f"{seen.flow['written'][1][15]:.2f} of it; "
+        "training has made later layers write larger vectors, or they would do even less. And “post-norm's gradients "
+        "vanish” is half the truth: near the output they are **large** at the start, which "
+        "is what warm-up is for. What vanishes when it is left out is the difference between the tokens (second panel "
+        "of Warm-up): "
         f"{power(seen.apart(0, -1))} of the stream after 200 steps, against {seen.apart(100, -1):.2f} with it.",
     }  # fmt: skip
 
@@ -205,8 +220,10 @@ def predict(seen: Seen) -> dict:
         f"$\\sigma = {sigma:.1f}$ is left out. Its likeliest next word becomes …",
         "options": options, "answer": options[0],
         "reveal": f"The division is one number for the whole token, so all logits are {sigma:.1f} times as large and none "
-        f"overtakes another: “{tops[0].strip()}” stays first, and its probability goes from {before['before'][-1][0]:.2f} to "
-        f"{after['after'][-1][0]:.3f}, the entropy from {before['entropy'][-1]:.2f} to {after['entropy'][-1]:.3f} nats. It is sampling "
+        f"overtakes another: “{tops[0].strip()}” stays first, and its probability goes from "
+        f"{before['before'][-1][0]:.2f} to "
+        f"{after['after'][-1][0]:.3f}, the entropy from {before['entropy'][-1]:.2f} to {after['entropy'][-1]:.3f} "
+        f"nats. It is sampling "
         f"at a temperature of 1/{sigma:.1f}. Where the model is wrong it now is wrong with certainty: "
         "that is where the loss comes from.",
     }  # fmt: skip
@@ -218,44 +235,66 @@ def interview(seen: Seen) -> list[tuple[str, str]]:
     apart = {place: seen.at(place, "turned", 48, 47) for place in ("pre", "post")}
     return [
         ("Why does post-norm need warm-up and pre-norm (nearly) not?",
-         "At the start the gradient of post-norm's last layers is of the size $O(d\\sqrt{\\ln d})$ whatever the depth, in pre-norm "
-         f"$1/\\sqrt{{L}}$ of it, since the final norm divides by a stream that has grown as $\\sqrt{{L}}$ (here, 4, 16, 48 layers: pre "
-         f"{pre[0]:.2f}, {pre[1]:.2f}, {pre[2]:.2f}; post {post[0]:.2f}, {post[1]:.2f}, {post[2]:.2f}). Adam's first steps have the length "
-         "of the learning rate in every weight, in directions estimated from a few batches; near the output they move the function "
-         "a lot, and the norms on the stream hand the change on to all that follows. A small first rate lets the statistics settle. "
+         "At the start the gradient of post-norm's last layers is of the size $O(d\\sqrt{\\ln d})$ whatever the "
+         "depth, in pre-norm "
+         f"$1/\\sqrt{{L}}$ of it, since the final norm divides by a stream that has grown as $\\sqrt{{L}}$ (here, 4, "
+         f"16, 48 layers: pre "
+         f"{pre[0]:.2f}, {pre[1]:.2f}, {pre[2]:.2f}; post {post[0]:.2f}, {post[1]:.2f}, {post[2]:.2f}). Adam's first "
+         f"steps have the length "
+         "of the learning rate in every weight, in directions estimated from a few batches; near the output they move "
+         "the function "
+         "a lot, and the norms on the stream hand the change on to all that follows. A small first rate lets the "
+         "statistics settle. "
          "In pre-norm one layer's step is diluted by the sum of all others."),
         ("What goes wrong inside a stack that does not get away from the start?",
-         "In the Warm-up picture the stuck runs are not chaotic: they sit at the loss of character frequencies. In a few large first "
+         "In the Warm-up picture the stuck runs are not chaotic: they sit at the loss of character frequencies. In a "
+         "few large first "
          "steps the stack has become blind to its input: what tells the tokens apart at the top falls to "
-         f"{power(seen.apart(0, 9))} of the stream within 100 steps and stays at {power(seen.apart(0, -1))}, all tokens come out alike, and "
-         "only the frequencies of characters are learned; the gradient that would part them again is as small as their difference. "
-         f"With warm-up it dips as well (to {min(seen.runs[TELLING]['apart']):.3f}) and comes back to {seen.apart(100, -1):.2f}. It is no overflow, "
+         f"{power(seen.apart(0, 9))} of the stream within 100 steps and stays at {power(seen.apart(0, -1))}, all "
+         f"tokens come out alike, and "
+         "only the frequencies of characters are learned; the gradient that would part them again is as small as "
+         "their difference. "
+         f"With warm-up it dips as well (to {min(seen.runs[TELLING]['apart']):.3f}) and comes back to "
+         f"{seen.apart(100, -1):.2f}. It is no overflow, "
          "and clipping does not help."),
         ("Show with one line of calculus why pre-norm has a gradient highway and post-norm has not.",
-         "Pre: $\\partial x_L/\\partial x_l = \\prod (1 + J_F J_{norm})$, which contains the 1 as a term. Post: $\\prod J_{norm}(1 + J_F)$ "
-         "with $J_{norm} = \\frac{1}{\\sigma}(I - \\tfrac1d 11^\\top - \\tfrac1d \\hat x\\hat x^\\top)$: each sum of two parts of equal "
-         "size has $\\sigma \\approx \\sqrt2$, so the direct way loses $1/\\sqrt2$ a sublayer, $2^{-L}$ over $L$ layers of two."),
+         "Pre: $\\partial x_L/\\partial x_l = \\prod (1 + J_F J_{norm})$, which contains the 1 as a term. Post: "
+         "$\\prod J_{norm}(1 + J_F)$ "
+         "with $J_{norm} = \\frac{1}{\\sigma}(I - \\tfrac1d 11^\\top - \\tfrac1d \\hat x\\hat x^\\top)$: each sum of "
+         "two parts of equal "
+         "size has $\\sigma \\approx \\sqrt2$, so the direct way loses $1/\\sqrt2$ a sublayer, $2^{-L}$ over $L$ "
+         "layers of two."),
         ("If pre-norm is so easy, why does anybody look for something else?",
-         f"Because its late layers do little: the stream grows (here from {grown[0]:.1f} to {grown[1]:.1f} over 48 layers) and a "
-         f"branch of fixed size turns it less (the last layer by {apart['pre']:.3f}, in post-norm by {apart['post']:.2f}). Post-norm, once "
-         "it trains, is often a little better at the same size. Hence hybrids: sandwich (a norm on the branch's output too: CogView, "
-         "Gemma 2), norms on the branch's output alone (OLMo 2, Swin v2), DeepNorm (post-norm with the skip scaled up and small "
+         f"Because its late layers do little: the stream grows (here from {grown[0]:.1f} to {grown[1]:.1f} over 48 "
+         f"layers) and a "
+         f"branch of fixed size turns it less (the last layer by {apart['pre']:.3f}, in post-norm by "
+         f"{apart['post']:.2f}). Post-norm, once "
+         "it trains, is often a little better at the same size. Hence hybrids: sandwich (a norm on the branch's "
+         "output too: CogView, "
+         "Gemma 2), norms on the branch's output alone (OLMo 2, Swin v2), DeepNorm (post-norm with the skip scaled up "
+         "and small "
          "weights), GPT-2's writing matrices divided by $\\sqrt{2L}$."),
         ("Your new pre-norm model has a loss of hundreds at the first step. What did you forget?",
-         "The final norm. Without it the logits are $\\sigma$ times what the head was made for and the softmax is a one-hot: where it "
-         "is wrong, $-\\log p$ is the gap between two logits. Leaving out only the division changes no argmax; leaving out $\\gamma$ changes "
+         "The final norm. Without it the logits are $\\sigma$ times what the head was made for and the softmax is a "
+         "one-hot: where it "
+         "is wrong, $-\\log p$ is the gap between two logits. Leaving out only the division changes no argmax; "
+         "leaving out $\\gamma$ changes "
          "the order, as it weighs the features. Also check that a logit lens applies it, too."),
     ]  # fmt: skip
 
 
 SOURCES = [
-    "Xiong et al. 2020, [On Layer Normalization in the Transformer Architecture](https://arxiv.org/abs/2002.04745): gradients at "
+    "Xiong et al. 2020, [On Layer Normalization in the Transformer Architecture](https://arxiv.org/abs/2002.04745): "
+    "gradients at "
     "initialisation, and training without warm-up.",
-    "Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762): post-norm, warm-up of 4000 steps.",
-    "Liu et al. 2020, [Understanding the Difficulty of Training Transformers](https://arxiv.org/abs/2004.08249): it is not the "
+    "Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762): post-norm, warm-up of 4000 "
+    "steps.",
+    "Liu et al. 2020, [Understanding the Difficulty of Training Transformers](https://arxiv.org/abs/2004.08249): it "
+    "is not the "
     "vanishing gradient, but how much each layer's step is amplified.",
     "Ding et al. 2021, [CogView](https://arxiv.org/abs/2105.13290): the sandwich; Wang et al. 2022, "
     "[DeepNet](https://arxiv.org/abs/2203.00555): post-norm for 1000 layers.",
-    "Noci et al. 2022, [Signal Propagation in Transformers](https://arxiv.org/abs/2206.03126): how tokens become alike in deep "
+    "Noci et al. 2022, [Signal Propagation in Transformers](https://arxiv.org/abs/2206.03126): how tokens become "
+    "alike in deep "
     "stacks at initialisation.",
 ]  # fmt: skip

@@ -72,7 +72,8 @@ def show_signal(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
              for key, (norm, share) in VARIANTS.items()}  # fmt: skip
     with controls:
         st.caption(f"Untrained stacks of {depth.WIDTH} features read your text byte by byte and are asked for each next byte. “No "
-                   "skip”: each sum x + F(x) keeps F(x) alone. A curve is the middle of 3 seeds, the band their spread. Drag the "
+                   "skip”: each sum x + F(x) keeps F(x) alone. A curve is the middle of 3 seeds, the band their "
+                   "spread. Drag the "
                    "depth.")  # fmt: skip
         runs = {} if text.recorded else live.panel("Measure on this text · about 20 s", works, len(depth.DEPTHS), "depth")
     found = depths.from_runs({key: job for (key, _), job in runs.items()}, FIELDS)
@@ -132,7 +133,8 @@ def show_training(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.markdown(f"**{layers} layers**")
         runs = live.panel(f"Train all four, 3 seeds each · about {3 * layers} s", works, training.STEPS // training.EVERY, "report")
         st.caption(f"AdamW without clipping, {training.BATCH} passages of {training.LENGTH} characters a step, one play; the rate "
-                   f"rises to {rate:g} over {training.WARMUP} steps. Bands: recorded, 3 seeds. Your runs lie over them in ink.")
+                   f"rises to {rate:g} over {training.WARMUP} steps. Bands: recorded, 3 seeds. Your runs lie over "
+                   f"them in ink.")
     ways, shape, at = {}, (len(DEEP),), (DEEP.index(layers),)
     for key, (norm, share) in VARIANTS.items():
         recorded = depths.recorded(TRAINED, [training.key(norm, share, n) for n in DEEP], shape)
@@ -219,7 +221,8 @@ def show_cut(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     at, which = min(here[0], n - 1), CUTS.index(here[1])
     table = {"layer": [i for i in range(n) for _ in CUTS], "cut": list(CUTS) * n}
     return Shown(table | {name: values.flatten() for name, values in of.numbers.items()},
-                 rf"\begin{{gathered}}\text{{layer {at}, {here[1]}:}}\\[.3em]\text{{loss }}{loss:.2f} \to {curve[at, which]:.2f}"
+                 rf"\begin{{gathered}}\text{{layer {at}, {here[1]}:}}\\[.3em]\text{{loss }}{loss:.2f} \to "
+                 rf"{curve[at, which]:.2f}"
                  rf"\text{{ nats a token}}\end{{gathered}}",
                  {"model": reading.model, "text": CAPITAL if own else reading.text, "layer": at, "cut": which},
                  [("x_l", (f"token {len(reading.ids)}", f"model {config.d_model}"), "residual"),
@@ -258,7 +261,8 @@ def show_alike(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     frame, at = skipping.SHARES.index(here[0]), here[1]
     table = {"place": np.arange(config.n_layers + 1)} | {name: found[name][frame] for name in ("apart", "alike", "stream")}
     return Shown(table, rf"\begin{{gathered}}\frac{{\lVert X - 1\bar x^\top\rVert}}{{\lVert X\rVert}} = {found['apart'][frame, at]:.2g}"
-                 rf"\text{{ before layer }}{at}\\[.3em]\text{{loss }}{found['loss'][frame]:.2f}\text{{ nats a token}}\end{{gathered}}",
+                 rf"\text{{ before layer }}{at}\\[.3em]\text{{loss }}{found['loss'][frame]:.2f}\text{{ nats a "
+                 rf"token}}\end{{gathered}}",
                  {"model": reading.model, "text": reading.text, "share": here[0]},
                  [("X", (f"token {len(reading.ids)}", f"model {config.d_model}"), "residual"),
                   (r"\bar x", (f"model {config.d_model}",), "residual")])  # fmt: skip
@@ -285,7 +289,8 @@ def keep_paths(stacks: list[str]) -> None:
 def show_paths(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption("Each sublayer can be gone through or gone around. The gradient at the embedding is the sum over all these "
-                   "paths; here it is taken apart by their length, exactly, with one walk back. 3 seeds for untrained stacks.")
+                   "paths; here it is taken apart by their length, exactly, with one walk back. 3 seeds for untrained "
+                   "stacks.")
         own = reading.label == "recorded" or (reading.model == models.DEFAULT and reading.text == CAPITAL)
         runs = {}
         if not own:

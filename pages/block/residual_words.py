@@ -27,7 +27,8 @@ STACK = stack(24)
 
 LOOK_FOR = {
     SIGNAL: "Drag the depth and compare. **With skip and norm** signal and gradient change slowly, however deep. **Without skip** the "
-    "norms keep the signal's size, but what tells the tokens apart is gone after a few layers. **Without norm** all grows or "
+    "norms keep the signal's size, but what tells the tokens apart is gone after a few layers. **Without norm** all "
+    "grows or "
     "fades by a factor a layer.",
     TRAIN: "At two layers a norm alone still lets something through. From four on only stacks **with skip connections** learn more "
     "than how often each character occurs, and at twelve the skip needs the norm, too.",
@@ -41,8 +42,10 @@ LOOK_FOR = {
 
 FORMULA = {
     SIGNAL: r"\begin{gathered}\residual{x_{l+1}} = \residual{x_l} + F_l(\residual{x_l})\\[.4em]"
-    r"\frac{\partial \residual{x_L}}{\partial \residual{x_l}} = \prod_{i=l}^{L-1}\Big(1 + \frac{\partial F_i}{\partial \residual{x_i}}\Big) "
-    r"= 1 + \ldots\\[.4em]\text{without skip: }\ \prod_{i=l}^{L-1}\frac{\partial F_i}{\partial \residual{x_i}}\end{gathered}",
+    r"\frac{\partial \residual{x_L}}{\partial \residual{x_l}} = \prod_{i=l}^{L-1}\Big(1 + \frac{\partial "
+    r"F_i}{\partial \residual{x_i}}\Big) "
+    r"= 1 + \ldots\\[.4em]\text{without skip: }\ \prod_{i=l}^{L-1}\frac{\partial F_i}{\partial "
+    r"\residual{x_i}}\end{gathered}",
     TRAIN: r"\begin{gathered}\text{skip: }\ \residual{x_{l+1}} = \residual{x_l} + F_l(\residual{x_l})\\[.4em]\text{no skip: }\ "
     r"\residual{x_{l+1}} = F_l(\residual{x_l})\end{gathered}",
     CUT: r"\begin{gathered}\text{skip the layer: }\ \residual{x_{l+1}} = \residual{x_l}\\[.4em]\text{no residual: }\ "
@@ -146,20 +149,31 @@ def prose(seen: Seen) -> dict[str, str]:
     collapse = seen.cuts["collapse"]["0.0"]["apart"]
     return {
         "what": "A residual connection adds a sublayer's output to its input, so a layer need not carry what came before, only "
-        "say what should change. Going back, $\\partial x_L/\\partial x_l$ is a product of $(1 + J)$: multiplied out, the first term is 1, and "
-        "a gradient arrives at the bottom whatever the layers do. Without it the product has nothing but $J$. In an untrained stack of "
-        f"48 layers with neither skip nor norm the signal ends at {power(seen.at('neither', 'stream', 48, 48))} and the gradient at the first "
+        "say what should change. Going back, $\\partial x_L/\\partial x_l$ is a product of $(1 + J)$: multiplied out, "
+        "the first term is 1, and "
+        "a gradient arrives at the bottom whatever the layers do. Without it the product has nothing but $J$. In an "
+        "untrained stack of "
+        f"48 layers with neither skip nor norm the signal ends at {power(seen.at('neither', 'stream', 48, 48))} and "
+        f"the gradient at the first "
         f"layer at {power(seen.at('neither', 'signal', 48, 0))}; with skips alone the signal grows to "
-        f"{power(seen.at('skip, no norm', 'stream', 48, 48))}; with both it is {seen.at('skip, norm', 'stream', 48, 48):.1f}.",
+        f"{power(seen.at('skip, no norm', 'stream', 48, 48))}; with both it is "
+        f"{seen.at('skip, norm', 'stream', 48, 48):.1f}.",
         "why": f"Nothing deep trains without them, unless it is started with great care (Sources): at 8 layers the loss is {seen.loss('skip, norm', 8):.2f} with skip connections and "
-        f"{seen.loss('no skip, norm', 8):.2f} without, where {seen.trained['made']['blind']:.2f} is what knowing the frequency of each character "
-        f"gives. In SmolLM2, cut at one layer of {len(removed)}: without its residual path the loss goes from {whole:.2f} to between "
-        f"{removed.min():.1f} and {removed.max():.1f} nats a token. Skip the layer instead, so that the path is all that stays, "
-        f"and at {mild} of the {len(skipped)} layers it rises by less than 1. The stream is the model's memory; layers edit it.",
+        f"{seen.loss('no skip, norm', 8):.2f} without, where {seen.trained['made']['blind']:.2f} is what knowing the "
+        f"frequency of each character "
+        f"gives. In SmolLM2, cut at one layer of {len(removed)}: without its residual path the loss goes from "
+        f"{whole:.2f} to between "
+        f"{removed.min():.1f} and {removed.max():.1f} nats a token. Skip the layer instead, so that the path is all "
+        f"that stays, "
+        f"and at {mild} of the {len(skipped)} layers it rises by less than 1. The stream is the model's memory; "
+        f"layers edit it.",
         "catch": "“They cure the vanishing gradient” is not the whole story: norms do that as well. Look at **no skip, norm**: signal and "
-        "gradient keep their size, and still nothing is learned. What dies is the **difference between tokens**: attention averages, "
-        f"and an average of averages is the same for all (rank collapse). In SmolLM2 without any skip what tells tokens apart falls "
-        f"from {collapse[0]:.2f} to {power(collapse[-1])} of the stream. And skip connections alone are not enough, either: without a norm "
+        "gradient keep their size, and still nothing is learned. What dies is the **difference between tokens**: "
+        "attention averages, "
+        f"and an average of averages is the same for all (rank collapse). In SmolLM2 without any skip what tells "
+        f"tokens apart falls "
+        f"from {collapse[0]:.2f} to {power(collapse[-1])} of the stream. And skip connections alone are not enough, "
+        f"either: without a norm "
         "the variance grows by a factor a layer.",
     }  # fmt: skip
 
@@ -175,7 +189,8 @@ def predict(seen: Seen) -> dict:
         "of them does the loss on “The capital of France is” rise by less than 1 nat a token?",
         "options": options, "answer": answer,
         "reveal": f"{int(mild * len(skipped) + 0.5)} of {len(skipped)}. The worst is layer {worst} ({whole:.2f} → {skipped[worst]:.2f}); the "
-        "first layers make something of the bare embeddings, and one in the middle writes the huge first token that heads rest "
+        "first layers make something of the bare embeddings, and one in the middle writes the huge first token that "
+        "heads rest "
         f"on. Without its residual path, instead, even the mildest layer costs {removed.min() - whole:.1f} nats.",
     }  # fmt: skip
 
@@ -187,30 +202,47 @@ def interview(seen: Seen) -> list[tuple[str, str]]:
     model = seen.paths["model"]
     return [
         ("Norms already keep the signal's and the gradient's size. Why are residual connections still needed?",
-         "Size is not content. Without skips each layer replaces the tokens by mixtures of them: the remainder $X - 1\\bar x^\\top$ "
-         f"shrinks at every attention (Dong et al.: doubly exponentially for attention alone; here, 16 layers with norm and FFN, from "
-         f"{seen.at('no skip, norm', 'apart', 16, 0):.2f} to {power(seen.at('no skip, norm', 'apart', 16, 16))}, with skips to "
-         f"{seen.at('skip, norm', 'apart', 16, 16):.2f}). A norm rescales the whole vector, most of which is shared by all tokens, so it "
+         "Size is not content. Without skips each layer replaces the tokens by mixtures of them: the remainder $X - "
+         "1\\bar x^\\top$ "
+         f"shrinks at every attention (Dong et al.: doubly exponentially for attention alone; here, 16 layers with "
+         f"norm and FFN, from "
+         f"{seen.at('no skip, norm', 'apart', 16, 0):.2f} to {power(seen.at('no skip, norm', 'apart', 16, 16))}, with "
+         f"skips to "
+         f"{seen.at('skip, norm', 'apart', 16, 16):.2f}). A norm rescales the whole vector, most of which is shared "
+         f"by all tokens, so it "
          "cannot bring the difference back. The gradient that is left says the same for each token."),
-        ("Derive the gradient through L residual blocks. Where exactly does the 1 come from, and when does it not help?",
-         "$x_{l+1} = x_l + F_l(x_l)$ gives $I + J_l$ for one block, and $\\prod(I + J_l) = I + \\sum J_l + \\sum J_iJ_j + \\ldots$ for "
-         "all: the $I$ is the path around every sublayer. It guarantees a term, not a size: others may cancel it, or outgrow it. "
-         f"Without norms the sum outgrows it (48 layers: gradient {power(seen.at('skip, no norm', 'signal', 48, 0))} at the bottom). With the norm "
+        ("Derive the gradient through L residual blocks. Where exactly does the 1 come from, and when does it not "
+         "help?",
+         "$x_{l+1} = x_l + F_l(x_l)$ gives $I + J_l$ for one block, and $\\prod(I + J_l) = I + \\sum J_l + \\sum "
+         "J_iJ_j + \\ldots$ for "
+         "all: the $I$ is the path around every sublayer. It guarantees a term, not a size: others may cancel it, or "
+         "outgrow it. "
+         f"Without norms the sum outgrows it (48 layers: gradient {power(seen.at('skip, no norm', 'signal', 48, 0))} "
+         f"at the bottom). With the norm "
          "behind the sum (post-norm) the path leads through the norms and the 1 is multiplied by each one's slope."),
         ("In what sense is a residual network an ensemble, and what speaks against it?",
-         f"$m$ sublayers are $2^m$ paths, and their lengths are binomial: of 48 sublayers only {100 * short:.2f} % of the paths have 12 or "
-         f"fewer. Yet in the untrained stack {100 * shares[:13].sum():.0f} % of the gradient comes by these (its mean length is "
-         f"{of_paths[24]:.1f} of 48, at 16 sublayers {of_paths[8]:.1f}). So it trains like a shallow net. But a trained Transformer is no "
-         f"sum of independent voters: in SmolLM2 the paths of one length carry up to {max(model['size']):,.0f} times the gradient, "
+         f"$m$ sublayers are $2^m$ paths, and their lengths are binomial: of 48 sublayers only {100 * short:.2f} % of "
+         f"the paths have 12 or "
+         f"fewer. Yet in the untrained stack {100 * shares[:13].sum():.0f} % of the gradient comes by these (its mean "
+         f"length is "
+         f"{of_paths[24]:.1f} of 48, at 16 sublayers {of_paths[8]:.1f}). So it trains like a shallow net. But a "
+         f"trained Transformer is no "
+         f"sum of independent voters: in SmolLM2 the paths of one length carry up to {max(model['size']):,.0f} times "
+         f"the gradient, "
          "nearly all of which cancels against other lengths; and each sublayer reads what earlier ones wrote."),
         ("You may skip any one layer of a trained model at little cost. So can you drop ten?",
-         "No: one skipped layer leaves a stream that the next layers, trained to refine it, largely repair (self-repair); the errors "
-         "of several add up and meet layers that never saw such input. Some are not replaceable at all: the first layers, and the "
-         "one that writes the large vector of the first token. Pruning by effect works for some of the middle and late layers, "
+         "No: one skipped layer leaves a stream that the next layers, trained to refine it, largely repair "
+         "(self-repair); the errors "
+         "of several add up and meet layers that never saw such input. Some are not replaceable at all: the first "
+         "layers, and the "
+         "one that writes the large vector of the first token. Pruning by effect works for some of the middle and "
+         "late layers, "
          "best with a little training afterwards; stochastic depth trains for it."),
         ("What does a model lose if the skip is around attention and FFN together instead of each?",
-         "The FFN would read only what attention wrote, not the token itself; its own row would have to be carried by attention's "
-         "weights. Two short branches also give twice as many paths of length one. Parallel blocks (GPT-J, PaLM) keep both reading "
+         "The FFN would read only what attention wrote, not the token itself; its own row would have to be carried by "
+         "attention's "
+         "weights. Two short branches also give twice as many paths of length one. Parallel blocks (GPT-J, PaLM) keep "
+         "both reading "
          "the stream, $x + A(x) + F(x)$: one norm and one sum fewer, nearly the same quality."),
     ]  # fmt: skip
 
@@ -220,9 +252,11 @@ SOURCES = [
     "Mappings](https://arxiv.org/abs/1603.05027).",
     "Veit, Wilber & Belongie 2016, [Residual Networks Behave Like Ensembles of Relatively Shallow "
     "Networks](https://arxiv.org/abs/1605.06431): paths, and layers skipped one by one.",
-    "Dong, Cordonnier & Loukas 2021, [Attention is not all you need: pure attention loses rank doubly exponentially with "
+    "Dong, Cordonnier & Loukas 2021, [Attention is not all you need: pure attention loses rank doubly exponentially "
+    "with "
     "depth](https://arxiv.org/abs/2103.03404).",
     "Noci et al. 2022, [Signal Propagation in Transformers](https://arxiv.org/abs/2206.03126); He et al. 2023, [Deep "
     "Transformers without Shortcuts](https://arxiv.org/abs/2302.10322): what it takes to train without them.",
-    "McGrath et al. 2023, [The Hydra Effect](https://arxiv.org/abs/2307.15771): later layers make up for one that is missing.",
+    "McGrath et al. 2023, [The Hydra Effect](https://arxiv.org/abs/2307.15771): later layers make up for one that is "
+    "missing.",
 ]  # fmt: skip
