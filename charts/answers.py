@@ -35,8 +35,8 @@ def message(
 
     places, kinds: what the slider and the buttons choose; roles: the colour of each kind; tokens, before, after
     [place, kind, row]: the pieces and their probabilities; curve [place, kind] with its title and range; whole: its value
-    without any cut, called `said`; base: the first kind is the model as it is. Place and kind are taken up when epoch differs from the last one. ValueError where the
-    shapes do not fit.
+    without any cut, called `said`; base: the first kind is the model as it is. Place and kind are taken up when epoch
+    differs from the last one. ValueError where the shapes do not fit.
     """
     shape = len(places.values), len(kinds.values)
     for what, array, wanted in [("before", before, (*shape, before.shape[-1])), ("after", after, before.shape),

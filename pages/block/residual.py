@@ -98,7 +98,8 @@ def show_signal(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     frame = depth.DEPTHS.index(layers)
     table = {"layer": np.arange(layers + 1)} | {f"{v}: {f}": of[f][0][frame, : layers + 1] for v, of in found.items() for f in FIELDS}
     lines = [r"\lVert\partial L/\partial x\rVert\text{ at the top} \to \text{at the bottom}"]
-    lines += [rf"\text{{{v}: {of['signal'][0][frame, layers]:.1e}}} \to \text{{{of['signal'][0][frame, 0]:.1e}}}" for v, of in found.items()]
+    ends = {v: of["signal"][0][frame, [layers, 0]] for v, of in found.items()}
+    lines += [rf"\text{{{v}: {top:.1e}}} \to \text{{{bottom:.1e}}}" for v, (top, bottom) in ends.items()]
     norm, share = VARIANTS[variant]
     return Shown(table, r"\begin{gathered}" + r"\\[.3em]".join(lines) + r"\end{gathered}",
                  {"text": text.text, "layers": layers, "norm": norm, "share": share},
@@ -316,7 +317,8 @@ def show_paths(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     lengths = np.arange(m + 1)
     table = {"length": lengths, "paths": count[at, : m + 1], "share": share[at, 0, : m + 1], "size": size[at, 0, : m + 1]}
     mean = paths.mean_length(torch.tensor(np.mean(list(found.values())[at][0], 0)))
-    return Shown(table, rf"\begin{{gathered}}2^{{{m}}}\text{{ paths, their mean length }}{m / 2:.1f}\\[.3em]\text{{the gradient's }}{mean:.1f}\end{{gathered}}",
+    return Shown(table, rf"\begin{{gathered}}2^{{{m}}}\text{{ paths, their mean length }}{m / 2:.1f}\\[.3em]"
+                 rf"\text{{the gradient's }}{mean:.1f}\end{{gathered}}",
                  {"model": reading.model, "text": CAPITAL if of_default else reading.text},
                  [("G_k", (f"token {len(reading.ids) - 1}", f"model {config.d_model}"), "value")])  # fmt: skip
 
