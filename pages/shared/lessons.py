@@ -60,6 +60,7 @@ LESSONS: tuple[Entry, ...] = (
     Entry("D9", "Counting parameters", "pages/block/parameters.py", "The block", "parameter-count", ":material/calculate:"),
     Entry("F2", "Softmax temperature", "pages/training/temperature.py", "Training", "temperature",
           ":material/thermostat:"),
+    Entry("F5", "Learning rates and dropout", "pages/training/schedules.py", "Training", "schedules", ":material/trending_up:"),
     Entry("G1", "Where the FLOPs go", "pages/cost/flops.py", "Cost", "flops", ":material/speed:"),
     Entry("G2", "What fits in memory", "pages/cost/fits.py", "Cost", "what-fits", ":material/sd_card:"),
     Entry("G3", "How long it takes", "pages/cost/clock.py", "Cost", "time", ":material/timer:"),
