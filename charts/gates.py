@@ -28,19 +28,19 @@ def surfaces(
         sums = np.array([[f"u = {rows[i]}: {SIGMAS[name]} × u = {opened[name][j]:.3f} × {rows[i]} = {a[name][i, j]:.3f}"
                           for j in range(len(cols))] for i in range(len(rows))])  # fmt: skip
         through = np.repeat(opened[name][None], len(rows), 0)
-        above.append(Matrix(f"{name} a", f"a = {SIGMAS[name]} · u", a[name], "ffn", signed=True, says=sums, note=notes[name], symbol="a",
-                            pick=TITLES[name], top=6, **common))  # fmt: skip
+        above.append(Matrix(f"{name} a", f"a = {SIGMAS[name]} · u", a[name], "ffn", signed=True, says=sums,
+                            note=notes[name], symbol="a", pick=TITLES[name], top=6, **common))  # fmt: skip
         below += [
-            Matrix(f"{name} to g", "∂a/∂g = σ′(g) · u: back to the gate", to_gate[name], "ffn", signed=True, symbol="∂a/∂g", top=4,
-                   says="at g = {col}, u = {row}: σ′(g) · u = {value}", pick=TITLES[name], **common),
-            Matrix(f"{name} to u", f"∂a/∂u = {SIGMAS[name]}: back to u", through, "ffn", signed=True, symbol="∂a/∂u", top=4,
-                   says="at g = {col}: {value}, whatever u is", pick=TITLES[name], **common),
+            Matrix(f"{name} to g", "∂a/∂g = σ′(g) · u: back to the gate", to_gate[name], "ffn", signed=True,
+                   symbol="∂a/∂g", top=4, says="at g = {col}, u = {row}: σ′(g) · u = {value}", pick=TITLES[name], **common),
+            Matrix(f"{name} to u", f"∂a/∂u = {SIGMAS[name]}: back to u", through, "ffn", signed=True,
+                   symbol="∂a/∂u", top=4, says="at g = {col}: {value}, whatever u is", pick=TITLES[name], **common),
         ]  # fmt: skip
     if density is not None:
         above.append(Matrix(
-            "real", [f"Where the real pairs (g, u) of layer {layer} lie" for layer in layers.values], np.log10(1 + 1e5 * density), "ffn",
-            symbol="log₁₀(1 + 10⁵ · share)", says="of the real pairs near g = {col}, u = {row}, on a logarithmic scale: {value}",
-            **common))  # fmt: skip
+            "real", [f"Where the real pairs (g, u) of layer {layer} lie" for layer in layers.values],
+            np.log10(1 + 1e5 * density), "ffn", symbol="log₁₀(1 + 10⁵ · share)",
+            says="of the real pairs near g = {col}, u = {row}, on a logarithmic scale: {value}", **common))  # fmt: skip
     return matrices.message(
         "gates", "Gated activations over g and u; arrows move the cell, Page Up and Page Down the map", [above, below],
         frames=layers, picks=gates, height=900, epoch=epoch,

@@ -263,7 +263,8 @@ def maps() -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray], di
     """The axis, and of every gate σ(g) [g], a and ∂a/∂g [u, g]."""
     axis = (torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS * 2 * FAR - FAR
     u, g = torch.meshgrid(axis.flip(0), axis, indexing="ij")
-    found = {name: (gates.slopes(name, axis, axis)[1], gates.gated(name, g, u), gates.slopes(name, g, u)[0]) for name in gates.GATES}
+    found = {name: (gates.slopes(name, axis, axis)[1], gates.gated(name, g, u), gates.slopes(name, g, u)[0])
+             for name in gates.GATES}  # fmt: skip
     return axis.numpy(), *({name: of[i].numpy() for name, of in found.items()} for i in range(3))
 
 
@@ -278,9 +279,11 @@ def pairs_of(subject: tuple) -> tuple[np.ndarray, dict[str, list[gates.Left]]]:
 def show_gated(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     d, wide = config.d_model, 4 * config.d_model
     with controls:
-        st.caption((f"This model's own is {own_gate}." if config.gated else "This model has no gate, so no real pairs are shown.")
-                   + f" A gate costs a third matrix. Two of {d} × {wide:,} hold {2 * d * wide:,} parameters; three hold as many "
-                   f"at a width of {gates.matched_width(wide):,.0f}" + (f"; this model's is {config.d_ff:,}." if config.gated else "."))
+        whose = f"This model's own is {own_gate}." if config.gated else "This model has no gate: no real pairs are shown."
+        st.caption(whose + f" A gate costs a third matrix. Two of {d} × {wide:,} hold {2 * d * wide:,} parameters; three "
+                     f"hold as many "
+                   f"at a width of {gates.matched_width(wide):,.0f}"
+                   + (f"; this model's is {config.d_ff:,}." if config.gated else "."))  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("gates", here)
     axis, opened, a, to_gate = maps()

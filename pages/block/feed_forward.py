@@ -1,4 +1,4 @@
-"""The feed-forward network: expand, activate, contract, each token by itself; what its neurons write; how wide it should be."""
+"""The feed-forward network: expand, activate, contract, each token by itself; what its neurons write; how wide."""
 
 import functools
 
@@ -26,6 +26,7 @@ from transformer.recording import CAPITAL, PRONOUN, REPEAT
 from transformer.training import widths
 
 EXAMPLES = {"a fact": CAPITAL, "a repeated name": REPEAT, "a pronoun": PRONOUN}
+RECORD = ("*.norm_2", "*.resid_mid", "*.resid_post", "*.ffn.[pgo]*", "logits")
 TELLING = {"smollm2-135m": 24}  # where neurons speak of capitals and of the west, at “France is”
 MOST, LISTED = 24, 12  # tokens of a text; of them, the last so many have their neurons listed
 ORDERS = LOUDEST, SPEAKING = "the loudest", "those that speak most for the next word"
@@ -67,8 +68,11 @@ def show_way() -> tuple[int, dict, dict]:
     layer = layer_control(config.n_layers)
     x, a, out, ended = (part(layer, name) for name in ("norm_2", "ffn.post", "ffn.out", "resid_post"))
     u = part(layer, "ffn.pre")
-    before = {f"{sigma}(g)": ACTIVATIONS[config.activation](torch.tensor(part(layer, given))).numpy(), "u": u} if config.gated else {"u": u}
-    shapes = {key: charts.folded(values).shape[1:] for key, values in ({"x̂′": x, "a": a, "out": out, "x″": ended} | before).items()}
+    before = {"u": u}
+    if config.gated:
+        before = {f"{sigma}(g)": ACTIVATIONS[config.activation](torch.tensor(part(layer, given))).numpy(), "u": u}
+    drawn = {"x̂′": x, "a": a, "out": out, "x″": ended} | before
+    shapes = {key: charts.folded(values).shape[1:] for key, values in drawn.items()}
     wide = shapes["a"][1]
     loud = int(np.abs(a[-1]).argmax())
     start = ("a", loud // wide, loud % wide)
@@ -79,7 +83,8 @@ def show_way() -> tuple[int, dict, dict]:
         key="way", on_stand_change=lambda: keep_matrices("way", start, stand),
         data=charts.way(x, before, a, out, ended, Choice("Word", names, word), sigma=sigma, at=at, epoch=epoch),
     )  # fmt: skip
-    st.caption("Each cell is one number, folded into a rectangle in the order of its index; blue is negative, rust positive, each "
+    st.caption("Each cell is one number, folded into a rectangle in the order of its index; blue is negative, rust "
+               "positive, each "
                f"matrix by its own scale. All {n} tokens go through the same two or three matrices.")  # fmt: skip
     token = names.index(here[0])
     table = {"neuron": np.arange(a.shape[1]), "a": a[token]} | {name: of[token] for name, of in before.items()}
@@ -118,8 +123,10 @@ def show_firing() -> tuple[int, dict, dict]:
         data=charts.firing(np.arange(config.n_layers), found, found["write"], Choice("Word", [*names, MEAN], word),
                            gated=config.gated, cursor=layer, epoch=epoch),
     )  # fmt: skip
-    st.caption("A gate above 0 is open, and even a shut one lets a little through: SiLU is never exactly 0. So the second panel "
-               "asks otherwise: sorted by loudness, how many neurons does it take to make up half, or 90%, of the length of a?")
+    st.caption("A gate above 0 is open, and even a shut one lets a little through: SiLU is never exactly 0. So the "
+               "second panel "
+               "asks otherwise: sorted by loudness, how many neurons does it take to make up half, or 90%, of the "
+               "length of a?")
     row = [*names, MEAN].index(here[0])
     return here[1], {"layer": np.arange(config.n_layers)} | {field: of[row] for field, of in found.items()}, {"layer": here[1]}
 
@@ -150,7 +157,8 @@ def memories_of(layer: int) -> tuple[list[str], list[str], list[list[list[Neuron
 
 
 def memories_stand(known: list[str]) -> tuple[str, str]:
-    return url.url_state("word", names[-1], str, known.__contains__), url.url_state("order", SPEAKING, str, ORDERS.__contains__)
+    return (url.url_state("word", names[-1], str, known.__contains__),
+            url.url_state("order", SPEAKING, str, ORDERS.__contains__))  # fmt: skip
 
 
 def keep_memories(known: list[str]) -> None:
@@ -175,12 +183,15 @@ def show_memories() -> tuple[int, dict, dict]:
             Picks("Neurons", ORDERS, order), targets, found, epoch=epoch,
         ),
     )  # fmt: skip
-    st.caption("Loudest: by |a| · ‖w‖, how much they write. The numbers are what a neuron adds here to a word's logit by the direct "
+    st.caption("Loudest: by |a| · ‖w‖, how much they write. The numbers are what a neuron adds here to a word's logit "
+               "by the direct "
                "way: its loudness times its column of W₂, read through the final norm (as it was scaled here) and the "
                "unembedding.")  # fmt: skip
     listed = found[known.index(here[0])][ORDERS.index(here[1])]
-    table = {"neuron": [m.neuron for m in listed], "a": [m.a for m in listed], "added to the next word": [m.target for m in listed],
-             "raises": [" | ".join(p for p, _ in m.up) for m in listed], "lowers": [" | ".join(p for p, _ in m.down) for m in listed]}
+    table = {"neuron": [m.neuron for m in listed], "a": [m.a for m in listed],
+             "added to the next word": [m.target for m in listed],
+             "raises": [" | ".join(p for p, _ in m.up) for m in listed],
+             "lowers": [" | ".join(p for p, _ in m.down) for m in listed]}  # fmt: skip
     return layer, table, {"layer": layer, "token": names.index(here[0]), "loudest": here[1] == LOUDEST}
 
 
@@ -216,8 +227,10 @@ def show_mixing() -> tuple[int, dict, dict]:
         key="mixing", on_stand_change=keep,
         data=charts.changes(places, delta, known, Choice("Changed token", known, word), layer, at=at, epoch=epoch),
     )  # fmt: skip
-    st.caption("The vector that the changed token brings to the FFN is replaced by that of the token before it; nothing else is "
-               "touched. Every number is the largest difference in that token's row, against the untouched run. A row that nothing reached is 0 exactly: hover it.")
+    st.caption("The vector that the changed token brings to the FFN is replaced by that of the token before it; "
+               "nothing else is "
+               "touched. Every number is the largest difference in that token's row, against the untouched run. A row "
+               "that nothing reached is 0 exactly: hover it.")
     token = known.index(here[0])
     table = {"token": known} | {place: delta[token, :, i] for i, place in enumerate(places)}
     return layer, table, {"layer": layer, "token": token, "model": name}
@@ -255,7 +268,8 @@ def show_widths() -> tuple[int, dict, dict]:
     curves.mount(key="widths", on_stand_change=keep_widths, data=charts.widths(
         steps, recorded, runs, costs, Picks("Width", list(TIMES), pick, role="ffn"), cursor=step, epoch=epoch))
     st.caption(f"A decoder of 2 layers, d = {widths.D_MODEL}, on one play in characters; only d_ff differs. Recorded: "
-               f"`{kept['command']}`, {kept['date']}, {len(kept['seeds'])} seeds, {kept['minutes']} min. What is trained here takes "
+               f"`{kept['command']}`, {kept['date']}, {len(kept['seeds'])} seeds, {kept['minutes']} min. What is "
+               f"trained here takes "
                "the same first steps: same seeds, same batches.")  # fmt: skip
     table = {"step": steps} | {f"{times}×, seed {seed}": of for times, found in recorded.items()
                                for seed, of in zip(kept["seeds"], found, strict=True)}  # fmt: skip
@@ -303,7 +317,7 @@ lesson, live = Lesson("D3"), Training("D3")
 opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
 lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[WAY]))
 text = lesson.text(CAPITAL, EXAMPLES)
-reading = lesson.read(text, ("*.norm_2", "*.resid_mid", "*.resid_post", "*.ffn.[pgo]*", "logits"), name=models.decoder(), most=MOST)
+reading = lesson.read(text, RECORD, name=models.decoder(), most=MOST)
 config, n = reading.config, len(reading.ids)
 sigma, given = TITLES[config.activation], "ffn.gate" if config.gated else "ffn.pre"
 subject = (reading.model, reading.label, reading.text)

@@ -5,15 +5,16 @@ VIEWS = WAY, FIRING, MEMORIES, MIXING, WIDTHS = (
 )  # fmt: skip
 
 LOOK_FOR = {
-    WAY: "Most of a layer's parameters are here. Each token's vector is spread over many neurons, bent, and folded back; "
-         "no other token has a say.",
-    FIRING: "Many gates stand open, and still a few hundred neurons do most of the writing: the loud ones differ from word to "
-            "word.",
-    MEMORIES: "Each neuron's column of W₂ is a direction that raises some words and lowers others: a memory that its gate reads "
-              "out. Some can be read, many cannot.",
-    MIXING: "Change what one token brings: in the FFN its own row changes and every other stays the same, bit for bit. The next "
-            "attention is where the others hear of it.",
-    WIDTHS: "Where does more width stop paying? Compare the gain from one width to the next with the spread of the seeds.",
+    WAY: "Most of a layer's parameters are here. Each token's vector is spread over many neurons, bent, and folded "
+         "back; no other token has a say.",
+    FIRING: "Many gates stand open, and still a few hundred neurons do most of the writing: the loud ones differ from "
+            "word to word.",
+    MEMORIES: "Each neuron's column of W₂ is a direction that raises some words and lowers others: a memory that its "
+              "gate reads out. Some can be read, many cannot.",
+    MIXING: "Change what one token brings: in the FFN its own row changes and every other stays the same, bit for bit. "
+            "The next attention is where the others hear of it.",
+    WIDTHS: "Where does more width stop paying? Compare the gain from one width to the next with the spread of the "
+            "seeds.",
 }  # fmt: skip
 
 
@@ -25,7 +26,8 @@ def formula(gated: bool, sigma: str) -> str:
             r"\residual{\Delta x} = \ffn{a}\, W_2 = \sum_j \ffn{a_j}\, w_j\end{gathered}"
         )
     return (
-        rf"\begin{{gathered}}\ffn{{u}} = \residual{{\hat{{x}}'}} W_1 + b_1, \quad \ffn{{a}} = \operatorname{{{sigma}}}(\ffn{{u}})"
+        rf"\begin{{gathered}}\ffn{{u}} = \residual{{\hat{{x}}'}} W_1 + b_1, \quad \ffn{{a}} = "
+        rf"\operatorname{{{sigma}}}(\ffn{{u}})"
         r"\\[.4em]\residual{\Delta x} = \ffn{a}\, W_2 + b_2 = \sum_j \ffn{a_j}\, w_j + b_2\end{gathered}"
     )
 
@@ -90,24 +92,31 @@ def prose(share: float, d: int, d_ff: int, gated: bool, half: float, few: int, l
     mean = {times: sum(of) / len(of) for times, of in losses.items()}
     widest = max(max(of) - min(of) for of in losses.values())
     third = (
-        f" {title} has a gate: three matrices instead of two, and in return d_ff = {d_ff / d:.3g} d instead of 4 d, which comes "
+        f" {title} has a gate: three matrices instead of two, and in return d_ff = {d_ff / d:.3g} d instead of 4 d, "
+        f"which comes "
         "to about the same number of parameters." if gated else ""
     )
     return {
-        "what": f"Attention has carried something to each token; now each works on what it has, alone. The vector of {d} numbers "
-                f"is read by {d_ff:,} neurons, each with a direction of its own (expand); an activation decides what passes "
+        "what": f"Attention has carried something to each token; now each works on what it has, alone. The vector of "
+                f"{d} numbers is read by {d_ff:,} neurons, each with a direction of its own (expand); an activation "
+                f"decides what passes "
                 "(activate); and every neuron writes its own direction $w_j$, a column of $W_2$, as loudly as it fires "
                 "(contract). The same matrices serve every token, so it is a 1 × 1 convolution along the text." + third,
-        "why": f"In this model the FFN holds {share:.0%} of a layer's parameters, and much of what a model knows: a neuron's input "
-               "direction is a key, its gate says how well the token fits, its output direction is the value that is added. The "
-               f"median token needs {half:.1%} of a layer's {d_ff:,} neurons for half of ‖a‖²; in layer {layer} the last one needs "
-               f"{few}. So the layer is dense to compute and sparse in effect: experts (MoE) and pruning live off that gap.",
-        "catch": "**The FFN mixes features, not tokens**; “position-wise” means that, and not that it knows positions. Permute the "
-                 "tokens and its outputs permute. Then, **4 is a habit, not a law**: the little decoders of "
-                 f"“{WIDTHS}” end at {', '.join(f'{mean[t]:.3f} ({t}×)' for t in mean)} nats a character, and seeds of one width "
-                 f"differ by up to {widest:.3f}; gated networks use 8/3. And a neuron is seldom one idea: most of the words that a column of $W_2$ raises make no "
-                 "sense together, rare tokens with long embeddings come up again and again, and what is shown is the direct "
-                 "way alone, not what later layers make of it.",
+        "why": f"In this model the FFN holds {share:.0%} of a layer's parameters, and much of what a model knows: a "
+               f"neuron's input "
+               "direction is a key, its gate says how well the token fits, its output direction is the value that is "
+               "added. The "
+               f"median token needs {half:.1%} of a layer's {d_ff:,} neurons for half of ‖a‖²; in layer {layer} the "
+               f"last one needs {few}. So the layer is dense to compute and sparse in effect: experts (MoE) and "
+               f"pruning live off that gap.",
+        "catch": "**The FFN mixes features, not tokens**; “position-wise” means that, and not that it knows positions. "
+                 "Permute the tokens and its outputs permute. Then, **4 is a habit, not a law**: the little decoders "
+                 "of "
+                 f"“{WIDTHS}” end at {', '.join(f'{mean[t]:.3f} ({t}×)' for t in mean)} nats a character, and seeds of "
+                 f"one width differ by up to {widest:.3f}; gated networks use 8/3. And a neuron is seldom one idea: "
+                 f"most of the words that a column of $W_2$ raises make no "
+                 "sense together, rare tokens with long embeddings come up again and again, and what is shown is the "
+                 "direct way alone, not what later layers make of it.",
     }  # fmt: skip
 
 
@@ -116,13 +125,15 @@ def predict(n: int, changed: int, here: int, then: int) -> dict[str, object]:
     answer = f"{here} there, {then} after"
     options = dict.fromkeys((answer, f"{n} there, {n} after", f"{here} there, {here} after", f"{then} there, {n} after"))
     return {
-        "question": f"The tiny model reads this text as {n} tokens. Only the vector that token {changed} (counted from 0) brings to "
-                    "one FFN is changed. In how many rows does that FFN's output change, and in how many that of the next layer's "
-                    "attention?",
+        "question": f"The tiny model reads this text as {n} tokens. Only the vector that token {changed} (counted from "
+                    f"0) brings to "
+                    "one FFN is changed. In how many rows does that FFN's output change, and in how many that of the "
+                    "next layer's attention?",
         "options": sorted(options),
         "answer": answer,
-        "reveal": f"Counted just now: {here} row of the FFN's output, and {then} rows after the next attention. The FFN reads each "
-                  f"row by itself; attention lets the changed token and everything after it read the change. “{MIXING}” shows the "
+        "reveal": f"Counted just now: {here} row of the FFN's output, and {then} rows after the next attention. The "
+                  f"FFN reads each row by itself; attention lets the changed token and everything after it read the "
+                  f"change. “{MIXING}” shows the "
                   "numbers.",
     }  # fmt: skip
 
@@ -130,43 +141,48 @@ def predict(n: int, changed: int, here: int, then: int) -> dict[str, object]:
 def interview(d: int, d_ff: int) -> list[tuple[str, str]]:
     return [
         ("Attention already has a W_O. Why is there an FFN at all, and what would be lost without it?",
-         "Given its weights $A$, attention is linear in the values: it can move and average, but not compute on what it has moved. "
-         "The FFN is the block's nonlinearity on a token's own content, and two thirds of its parameters. Without it, stacked "
-         "attention tends to pull all tokens towards one vector (its rank falls doubly exponentially with depth, without residual "
-         "paths and FFNs: Dong et al. 2021), and the store of facts that key–value memories are is gone."),
+         "Given its weights $A$, attention is linear in the values: it can move and average, but not compute on what "
+         "it has moved. The FFN is the block's nonlinearity on a token's own content, and two thirds of its "
+         "parameters. Without it, stacked attention tends to pull all tokens towards one vector (its rank falls doubly "
+         "exponentially with depth, without residual paths and FFNs: Dong et al. 2021), and the store of facts that "
+         "key–value memories are is gone."),
         ("How many parameters and FLOPs does it have, and why does SwiGLU take d_ff = 8/3 d?",
-         "Two matrices: $2 d\\, d_{ff} = 8d^2$ parameters at $d_{ff} = 4d$, against $4d^2$ of attention; FLOPs a token are twice the "
-         "parameters, whatever the length of the text. A gate adds a third matrix, $3 d\\, d_{ff}$; the same $8d^2$ then needs "
-         f"$d_{{ff}} = \\tfrac83 d$. Here: $d = {d}$, $d_{{ff}} = {d_ff}$, a ratio of {d_ff / d:.3g}. Llama rounds it up to a "
+         "Two matrices: $2 d\\, d_{ff} = 8d^2$ parameters at $d_{ff} = 4d$, against $4d^2$ of attention; FLOPs a token "
+         "are twice the parameters, whatever the length of the text. A gate adds a third matrix, $3 d\\, d_{ff}$; the "
+         "same $8d^2$ then needs "
+         f"$d_{{ff}} = \\tfrac83 d$. Here: $d = {d}$, $d_{{ff}} = {d_ff}$, a ratio of {d_ff / d:.3g}. Llama rounds it "
+         f"up to a "
          "multiple of 256."),
         ("In what sense is the FFN a key–value memory?",
-         "$\\text{FFN}(x) = \\sum_j \\sigma(k_j \\cdot x)\\, w_j$: rows of $W_1$ are keys, columns of $W_2$ values, and σ turns a match into "
-         "a weight. It is attention over a fixed set of $d_{ff}$ learned pairs, with σ in place of the softmax: the weights need not "
-         "add up to 1, and many may fire at once. Geva et al. found keys that fire on patterns of text and values that favour what "
-         "follows them, in upper layers more so. Editing methods (ROME, MEMIT) change a fact by changing one $W_2$."),
+         "$\\text{FFN}(x) = \\sum_j \\sigma(k_j \\cdot x)\\, w_j$: rows of $W_1$ are keys, columns of $W_2$ values, "
+         "and σ turns a match into a weight. It is attention over a fixed set of $d_{ff}$ learned pairs, with σ in "
+         "place of the softmax: the weights need not add up to 1, and many may fire at once. Geva et al. found keys "
+         "that fire on patterns of text and values that favour what follows them, in upper layers more so. Editing "
+         "methods (ROME, MEMIT) change a fact by changing one $W_2$."),
         ("Is the FFN the same as a convolution? What does “no mixing” buy in practice?",
-         "Yes, of kernel size 1, with the tokens as positions. Since no token waits for another, it can be computed in any order and "
-         "any chunks: per token while generating (no cache is needed for it), in slices of the sequence to save memory, spread over "
-         "devices by tokens or by neurons ($\\sum_j$ splits freely: tensor parallelism cuts $W_1$ by columns and $W_2$ by rows, one "
-         "sum at the end), and with another expert for each token."),
+         "Yes, of kernel size 1, with the tokens as positions. Since no token waits for another, it can be computed in "
+         "any order and any chunks: per token while generating (no cache is needed for it), in slices of the sequence "
+         "to save memory, spread over devices by tokens or by neurons ($\\sum_j$ splits freely: tensor parallelism "
+         "cuts $W_1$ by columns and $W_2$ by rows, one sum at the end), and with another expert for each token."),
         ("Why expand, rather than stay at width d or narrow down?",
-         "An activation can only bend along directions that neurons look in. With $d_{ff} > d$ there are more directions than "
-         "dimensions, so features that overlap in the stream (superposition) can be told apart before being bent. A narrow layer "
-         "would cap the rank of what is written at its width. Beyond some ratio, the same parameters do more as depth; measured "
-         "optima are flat, between about 1 and 10 (Kaplan et al. 2020), so 4 is a convenient middle."),
+         "An activation can only bend along directions that neurons look in. With $d_{ff} > d$ there are more "
+         "directions than dimensions, so features that overlap in the stream (superposition) can be told apart before "
+         "being bent. A narrow layer would cap the rank of what is written at its width. Beyond some ratio, the same "
+         "parameters do more as depth; measured optima are flat, between about 1 and 10 (Kaplan et al. 2020), so 4 is "
+         "a convenient middle."),
     ]  # fmt: skip
 
 
 SOURCES = [
-    "Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762), section 3.3: position-wise feed-forward "
-    "networks, $d_{ff} = 4d$.",
+    "Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762), section 3.3: position-wise "
+    "feed-forward networks, $d_{ff} = 4d$.",
     "Geva, Schuster, Berant & Levy 2021, [Transformer Feed-Forward Layers Are Key-Value "
-    "Memories](https://arxiv.org/abs/2012.14913); Geva et al. 2022, [… Build Predictions by Promoting Concepts in the Vocabulary "
-    "Space](https://arxiv.org/abs/2203.14680).",
+    "Memories](https://arxiv.org/abs/2012.14913); Geva et al. 2022, [… Build Predictions by Promoting Concepts in the "
+    "Vocabulary Space](https://arxiv.org/abs/2203.14680).",
     "Shazeer 2020, [GLU Variants Improve Transformer](https://arxiv.org/abs/2002.05202).",
-    "Dong, Cordonnier & Loukas 2021, [Attention is not all you need: pure attention loses rank doubly exponentially with "
-    "depth](https://arxiv.org/abs/2103.03404).",
-    "Kaplan et al. 2020, [Scaling Laws for Neural Language Models](https://arxiv.org/abs/2001.08361), figure 5: the ratio matters "
-    "little.",
+    "Dong, Cordonnier & Loukas 2021, [Attention is not all you need: pure attention loses rank doubly exponentially "
+    "with depth](https://arxiv.org/abs/2103.03404).",
+    "Kaplan et al. 2020, [Scaling Laws for Neural Language Models](https://arxiv.org/abs/2001.08361), figure 5: the "
+    "ratio matters little.",
     "Meng et al. 2022, [Locating and Editing Factual Associations in GPT](https://arxiv.org/abs/2202.05262).",
 ]  # fmt: skip

@@ -137,16 +137,19 @@ def draw_boundary() -> None:
             charts.mount(
                 key="boundary", on_stand_change=keep_boundary,
                 data=charts.message(
-                    f"What each stack says of every point of the plane, “{DATA[here.data]}”; left and right: step, up and "
+                    f"What each stack says of every point of the plane, “{DATA[here.data]}”; left and right: step, up "
+                    f"and "
                     "down: seed, space: play", tiles, SEEDS, np.array(boundary.report_steps()), points.x.numpy(),
                     points.y.numpy(), classes=points.classes, reach=boundary.REACH, frame=shown.frame, seed=shown.seed,
                     source="training" if growing else " + ".join(sources), growing=growing, epoch=epoch,
                 ),
             )  # fmt: skip
         about = recorded()[1]
-        st.caption(f"Colour: the class that the stack names, the paler the less sure. Thick line: where its answer changes; "
+        st.caption(f"Colour: the class that the stack names, the paler the less sure. Thick line: where its answer "
+                   f"changes; "
                    f"thin ones: the other seeds. Largest difference: between what the stack says and "
-                   f"W_eff x + b_eff, anywhere on the map. Recorded: `{about['command']}`, {about['date']}, {about['steps']} steps, "
+                   f"W_eff x + b_eff, anywhere on the map. Recorded: `{about['command']}`, {about['date']}, "
+                   f"{about['steps']} steps, "
                    f"width {about['width']}, {about['minutes']} min for all point sets.")  # fmt: skip
     seed = stand().seed
     reports = found[here.depth, "linear", seed][0]
@@ -180,7 +183,8 @@ def numbers(report: Report) -> str:
     return (
         rf"\begin{{gathered}}\output{{y}} = \begin{{pmatrix}}{rows}\end{{pmatrix}}\residual{{x}} + "
         rf"\begin{{pmatrix}}{bias}\end{{pmatrix}}\\[.4em]"
-        rf"\max\,\lvert\text{{stack}} - (W_{{\text{{eff}}}}x + b_{{\text{{eff}}}})\rvert = {report.gap:.1e}\end{{gathered}}"
+        rf"\max\,\lvert\text{{stack}} - (W_{{\text{{eff}}}}x + b_{{\text{{eff}}}})\rvert = "
+        rf"{report.gap:.1e}\end{{gathered}}"
     )
 
 
@@ -204,7 +208,8 @@ def half_learned(depth: int) -> list[float]:
 
 
 def learning_stand() -> tuple[int, float, int]:
-    return (url.url_state("linear", DEPTH, int, DEPTHS.__contains__), url.url_state("start", START, float, STARTS.__contains__),
+    return (url.url_state("linear", DEPTH, int, DEPTHS.__contains__),
+            url.url_state("start", START, float, STARTS.__contains__),
             url.url_state("step", STEP, int, lambda step: 0 <= step <= modes.STEPS))  # fmt: skip
 
 
@@ -231,9 +236,11 @@ def draw_learning() -> None:
             data=linear_depth.learning(steps, strength, loss, exact, s, modes.MODES, Choice("Linear layers", DEPTHS, depth),
                                        Choice("Size of the first W_eff", STARTS, start), cursor=step, epoch=epoch),
         )  # fmt: skip
-        st.caption(f"Trained on this machine just now: plain gradient descent at rate {modes.RATE}, 3 seeds (band: lowest to "
+        st.caption(f"Trained on this machine just now: plain gradient descent at rate {modes.RATE}, 3 seeds (band: "
+                   f"lowest to "
                    f"highest). The table to be learned says which of {len(modes.PROPERTIES)} properties each of "
-                   f"{', '.join(modes.ITEMS)} has; its singular vectors are the modes. W_eff starts at the same size at every "
+                   f"{', '.join(modes.ITEMS)} has; its singular vectors are the modes. W_eff starts at the same size "
+                   f"at every "
                    "depth. The closed form is for first weights that already point along the modes.")  # fmt: skip
     at, size = DEPTHS.index(here[0]), STARTS.index(here[1])
     point = int(np.abs(steps - here[2]).argmin())
@@ -261,7 +268,8 @@ def heads_of(name: str, layer: int) -> np.ndarray:
 
 
 def heads_stand(heads: int, most: int) -> tuple[int, int]:
-    return url.url_state("head", HEAD, int, range(heads).__contains__), url.url_state("i", INDEX, int, range(1, most + 1).__contains__)
+    return (url.url_state("head", HEAD, int, range(heads).__contains__),
+            url.url_state("i", INDEX, int, range(1, most + 1).__contains__))  # fmt: skip
 
 
 def keep_heads(heads: int, most: int) -> None:
@@ -294,7 +302,8 @@ def draw_heads() -> None:
                                         cursor=index, epoch=epoch),
             )  # fmt: skip
         own = singular[here[0]]
-        st.caption(f"{models.TITLES[name]}: W_O W_V of a head is a matrix of {config.d_model} × {config.d_model}, made of two "
+        st.caption(f"{models.TITLES[name]}: W_O W_V of a head is a matrix of {config.d_model} × {config.d_model}, "
+                   f"made of two "
                    f"of {config.d_model} × {config.d_head}. Computed whole, in float64: its rank is "
                    f"{collapse.rank(torch.tensor(own))}; what stands beyond {config.d_head} is rounding.")  # fmt: skip
     lesson.formula(
@@ -308,7 +317,8 @@ def draw_heads() -> None:
     with code_place:
         lesson.code([collapse.value_output, collapse.rank],
                     words.SNIPPET[HEADS].format_map({k: repr(v) for k, v in given.items()}))
-    lesson.downloads(table={"index": np.arange(1, len(own) + 1)} | {f"head {h}": of for h, of in enumerate(singular)}, config=given)
+    table = {"index": np.arange(1, len(own) + 1)} | {f"head {h}": of for h, of in enumerate(singular)}
+    lesson.downloads(table=table, config=given)
 
 
 lesson, live = Lesson("D5"), Training("D5")

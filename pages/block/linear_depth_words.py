@@ -5,12 +5,12 @@ from collections.abc import Mapping
 VIEWS = BOUNDARY, LEARNING, HEADS = "Decision boundary", "How it learns", "In a real model"
 
 LOOK_FOR = {
-    BOUNDARY: "Without an activation twenty layers draw the same straight line as two. One bend between the layers, and "
-              "depth begins to count.",
-    LEARNING: "Same functions, other dynamics: one layer learns everything at once; deeper linear stacks wait, then learn "
-              "one thing after another, the strongest first.",
-    HEADS: "Between a head's W_V and W_O there is no activation either: two matrices that are one, of a rank no larger than "
-           "the head is wide.",
+    BOUNDARY: "Without an activation twenty layers draw the same straight line as two. One bend between the layers, "
+              "and depth begins to count.",
+    LEARNING: "Same functions, other dynamics: one layer learns everything at once; deeper linear stacks wait, then "
+              "learn one thing after another, the strongest first.",
+    HEADS: "Between a head's W_V and W_O there is no activation either: two matrices that are one, of a rank no larger "
+           "than the head is wide.",
 }  # fmt: skip
 
 FORMULA = {  # short lines, so that a phone has room
@@ -70,18 +70,20 @@ def prose(
     one, deep = half[1], half[4]
     return {
         "what": "A linear layer is $Wx + b$. Put one after the other and multiply out: $W_2(W_1x + b_1) + b_2 = "
-                "(W_2W_1)\\,x + (W_2b_1 + b_2)$, a linear layer again. So a stack of any depth is **one** matrix and one "
-                "bias, and its boundary is one straight cut. An activation between the layers is what stops the "
+                "(W_2W_1)\\,x + (W_2b_1 + b_2)$, a linear layer again. So a stack of any depth is **one** matrix and "
+                "one bias, and its boundary is one straight cut. An activation between the layers is what stops the "
                 "multiplying out: tanh, ReLU or GELU bend the plane a little at each layer, and bends of bends make "
                 "curves.",
-        "why": f"On “{data}”, recorded over {seeds} seeds, unseen points are named right {straight:.1%} of the time by 2 "
-               f"linear layers and {straight_deep:.1%} by {depth}; with {bend} between them by 2 layers {bent:.1%} and by "
-               f"{depth} {bent_deep:.1%}. Depth pays only with a bend. It is the reason why every FFN has σ between its two "
-               "matrices, and why low-rank tricks (LoRA, latent attention, a head's $W_OW_V$) may put two matrices in place "
-               "of one: no more can be said with them, only less, and cheaper.",
-        "catch": "Linear depth changes **nothing about what can be expressed** (but for the rank, if a layer is narrow) and "
-                 "still changes **how it is learned**. The loss is convex in $W_{\\text{eff}}$, but not in the factors: deep "
-                 "linear stacks sit on plateaus, then drop, one singular mode after another. Measured under "
+        "why": f"On “{data}”, recorded over {seeds} seeds, unseen points are named right {straight:.1%} of the time by "
+               f"2 linear layers and {straight_deep:.1%} by {depth}; with {bend} between them by 2 layers {bent:.1%} "
+               f"and by {depth} {bent_deep:.1%}. Depth pays only with a bend. It is the reason why every FFN has σ "
+               f"between its two "
+               "matrices, and why low-rank tricks (LoRA, latent attention, a head's $W_OW_V$) may put two matrices in "
+               "place of one: no more can be said with them, only less, and cheaper.",
+        "catch": "Linear depth changes **nothing about what can be expressed** (but for the rank, if a layer is "
+                 "narrow) and still changes **how it is learned**. The loss is convex in $W_{\\text{eff}}$, but not in "
+                 "the factors: deep linear stacks sit on plateaus, then drop, one singular mode after another. "
+                 "Measured under "
                  f"“{LEARNING}”, first weights of size 0.01: with 1 layer all modes are half learned by step "
                  f"{max(one):.0f}; with 4 layers the strongest by step {deep[0]:.0f}, the weakest by step "
                  f"{deep[-1]:.0f}, mean of the seeds.",
@@ -94,44 +96,49 @@ def predict(straight: float, straight_deep: float, data: str, depth: int) -> dic
     better, worse = "Much: more than half of the errors of 2 layers go", "It gets worse: it overfits"
     right = answer if abs(straight_deep - straight) < 0.03 else better if straight_deep > straight else worse
     return {
-        "question": f"2 linear layers name {straight:.1%} of the unseen points of “{data}” right. What do {depth - 2} more "
-                    f"linear layers of the same width bring?",
+        "question": f"2 linear layers name {straight:.1%} of the unseen points of “{data}” right. What do {depth - 2} "
+                    f"more linear layers of the same width bring?",
         "options": [better, answer, worse],
         "answer": right,
-        "reveal": f"{depth} linear layers: {straight_deep:.1%}. They have many times the parameters and exactly the same "
-                  "functions to choose from, so they end on the same best straight line. They cannot overfit more either: "
-                  "what counts is the set of functions, not the number of parameters that describe it.",
+        "reveal": f"{depth} linear layers: {straight_deep:.1%}. They have many times the parameters and exactly the "
+                  f"same "
+                  "functions to choose from, so they end on the same best straight line. They cannot overfit more "
+                  "either: what counts is the set of functions, not the number of parameters that describe it.",
     }  # fmt: skip
 
 
 INTERVIEW = [
-    ("If the stack is one matrix anyway, why would anyone train a deep linear network, or put two matrices where one would "
-     "do?",
-     "For the rank and for the dynamics. A narrow layer in the middle caps the rank, so $d \\times d$ numbers become $2dr$: "
-     "that is LoRA, latent attention, an embedding in two factors (ALBERT), a head's $W_OW_V$. And gradient descent on "
-     "factors prefers strong modes first: $\\dot a_i \\approx L\\,a_i^{2-2/L}(s_i - a_i)$ is slow while $a_i$ is small, so from "
-     "small weights it goes through low-rank solutions on its way, an implicit bias that one matrix does not have."),
+    ("If the stack is one matrix anyway, why would anyone train a deep linear network, or put two matrices where one "
+     "would do?",
+     "For the rank and for the dynamics. A narrow layer in the middle caps the rank, so $d \\times d$ numbers become "
+     "$2dr$: that is LoRA, latent attention, an embedding in two factors (ALBERT), a head's $W_OW_V$. And gradient "
+     "descent on factors prefers strong modes first: $\\dot a_i \\approx L\\,a_i^{2-2/L}(s_i - a_i)$ is slow while "
+     "$a_i$ is small, so from small weights it goes through low-rank solutions on its way, an implicit bias that one "
+     "matrix does not have."),
     ("Why are there plateaus and sudden drops when every layer is linear?",
-     "The gradient of one factor is multiplied by all the others. Where all are small, each product of the $L - 1$ others is "
-     "smaller still: the origin is a saddle, flat to order $L$. For two layers a mode follows a sigmoid, $a(t) = s\\,e^{2st}/"
-     "(e^{2st} - 1 + s/a_0)$, that rises at about $t = \\ln(s/a_0)/2s$: strong modes early, weak ones late, each in a drop of "
-     "its own. With one layer $a(t) = s(1 - e^{-t})$, the same clock for all. Larger first weights shorten the plateaus."),
+     "The gradient of one factor is multiplied by all the others. Where all are small, each product of the $L - 1$ "
+     "others is smaller still: the origin is a saddle, flat to order $L$. For two layers a mode follows a sigmoid, "
+     "$a(t) = s\\,e^{2st}/(e^{2st} - 1 + s/a_0)$, that rises at about $t = \\ln(s/a_0)/2s$: strong modes early, weak "
+     "ones late, each in a drop of its own. With one layer $a(t) = s(1 - e^{-t})$, the same clock for all. Larger "
+     "first weights shorten the plateaus."),
     ("What is the rank of $W_{\\text{eff}}$, and what does a narrow layer do to a classifier?",
-     "At most the width of the narrowest layer, inputs and outputs included, as a product's rank is at most that of each "
-     "factor. Try “three clusters” with the narrowest layer at 1: all scores then depend on one number, a projection of $x$, "
-     "so all cuts are parallel lines, and the accuracy falls below that of rank 2. A bias moves the lines, but cannot turn one. "
-     "With an activation a narrow layer still lets only one number through, but a bent one."),
+     "At most the width of the narrowest layer, inputs and outputs included, as a product's rank is at most that of "
+     "each factor. Try “three clusters” with the narrowest layer at 1: all scores then depend on one number, a "
+     "projection of $x$, so all cuts are parallel lines, and the accuracy falls below that of rank 2. A bias moves the "
+     "lines, but cannot turn one. With an activation a narrow layer still lets only one number through, but a bent "
+     "one."),
     ("Is a single activation anywhere enough? And do more layers then always help?",
-     "One hidden layer with a bend approximates any continuous function on a bounded set, given enough width (Cybenko, Hornik). "
-     "Depth makes some functions far cheaper: each layer folds the plane once more, so the number of linear pieces of a ReLU "
-     "net can grow exponentially with depth, but only polynomially with width. More layers do not always help: gradients pass "
-     "through every slope, and without residual paths, norms or careful first weights a deep stack may not train at all. The "
-     "weights here start orthogonal, scaled for their activation; that is why 20 layers train without residual paths."),
+     "One hidden layer with a bend approximates any continuous function on a bounded set, given enough width (Cybenko, "
+     "Hornik). Depth makes some functions far cheaper: each layer folds the plane once more, so the number of linear "
+     "pieces of a ReLU net can grow exponentially with depth, but only polynomially with width. More layers do not "
+     "always help: gradients pass through every slope, and without residual paths, norms or careful first weights a "
+     "deep stack may not train at all. The weights here start orthogonal, scaled for their activation; that is why 20 "
+     "layers train without residual paths."),
     ("Is attention linear, then? What bends a Transformer?",
-     "For fixed weights $A$ the output is linear in the values: $W_O$ and $W_V$ collapse per head. But $A$ itself comes from "
-     "the tokens through products and a softmax, so attention as a whole is not linear. The FFN's activation, the softmax and "
-     "the norms' division are the bends; take the activation away and the FFN is one $d \\times d$ matrix for four times the "
-     "parameters that it needs."),
+     "For fixed weights $A$ the output is linear in the values: $W_O$ and $W_V$ collapse per head. But $A$ itself "
+     "comes from the tokens through products and a softmax, so attention as a whole is not linear. The FFN's "
+     "activation, the softmax and the norms' division are the bends; take the activation away and the FFN is one $d "
+     "\\times d$ matrix for four times the parameters that it needs."),
 ]  # fmt: skip
 
 SOURCES = [
@@ -143,6 +150,6 @@ SOURCES = [
     "Overparameterization](https://arxiv.org/abs/1802.06509).",
     "Montúfar, Pascanu, Cho & Bengio 2014, [On the Number of Linear Regions of Deep Neural "
     "Networks](https://arxiv.org/abs/1402.1869).",
-    "Elhage et al. 2021, [A Mathematical Framework for Transformer Circuits]"
-    "(https://transformer-circuits.pub/2021/framework/index.html): a head's $W_OW_V$ as one matrix.",
+    "Elhage et al. 2021, [A Mathematical Framework for Transformer "
+    "Circuits](https://transformer-circuits.pub/2021/framework/index.html): a head's $W_OW_V$ as one matrix.",
 ]  # fmt: skip

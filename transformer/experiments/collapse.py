@@ -32,7 +32,7 @@ def rank(singular: Tensor, tolerance: float = 1e-5) -> int:
 
 @torch.no_grad()
 def value_output(model: Model, layer: int) -> Tensor:
-    """Singular values of each head's W_V W_O, the two matrices between which attention puts nothing but a weighted mean.
+    """Singular values of each head's W_O W_V, two matrices between which attention puts nothing but a weighted mean.
 
     In float64, largest first -> [head, model]: at most d_head of the d_model can be other than 0.
     """
@@ -40,5 +40,5 @@ def value_output(model: Model, layer: int) -> Tensor:
     config = attention.config
     W_V = attention.W_V.weight.double().view(config.n_kv_heads, config.d_head, -1)  # [kv head, head dim, model]
     W_V = W_V.repeat_interleave(config.n_heads // config.n_kv_heads, 0)  # [head, head dim, model]
-    W_O = attention.W_O.weight.double().view(-1, config.n_heads, config.d_head).transpose(0, 1)  # [head, model, head dim]
-    return torch.linalg.svdvals(W_O @ W_V)
+    W_O = attention.W_O.weight.double().view(-1, config.n_heads, config.d_head)  # [model, head, head dim]
+    return torch.linalg.svdvals(W_O.transpose(0, 1) @ W_V)

@@ -1,4 +1,4 @@
-"""How deep linear networks learn: the same maps as one matrix, on another way there (Saxe et al. 2014, arXiv:1312.6120)."""
+"""How deep linear networks learn: the same maps as one matrix, by another way (Saxe et al. 2014, arXiv:1312.6120)."""
 
 import math
 from typing import NamedTuple
@@ -12,7 +12,7 @@ HAS = torch.tensor([  # [property, item], after the example of Saxe, McClelland 
     [1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0],
     [0, 0, 0, 1],
 ], dtype=torch.float64)  # fmt: skip
-MODES = ("all that lives", "animal or plant", "canary or salmon", "oak or rose")  # what each singular vector tells apart
+MODES = ("all that lives", "animal or plant", "canary or salmon", "oak or rose")  # what each tells apart
 RATE, EVERY = 0.02, 5  # of gradient descent; steps between two points of the curves
 HIDDEN, STEPS = 8, 800
 
@@ -70,7 +70,7 @@ def closed_form(depth: int, s: Tensor, start: float, steps: Tensor) -> Tensor:
     """a(t) of a mode of strength s that starts at ``start``, in the limit of small steps; known for one and two layers.
 
     1 layer    s + (start − s) e^{−ηt}                             every mode at the same rate, no plateau
-    2 layers   s e^{2sηt} / (e^{2sηt} − 1 + s / start)             a plateau, then a jump; the time grows as ln(s/start) / 2s
+    2 layers   s e^{2sηt} / (e^{2sηt} − 1 + s / start)             a plateau, then a jump, at about ln(s/start) / 2s
     s [mode], steps [point] -> [mode, point]. ValueError for another depth.
     """
     s, t = s[:, None], RATE * steps.to(s.dtype)

@@ -25,8 +25,8 @@ class Firing(NamedTuple):
 
 
 def firing(u: Tensor, a: Tensor, out: Tensor, stream: Tensor) -> Firing:
-    """u: what the activation is given (the gate, where there is one), a: after it (and the gate) [token, ff]; out, stream
-    [token, model]."""
+    """u: what the activation is given (the gate, where there is one), a: after it (and the gate) [token, ff]; out,
+    stream [token, model]."""
     heard = a.square().sort(-1, descending=True).values.cumsum(-1)
     heard = heard / heard[:, -1:].clamp_min(1e-30)
     share = lambda part: ((heard < part).sum(-1) + 1).clamp_max(a.shape[-1]) / a.shape[-1]  # noqa: E731
@@ -47,8 +47,8 @@ def check_readable(model: Model) -> None:
     """ValueError for a model whose neurons cannot be read through its end."""
     config = model.stack.config
     if config.head != "lm" or config.norm_place != "pre" or not isinstance(model.final_norm, RMSNorm):
-        raise ValueError("what a neuron writes is read through a final RMSNorm and a matrix over the vocabulary; this model "
-                         "has not both.")  # fmt: skip
+        raise ValueError("what a neuron writes is read through a final RMSNorm and a matrix over the vocabulary; this "
+                         "model has not both.")  # fmt: skip
 
 
 @torch.no_grad()
@@ -68,8 +68,8 @@ def written(model: Model, layer: int, neurons: Tensor) -> Tensor:
 def contributions(model: Model, layer: int, trace: Mapping[str, Tensor], token: int, target: int) -> Tensor:
     """What every neuron of a layer adds to one logit at a token: a_j · w_j · (γ ⊙ W_U[target]) / rms(x).   -> [ff]
 
-    trace: with the layer's ffn.post and the last layer's resid_post, [batch, token, …]; x is the stream's end. They add up
-    to the FFN's direct share, but for its bias. ValueError as ``check_readable``.
+    trace: with the layer's ffn.post and the last layer's resid_post, [batch, token, …]; x is the stream's end. They
+    add up to the FFN's direct share, but for its bias. ValueError as ``check_readable``.
     """
     check_readable(model)
     a = trace[f"layers.{layer}.ffn.post"][0, token]  # [ff]
@@ -94,8 +94,9 @@ def memories(
     found = []
     for j, effect in zip(chosen.tolist(), effects, strict=True):
         up, down = effect.topk(words), (-effect).topk(words)
-        found.append(Memory(j, a[j].item(), own[j].item(), tuple(zip(up.indices.tolist(), up.values.tolist(), strict=True)),
-                            tuple(zip(down.indices.tolist(), (-down.values).tolist(), strict=True))))  # fmt: skip
+        raised = tuple(zip(up.indices.tolist(), up.values.tolist(), strict=True))
+        lowered = tuple(zip(down.indices.tolist(), (-down.values).tolist(), strict=True))
+        found.append(Memory(j, a[j].item(), own[j].item(), raised, lowered))
     return found
 
 
@@ -120,8 +121,8 @@ def changed_rows(
 ) -> tuple[list[str], Tensor]:  # fmt: skip
     """Who notices when one token's input to the FFN of a layer is another's: max |Δ| of every row, place by place.
 
-    Token j's vector is replaced by that of the token before it (the first by the last's), the rest of the text stays. Every
-    run has the same shape, so that rows which nothing changed are equal bit for bit.
+    Token j's vector is replaced by that of the token before it (the first by the last's), the rest of the text stays.
+    Every run has the same shape, so that rows which nothing changed are equal bit for bit.
     tokens: which are changed, one at a time; all of them unless given.
     -> the places' names in the order of computation, and [changed token, token, place].
     ValueError for a text of one token, or a model with a norm after the block.

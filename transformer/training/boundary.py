@@ -90,8 +90,8 @@ class Stack(nn.Module):
     def __init__(self, depth: int, width: int, narrowest: int, classes: int, bend: str, seed: int = 0):
         super().__init__()
         if depth < 2 or not 1 <= narrowest <= width:
-            raise ValueError(f"a stack has at least 2 layers, and its narrowest at most its width: not {depth} layers of "
-                             f"width {width}, {narrowest} at the narrowest.")  # fmt: skip
+            raise ValueError(f"a stack has at least 2 layers, and its narrowest at most its width: not {depth} layers "
+                             f"of width {width}, {narrowest} at the narrowest.")  # fmt: skip
         if bend not in BENDS:
             raise ValueError(f"there is no activation {bend!r} here; there is {', '.join(BENDS)}.")
         between = [width] * (depth - 1)

@@ -30,7 +30,7 @@ FILE = Path(__file__).parents[2] / "assets" / "measured" / "feed-forward-widths.
 
 
 def rate(step: int) -> float:
-    """A rise, a level, and a fall in the last 40 % of ``RECORDED``: whatever its length, a run is the beginning of a long one."""
+    """A rise, a level, and a fall in the last 40 % of ``RECORDED``, so that a short run is the beginning of a long one."""
     return RATE * min(1.0, step / WARMUP, 0.02 + (RECORDED - step) / (0.4 * RECORDED))
 
 
@@ -42,12 +42,12 @@ class Report(NamedTuple):
 
 def config_of(times: int) -> Config:
     """The decoder whose FFN is ``times`` as wide as the stream; nothing else differs."""
-    return Config(vocab_size=play.load().tokenizer.vocab_size, d_model=D_MODEL, n_layers=2, n_heads=4, d_ff=times * D_MODEL,
-                  max_len=LENGTH, position="rope", norm="rms", activation="gelu", tie_embeddings=True)  # fmt: skip
+    return Config(vocab_size=play.load().tokenizer.vocab_size, d_model=D_MODEL, n_layers=2, n_heads=4,
+                  d_ff=times * D_MODEL, max_len=LENGTH, position="rope", norm="rms", activation="gelu", tie_embeddings=True)  # fmt: skip
 
 
 def train(times: int, seed: int = 0, steps: int = STEPS) -> Iterator[Report]:
-    """Train one of them, and report before the first step and after every ``EVERY``. The seed decides weights and batches."""
+    """Train one of them; report before the first step and after every ``EVERY``. The seed decides weights and batches."""
     text = play.load()
     model, unseen = build(config_of(times), seed), held_out(text.unseen, LENGTH, MEASURED).view(-1, BATCH, LENGTH + 1)
     yield Report(0, (start := evaluate(model, unseen)), start)
@@ -63,7 +63,7 @@ def costs(times: int) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Record the runs that the lesson on the feed-forward network opens with.")
+    parser = argparse.ArgumentParser(description="Record the runs that the lesson on the FFN opens with.")
     parser.add_argument("--out", type=Path, default=FILE)
     path, started = parser.parse_args().out, time.monotonic()
     runs = {}
