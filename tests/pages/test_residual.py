@@ -142,3 +142,10 @@ def test_the_prediction_is_answered_by_the_recorded_model(open_page):
     app.radio(key="prediction").set_value("nearly all but a few").run()
     app.button(key="commit").click().run()
     assert app.success[0].value == "Right."
+
+
+@pytest.mark.parametrize("view", [None, CUT, ALIKE, PATHS])
+def test_the_pictures_numbers_can_be_put_in(open_page, view):
+    app = open_page(PAGE, **({} if view is None else {"view": view}))
+    app.toggle(key="numbers").set_value(True).run()
+    assert not app.exception and len(app.latex) == 2
