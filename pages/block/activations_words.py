@@ -7,7 +7,8 @@ VIEWS = CURVES, AFTER, GATED, NEURONS = "The curves", "What they leave", "Gated 
 BEND = ("Nearly all real neurons sit in the short bend around 0, just where the curves differ: ReLU cuts the left half off, "
         "GELU and SiLU only turn it down.")  # fmt: skip
 LOOK_FOR = dict.fromkeys(VIEWS, BEND) | {
-    GATED: "With a gate a neuron is a product: it speaks only where both numbers are large, and what flows back to the gate is as "
+    GATED: "With a gate a neuron is a product: it speaks only where both numbers are large, and what flows back to "
+           "the gate is as "
            "large as what goes through it.",
 }  # fmt: skip
 
@@ -133,10 +134,14 @@ INTERVIEW = [
      "of a second linear reading passes. To keep the number of parameters, $d_{ff}$ is cut to two thirds: "
      "$\\tfrac23 \\cdot 4d = \\tfrac83 d$. SmolLM2 does exactly this: $d = 576$, $d_{ff} = 1536$."),
     ("GLU, ReGLU, GEGLU, SwiGLU, bilinear: what differs, and is the bilinear one linear?",
-     "Only σ on the gate: sigmoid, ReLU, GELU, SiLU, nothing. Bilinear is **not** linear: it multiplies two linear readings of "
-     "the same $x$, so it is quadratic in $x$, and stacked layers do not collapse. ReGLU alone makes exact zeros; at those both "
-     "slopes are 0 as well. With sigmoid (GLU) a gate can only turn down, $0 < \\sigma < 1$; with the others it also amplifies "
-     "and, with GELU and SiLU, turns a sign around a little. Back to the gate flows $\\sigma'(g)\\,u$: where $u$ is 0, a gate "
+     "Only σ on the gate: sigmoid, ReLU, GELU, SiLU, nothing. Bilinear is **not** linear: it multiplies two linear "
+     "readings of "
+     "the same $x$, so it is quadratic in $x$, and stacked layers do not collapse. ReGLU alone makes exact zeros; at "
+     "those both "
+     "slopes are 0 as well. With sigmoid (GLU) a gate can only turn down, $0 < \\sigma < 1$; with the others it also "
+     "amplifies "
+     "and, with GELU and SiLU, turns a sign around a little. Back to the gate flows $\\sigma'(g)\\,u$: where $u$ is "
+     "0, a gate "
      "learns nothing, however wrong it is."),
     ("Exact or tanh GELU: does it matter which one you load a checkpoint with?",
      "They differ by less than 5·10⁻⁴ for any input, so text hardly changes. But errors of that size add up over "
