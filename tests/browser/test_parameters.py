@@ -38,8 +38,7 @@ def test_a_model_and_a_size_are_chosen_in_the_picture_and_kept_in_the_link(open_
 def test_a_cell_reads_its_own_arithmetic(open_page):
     page = open_page("parameter-count")
     page.locator(f"{STAGE} canvas").focus()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")  # the first weight of the layers
+    page.keyboard.press("ArrowRight")  # from the largest, W_E, to the first weight of the layers
     text = said(page, STAGE).replace("\u202f", " ")
     shape = re.search(r"W_Q: \[h·d_k × d\] = \[576 × 576\] = 331,776 · 30 = 9,953,280: 7.4 %", text)
     assert shape, text

@@ -45,7 +45,7 @@ export default (component) => gf.mount(component, (root, first) => {
   function tell() {
     clearTimeout(waiting);
     waiting = setTimeout(() => send.setStateValue("stand", { epoch: spec.epoch, model: one().name, view, switches: on,
-      vary: vary < 0 ? "" : varied()[vary].label, value: vary < 0 ? "" : varied()[vary].values[value] }), 250);
+      vary: vary < 0 ? "" : varied()[vary].label, value: vary < 0 ? "" : varied()[vary].values[value] }), 400);
   }
 
   function settle(other = false) {   // what the controls make of the chosen model
@@ -121,15 +121,15 @@ export default (component) => gf.mount(component, (root, first) => {
         : `12 · layers · d² = ${parameters.grouped(frame().terms[0].value)}: ${parameters.percent(Math.abs(off))} ${off < 0 ? "too few" : "too many"}`;
     } else {
       const found = flat().find(({ section, block }) => section.key === at?.section && block.name === at?.block);
-      sum.textContent = found ? arithmetic(found) : largest();
+      sum.textContent = arithmetic(found ?? largest());
     }
     canvas.canvas.setAttribute("aria-label", `${spec.label}: ${one().name}. ${sum.textContent}`);
   }
 
-  const largest = () => {
+  function largest() {
     const stored = flat().filter(({ block }) => block.stored);
-    return arithmetic(stored.reduce((most, one) => (one.block.total > most.block.total ? one : most)));
-  };
+    return stored.reduce((most, each) => (each.block.total > most.block.total ? each : most));
+  }
 
   function arithmetic({ section, block }) {
     const shape = block.shape.map(parameters.grouped).join(" × "), each = block.shape.reduce((a, b) => a * b, 1);
@@ -169,11 +169,12 @@ export default (component) => gf.mount(component, (root, first) => {
       const keys = frame().terms.map(({ key }) => key), at = keys.indexOf(pinned?.term);
       pinned = { term: keys[Math.max(0, Math.min(keys.length - 1, at + (by || bySection)))] };
     } else {
-      const all = flat(), at = all.findIndex(({ section, block }) => section.key === pinned?.section && block.name === pinned?.block);
-      let next = at < 0 ? 0 : at + by;
-      if (at >= 0 && bySection) {
-        const here = frame().sections.findIndex(({ key }) => key === pinned.section);
-        const there = frame().sections[Math.max(0, Math.min(frame().sections.length - 1, here + bySection))];
+      const all = flat(), { sections } = frame(), first = largest();   // it is what was read out
+      const from = pinned ?? { section: first.section.key, block: first.block.name };
+      let next = by + all.findIndex(({ section, block }) => section.key === from.section && block.name === from.block);
+      if (bySection) {
+        const here = sections.findIndex(({ key }) => key === from.section);
+        const there = sections[Math.max(0, Math.min(sections.length - 1, here + bySection))];
         next = all.findIndex(({ section }) => section === there);
       }
       const { section, block } = all[Math.max(0, Math.min(all.length - 1, next))];
