@@ -16,7 +16,6 @@ from pages.shared import models
 from transformer import Config, build
 from transformer.experiments import tying
 from transformer.models import Model
-from transformer.tokenizers import Tokenizer
 
 SMALL = {"vocab_size": 64, "d_model": 32, "n_layers": 4, "n_heads": 4}
 LIVE = {  # what the storages are looked at in
