@@ -27,9 +27,9 @@ from transformer.build import build
 from transformer.config import Config
 from transformer.models import Model
 from transformer.pretrained import native
-from transformer.pretrained.archives import archive_named
 from transformer.training.loop import fit
 from transformer.training.patterns import BASE, HELD_OUT, SEEDS, corpus, held_out, windows
+from transformer.training.plays import source
 
 FOLDER = Path(__file__).parents[2] / "assets" / "cheat"
 CAUSAL = Config(**BASE)
@@ -108,13 +108,11 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=20, help="steps between two measurements")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    archive = archive_named("plays")
     made = {
         "command": f"python -m transformer.training.cheat --steps {arguments.steps} --lr {arguments.lr} "
         f"--every {arguments.every}",
         "date": datetime.date.today().isoformat(),
-        "data": f"Shakespeare's plays from the package {archive.package} {archive.version}",
-        "data_sha256": archive.sha256,
+        **source(),
         "held_out": list(HELD_OUT),
         "steps": arguments.steps,
         "tokens_a_step": LENGTH * BATCH,

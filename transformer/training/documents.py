@@ -28,9 +28,8 @@ from transformer.experiments import removal
 from transformer.config import Config, Init
 from transformer.documents import Classifier, Reader, Sentence, split
 from transformer.hierarchy import Hierarchical
-from transformer.pretrained.archives import archive_named
 from transformer.training.loop import Batch, fit
-from transformer.training.plays import plays
+from transformer.training.plays import plays, source
 
 FOLIO = {
     "comedy": (
@@ -237,8 +236,7 @@ def main() -> None:
     made = {
         "command": f"python -m transformer.training.documents --steps {arguments.steps} --lr {arguments.lr}",
         "date": datetime.date.today().isoformat(),
-        "data": f"Shakespeare's plays from the package {archive_named('plays').package} {archive_named('plays').version}",
-        "data_sha256": archive_named("plays").sha256,
+        **source(),
         "text_sha256": hashlib.sha256("\n".join(texts.values()).encode()).hexdigest(),
         "held_out": unseen,
         "passages": {"training": len(seen), "held_out": len(passages), "sentences": SENTENCES},

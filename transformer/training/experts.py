@@ -35,12 +35,11 @@ from transformer.experiments.routing import crowding, favourites, information, s
 from transformer.experts import balance_loss
 from transformer.models import Model
 from transformer.pretrained import load, native
-from transformer.pretrained.archives import archive_named
 from transformer.tap import RecordingTap
 from transformer.training import play
 from transformer.training.loop import Batch, Loss, Metrics, evaluate, fit
 from transformer.training.patterns import held_out, windows
-from transformer.training.plays import plays
+from transformer.training.plays import plays, source
 from transformer.training.tiny import HELD_OUT
 
 FOLDER = Path(__file__).parents[2] / "assets" / "experts"
@@ -271,11 +270,9 @@ def rounded(report: Report) -> list:
 
 def about(steps: int, lr: float, tokens: int) -> dict:
     """What all variants share."""
-    archive = archive_named("plays")
     return {
         "command": f"python -m transformer.training.experts --steps {steps} --lr {lr}",
-        "data": f"Shakespeare's plays from the package {archive.package} {archive.version}",
-        "data_sha256": archive.sha256,
+        **source(),
         "tokenizer": "of assets/tiny",
         "tokens": tokens,
         "held_out": list(HELD_OUT),

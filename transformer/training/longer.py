@@ -12,7 +12,6 @@ Each row's first seed is kept as a checkpoint in float16, assets/longer/<row>/, 
 all the runs came to.
 """
 
-import argparse
 import dataclasses
 import datetime
 import json
@@ -26,9 +25,9 @@ from transformer.build import build
 from transformer.config import Config
 from transformer.models import Model
 from transformer.pretrained import native
-from transformer.pretrained.archives import archive_named
 from transformer.training.loop import fit
-from transformer.training.patterns import HELD_OUT, corpus, held_out, windows
+from transformer.training.patterns import HELD_OUT, corpus, held_out, options, windows
+from transformer.training.plays import source
 
 FOLDER = Path(__file__).parents[2] / "assets" / "longer"
 LENGTH = 64  # tokens a window while training
@@ -147,11 +146,9 @@ def reads(row: str) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def about(steps: int, lr: float) -> dict:
     """What all rows share."""
-    archive = archive_named("plays")
     return {
         "command": f"python -m transformer.training.longer --steps {steps} --lr {lr}",
-        "data": f"Shakespeare's plays from the package {archive.package} {archive.version}",
-        "data_sha256": archive.sha256,
+        **source(),
         "held_out": list(HELD_OUT),
         "held_out_windows": MEASURED,
         "steps": steps,
@@ -165,15 +162,7 @@ def about(steps: int, lr: float) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=list(POSITIONS), metavar="ROW", help=", ".join(POSITIONS))
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--lr", type=float, default=6e-3)
-    arguments = parser.parse_args()
-    for row in arguments.only:
-        config_of(row)  # said before anything is trained
-    torch.set_num_threads(1)
+    arguments = options(__doc__, POSITIONS, FOLDER, steps=2000, lr=6e-3)
     file = arguments.out / "table.json"
     rows = json.loads(file.read_text("utf-8"))["rows"] if file.is_file() else {}
     made, today = about(arguments.steps, arguments.lr), datetime.date.today().isoformat()

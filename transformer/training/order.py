@@ -10,7 +10,6 @@ order (the seed decides them). Each row's first seed is kept as a checkpoint in 
 assets/order/curves.json holds what all the runs came to.
 """
 
-import argparse
 import datetime
 import functools
 import json
@@ -26,11 +25,10 @@ from transformer.config import Config
 from transformer.models import Model
 from transformer.positions import share, sinusoidal
 from transformer.pretrained import load, native
-from transformer.pretrained.archives import archive_named
 from transformer.tokenizers import Tokenizer
 from transformer.training.loop import Batch, evaluate, fit, next_token_loss
-from transformer.training.patterns import held_out, windows
-from transformer.training.plays import plays
+from transformer.training.patterns import held_out, options, windows
+from transformer.training.plays import plays, source
 
 FOLDER = Path(__file__).parents[2] / "assets" / "order"
 BASE = dict(
@@ -135,12 +133,10 @@ def train(row: str, seed: int, steps: int, lr: float) -> tuple[Model, dict]:
 
 def about(steps: int, lr: float) -> dict:
     """What all rows share."""
-    archive = archive_named("plays")
     return {
         "command": f"python -m transformer.training.order --steps {steps} --lr {lr}",
         "date": datetime.date.today().isoformat(),
-        "data": f"Shakespeare's plays from the package {archive.package} {archive.version}",
-        "data_sha256": archive.sha256,
+        **source(),
         "held_out": list(HELD_OUT),
         "steps": steps,
         "tokens_a_step": LENGTH * BATCH,
@@ -150,15 +146,7 @@ def about(steps: int, lr: float) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--lr", type=float, default=4e-3)
-    arguments = parser.parse_args()
-    for row in arguments.only:
-        config_of(row)  # said before anything is trained
-    torch.set_num_threads(1)
+    arguments = options(__doc__, ROWS, FOLDER, steps=1500, lr=4e-3)
     file = arguments.out / "curves.json"
     before = json.loads(file.read_text("utf-8"))["runs"] if file.is_file() else []
     runs = [run for run in before if run["row"] not in arguments.only]

@@ -15,6 +15,7 @@ import datetime
 import functools
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -25,10 +26,9 @@ from transformer.build import build
 from transformer.config import Config
 from transformer.models import Model
 from transformer.pretrained import native
-from transformer.pretrained.archives import archive_named
 from transformer.tokenizers import BytePairEncoding
 from transformer.training.loop import Batch, evaluate, fit
-from transformer.training.plays import plays
+from transformer.training.plays import plays, source
 
 FOLDER = Path(__file__).parents[2] / "assets" / "patterns"
 BASE = dict(
@@ -126,11 +126,9 @@ def train(row: str, seed: int, steps: int, lr: float) -> tuple[Model, dict]:
 
 def about(steps: int, lr: float) -> dict:
     """What all rows share."""
-    archive = archive_named("plays")
     return {
         "command": f"python -m transformer.training.patterns --steps {steps} --lr {lr}",
-        "data": f"Shakespeare's plays from the package {archive.package} {archive.version}",
-        "data_sha256": archive.sha256,
+        **source(),
         "held_out": list(HELD_OUT),
         "held_out_tokens": MEASURED * LENGTH,
         "steps": steps,
@@ -140,16 +138,20 @@ def about(steps: int, lr: float) -> dict:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=list(PATTERNS), metavar="ROW", help=", ".join(PATTERNS))
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--lr", type=float, default=6e-3)
-    arguments = parser.parse_args()
-    for row in arguments.only:
-        config_of(row)  # said before anything is trained
+def options(doc: str, rows: Iterable[str], folder: Path, *, steps: int, lr: float) -> argparse.Namespace:
+    """What a script that trains several rows is asked for; it trains on one thread. A row that is not there ends it."""
+    rows = list(rows)
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=rows, choices=rows, metavar="ROW", help=", ".join(rows))
+    parser.add_argument("--out", type=Path, default=folder)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--lr", type=float, default=lr)
     torch.set_num_threads(1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = options(__doc__, PATTERNS, FOLDER, steps=500, lr=6e-3)
     file = arguments.out / "table.json"
     rows = json.loads(file.read_text("utf-8"))["rows"] if file.is_file() else {}
     shared, today = about(arguments.steps, arguments.lr), datetime.date.today().isoformat()

@@ -2,6 +2,7 @@
 
 import re
 
+from transformer.pretrained.archives import archive_named
 from transformer.pretrained.fetch import fetch
 
 HEADING = re.compile(r"^#.*$", re.MULTILINE)
@@ -19,6 +20,15 @@ def plays() -> dict[str, str]:
     """Title -> text of the 38 plays, fetched once (2 MB). Raises FetchError without a network."""
     files = sorted(fetch("plays").rglob("*.md"), key=lambda file: file.stem)
     return {file.stem: spoken(file.read_text(encoding="utf-8")) for file in files}
+
+
+def source() -> dict[str, str]:
+    """What a model that learnt from the plays says of its data."""
+    archive = archive_named("plays")
+    return {
+        "data": f"Shakespeare's plays from the package {archive.package} {archive.version}",
+        "data_sha256": archive.sha256,
+    }
 
 
 def spoken(markdown: str) -> str:

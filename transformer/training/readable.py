@@ -21,10 +21,9 @@ from transformer.build import build
 from transformer.config import Config
 from transformer.models import Model
 from transformer.pretrained import native
-from transformer.pretrained.archives import archive_named
 from transformer.tokenizers import BytePairEncoding, Tokenizer
 from transformer.training.loop import Batch, evaluate, fit
-from transformer.training.plays import plays
+from transformer.training.plays import plays, source
 
 # Learned positions, so that Q = X W_Q and nothing is turned afterwards; no biases, so that a product is all there is.
 CONFIG = Config(
@@ -82,8 +81,7 @@ def main() -> None:
         "command": f"python -m transformer.training.readable --steps {arguments.steps} --lr {arguments.lr} "
         f"--seeds {' '.join(map(str, arguments.seeds))}",
         "date": datetime.date.today().isoformat(),
-        "data": f"Shakespeare's plays from the package {archive_named('plays').package} {archive_named('plays').version}",
-        "data_sha256": archive_named("plays").sha256,
+        **source(),
         "text_sha256": hashlib.sha256(known.encode()).hexdigest(),
         "held_out": list(HELD_OUT),
         "kept_seed": arguments.seeds[0],

@@ -22,10 +22,9 @@ from transformer.build import build
 from transformer.config import Config
 from transformer.models import Model
 from transformer.pretrained import load
-from transformer.pretrained.archives import archive_named
 from transformer.scores import SCORES
 from transformer.training.loop import Batch, Loss, evaluate, fit, next_token_loss
-from transformer.training.plays import plays
+from transformer.training.plays import plays, source
 from transformer.training.tiny import HELD_OUT
 
 # Learned positions: RoPE would turn queries and keys, which means something to a dot product alone.
@@ -124,8 +123,7 @@ def main() -> None:
     six_scores.save(options.out, model.half(), scores.half(), tokenizer, {
         "command": f"python -m transformer.training.scores --steps {options.steps} --lr {options.lr}",
         "date": datetime.date.today().isoformat(),
-        "data": f"Shakespeare's plays from the package {archive_named('plays').package} {archive_named('plays').version}",
-        "data_sha256": archive_named("plays").sha256,
+        **source(),
         "held_out": list(HELD_OUT), "seeds": list(SEEDS), "shipped_seed": SEEDS[0],
         "steps_alone": options.steps, "steps_together": 2 * options.steps, "tokens_a_step": LENGTH * BATCH,
         "minutes": round((time.monotonic() - started) / 60, 1), "threads": 1,

@@ -22,10 +22,9 @@ from transformer.cache import Cache, KeyValues
 from transformer.config import Config
 from transformer.models import Model
 from transformer.pretrained import load, native
-from transformer.pretrained.archives import archive_named
 from transformer.segments import with_memory
 from transformer.training.loop import Batch, fit
-from transformer.training.plays import plays
+from transformer.training.plays import plays, source
 from transformer.training.tiny import HELD_OUT
 
 LENGTH = 16  # tokens a segment; the memory is as long
@@ -126,9 +125,7 @@ def main() -> None:
         "command": f"python -m transformer.training.segments --steps {options.steps} --seeds {options.seeds} --lr "
                    f"{options.lr}",
         "date": datetime.date.today().isoformat(),
-        "data": f"Shakespeare's plays from the package {archive_named('plays').package} "
-                f"{archive_named('plays').version}",
-        "data_sha256": archive_named("plays").sha256,
+        **source(),
         "tokenizer": "of assets/tiny",
         "tokens": len(ids),
         "held_out": list(HELD_OUT),

@@ -18,10 +18,9 @@ from transformer.config import Config
 from transformer.generate import generate
 from transformer.build import build
 from transformer.pretrained import native
-from transformer.pretrained.archives import archive_named
 from transformer.tokenizers import BytePairEncoding
 from transformer.training.loop import Batch, evaluate, fit
-from transformer.training.plays import plays
+from transformer.training.plays import plays, source
 
 # Llama's shape. 16 heads in all, so that every map fits on one screen; float16 weights stay below a megabyte.
 CONFIG = Config(
@@ -56,8 +55,7 @@ def train(steps: int, seed: int, lr: float) -> tuple:
     made = {
         "command": f"python -m transformer.training.tiny --steps {steps} --seed {seed} --lr {lr}",
         "date": datetime.date.today().isoformat(),
-        "data": f"Shakespeare's plays from the package {archive_named('plays').package} {archive_named('plays').version}",
-        "data_sha256": archive_named("plays").sha256,
+        **source(),
         "text_sha256": hashlib.sha256("\n".join(known.values()).encode()).hexdigest(),
         "tokens": len(ids),
         "held_out": list(HELD_OUT),
