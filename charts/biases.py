@@ -89,7 +89,7 @@ def parts_message(
         )  # fmt: skip
         for i, (symbol, title, values, role, said) in enumerate(drawn):
             top_row.append(Matrix(f"{way} {symbol}", title, values, role, signed=True, top=both, says=said,
-                                  symbol=symbol, **where))
+                                  symbol="q·k/√d_k" if symbol == "q·k" else symbol, **where))
             shows[i].append(f"{way} {symbol}")
         top_row.append(Matrix(f"{way} A", "Weights", of.A, "attention", top=1.0, says=f"softmax:{way} S", symbol="A",
                               **where))
@@ -190,7 +190,7 @@ def slopes_message(
         "alibi-slopes", "ALiBi's bias and what it leaves of a weight, against distance, for each head; arrow keys move "
                         "the distance",
         distance, "distance back, tokens", "r",
-        [Panel("Bias −m r", (-16.0, 0.6), lines(bias), note="one line a head"),
+        [Panel("Bias −m r", (-16.0, 0.6), lines(bias), note="one line a head; head 0 the steepest"),
          Panel("What a key keeps of its weight, e^(−m r)", (0, 1.05), lines(kept), percent=True,
                note="against a key at distance 0 with the same q·k")],
         cursor=cursor, columns=("bias", "keeps%"), frames=head, height=460, gutter=80, epoch=epoch,

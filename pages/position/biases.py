@@ -318,7 +318,9 @@ def show_buckets(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         )  # fmt: skip
     own = longer.POSITIONS["t5"]
     with controls:
-        st.caption(f"T5's own setting is 32 buckets and 128. Our small T5 has {own['buckets']} and "
+        st.caption("r: distance back; B: buckets; D: the farthest, past which all share the last row. In both "
+                   "directions each has half of B. "
+                   f"T5's own setting is B = 32, D = 128. Our small T5 has {own['buckets']} and "
                    f"{own['max_distance']}, so that "
                    f"{longer.LENGTH} tokens of training reach every row. A decoder reads a later key, which its mask "
                    f"hides, as "

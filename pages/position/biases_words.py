@@ -100,7 +100,7 @@ KNOWS = {  # where it is put in; what it says beyond what training saw
                         "keys"),
     "learned": ("the embeddings", "**nothing**: the table ends, and the library refuses a longer text"),
     "sinusoidal": ("the embeddings", "defined for any place, but no weight was trained for those sums"),
-    "rope": ("q and k, turned", "defined for any distance; slow pairs reach angles that training never showed"),
+    "rope": ("q and k, turned", "defined for any distance; pairs of less than a turn in training reach new angles"),
     "alibi": ("the scores", "the same straight line goes on: far keys fade"),
     "t5": ("the scores", "the last bucket, which training did see if its edge lies within the trained length"),
     "shaw": ("keys and values", "the clipped end of the table, which training did see"),

@@ -295,6 +295,12 @@ def show_heads(picture: DeltaGenerator) -> Shown:
                  rf"{one.beyond[here.head]:.3f}")  # fmt: skip
 
 
+@st.cache_data(show_spinner=False)
+def slowed() -> beyond.Slowed:
+    """Which pairs break RoPE on the page's own text."""
+    return beyond.slowed(trained.models()["rope"], trained.pieces_of(words.STAGE, MOST)[0])
+
+
 SHOW = {LENGTHS: show_lengths, PLACE: show_place, TEXT: show_text, HEADS: show_heads}
 
 
@@ -354,5 +360,5 @@ with after:
     lesson.prose(**words.prose(on_same_words, weight_beyond, longer.LENGTHS[-1]))
     predict()
 with more:
-    lesson.interview(words.interview(on_same_words))
+    lesson.interview(words.interview(on_same_words, slowed()))
     lesson.sources(words.SOURCES)

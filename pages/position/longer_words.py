@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from charts.longer import TITLES, Runs
+from transformer.experiments.beyond import Slowed
 from transformer.training.longer import BASE, LAST, LENGTH, POSITIONS
+from transformer.training.longer import LENGTHS as ASKED
 
 VIEWS = LENGTHS, PLACE, TEXT, HEADS = "Loss against length", "Loss by place", "Your text", "A head out there"
 
@@ -36,10 +38,10 @@ LOOK_FOR = {
     "a line that rises is a model that is **spoilt** by text that it could have left alone. A line that falls uses it.",
     PLACE: f"Follow one line from left to right: up to place {LENGTH} most get better as they have more to go by. Then "
            f"some go on, some "
-    "climb, and one is not there any more.",
-    TEXT: "The same on your own words. Below: what the far text changes, against reading only the last tokens. Most "
-          "ways pay for it "
-    "where they should gain.",
+    "climb, and one is not there any more. RoPE, linear is worse from the start: it divides near angles too.",
+    TEXT: "The same on your own words. Below: what the far text changes, against reading only the last "
+          f"{LENGTH} tokens, unstretched. Most ways pay where they should gain; RoPE, linear pays from the start: it "
+          "divides near angles too.",
     HEADS: f"Where do the last tokens look? Right of the line at {LENGTH} no key ever stood in training. Pick RoPE, "
            f"then ALiBi, then "
     "YaRN.",
@@ -128,8 +130,8 @@ def prose(same: Mapping[str, Runs], beyond: Mapping[str, np.ndarray], last_n: in
                 f"With no positions the loss grows by {growth['none'].mean():.2f}.",
         "why": "Two things happen at once when a text gets longer, and a single loss mixes them. There is **more to go "
                "by**: that alone "
-               "lowers the loss. And heads meet **distances that were never trained**: angles that slow RoPE pairs "
-               "never reached, "
+               "lowers the loss. And heads meet **distances that were never trained**: angles that RoPE pairs of "
+               "less than one turn never reached, "
                "sums of word and sinusoid that no weight has seen, and a softmax that now shares among four times as "
                "many keys. So "
                "the same last tokens are asked at every length: what changes there is the far text's doing alone. "
@@ -159,26 +161,28 @@ def _list(ways: list[str]) -> str:
     return "nobody" if not names else names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def interview(same: Mapping[str, Runs]) -> list[tuple[str, str]]:
+def interview(same: Mapping[str, Runs], slow: Slowed) -> list[tuple[str, str]]:
     change = {way: same[way].mean[-1] - same[way].mean[0] for way in same if way != "learned"}
+    bad = int((slow.loss[1:] - slow.loss[:-1]).argmax())  # the pair whose slowing mends most
+    theta, slowest = float(slow.theta[bad]), float(slow.theta[-1])
     return [
         ("RoPE depends on the distance alone. Why does it break on longer texts at all?",
-         "Because a distance is not a number to it but a point on many circles. A pair with $\\theta_i = 10^{-4}$ "
-         "turns by 0.0064 "
-         "in 64 tokens: training shows a sliver of its circle, and the weights use it as they like there. At four "
-         "times the "
-         "length it comes to angles that were never seen, and $\\query{q}\\cdot\\key{k}$ can take any value. Fast "
-         "pairs, which have "
-         f"gone round many times, are at home everywhere. Here: {change['rope']:+.2f} nats at four times the length."),
+         "Because a distance is not a number to it but a point on one circle for each pair. Fast pairs have gone round "
+         f"in training; the slowest here ($\\theta = {slowest:.4f}$ radians a token) hardly moves, "
+         f"{slowest * ASKED[-1]:.2f} radians in {ASKED[-1]} tokens. The one at fault is between: $\\theta = {theta:.3f}$ "
+         f"turned by {theta * LENGTH:.1f} radians in {LENGTH} tokens, {theta * LENGTH / (2 * np.pi):.0%} of its circle, "
+         f"and turns by {theta * ASKED[-1]:.1f} in {ASKED[-1]}: on the rest no weight was trained. On “As you like it” "
+         f"the tokens behind {LENGTH} cost {float(slow.loss[-1]):.2f} nats each; with this pair and all slower ones "
+         f"divided by $s$ {float(slow.loss[bad]):.2f}, with the slower ones alone {float(slow.loss[bad + 1]):.2f}. Over "
+         f"all windows: {change['rope']:+.2f} nats at four times the length."),
         ("Compare linear, NTK-aware and YaRN. Which works without fine-tuning, and why?",
          "Linear divides all angles by $s$: no unseen slow angle, but neighbours stand as close as $1/s$, and the fast "
          "pairs that tell "
          "token from token are blurred: it needs fine-tuning. NTK raises the base: the fastest pair stays, the slowest "
          "is squeezed by "
-         "exactly $s$, those between by less, so some still go beyond. YaRN decides by turns in the trained length: "
-         "more than 32 kept, "
-         "less than one squeezed, a ramp between, and it sharpens the scores by $0.1\\ln s + 1$ on q and k. Here, "
-         "without "
+         "exactly $s$, those between by less: they leave their trained arc later (see “Loss by place”). YaRN decides by "
+         "turns in the trained length: more than 32 kept, less than one squeezed, a ramp between, and it sharpens the "
+         "scores by $0.1\\ln s + 1$ on q and k. Here, without "
          f"fine-tuning: linear {change['rope_linear']:+.2f}, NTK {change['rope_ntk']:+.2f}, YaRN "
          f"{change['rope_yarn']:+.2f} nats, plain RoPE "
          f"{change['rope']:+.2f}."),

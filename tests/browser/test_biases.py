@@ -28,7 +28,7 @@ def test_a_sum_is_written_out_and_another_way_is_another_picture(open_page):
         page.keyboard.press("ArrowUp")  # from the last word to “be”
     of, before = parts("alibi"), picture(page, STAGE)
     text = said(page, STAGE)
-    assert text.startswith("S[be, T] = q·k + position = ")
+    assert text.startswith("S[be, T] = q·k/√d_k + position = ")
     content, position, score = (part[1, 9, 0].item() for part in (of.content, of.position, of.scores))
     assert numbers(text)[-2:] == pytest.approx([content, position], rel=6e-3)
     assert numbers(text)[0] == pytest.approx(score, rel=6e-3)

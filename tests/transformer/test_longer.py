@@ -130,3 +130,25 @@ def test_rows_that_are_not_there():
     with pytest.raises(ValueError, match="no row 'abs'"):
         longer.config_of("abs")
     assert BASE["max_len"] == LENGTH
+
+
+def test_slowing_the_pairs_one_after_another_goes_from_linear_to_rope_as_trained(models, unseen):
+    model, ids = models["rope"][0], unseen[0].tolist()
+    theta, loss = beyond.slowed(model, ids)
+    assert len(loss) == len(theta) + 1 == model.config.d_head // 2 + 1
+    for one, scaling in ((loss[0], "linear"), (loss[-1], "none")):
+        torch.testing.assert_close(one, beyond.whole(model, ids, scaling)[LENGTH:].mean())
+    with pytest.raises(ValueError, match="within the 64"):
+        beyond.slowed(model, ids[:65])
+    with pytest.raises(ValueError, match="only RoPE"):
+        beyond.slowed(models["alibi"][0], ids)
+
+
+def test_it_is_a_pair_of_about_half_a_turn_that_breaks_not_the_slowest(models, unseen):
+    """Every text tells the same: slowing what turned less than a fifth of a circle mends nothing."""
+    for window in unseen[:4]:
+        theta, loss = beyond.slowed(models["rope"][0], window.tolist())
+        bad = int((loss[1:] - loss[:-1]).argmax())
+        assert 0.2 < float(theta[bad]) * LENGTH / (2 * math.pi) < 1
+        assert loss[bad + 1] - loss[bad] > 0.4
+        assert torch.allclose(loss[bad + 1 :], loss[-1], atol=0.15)

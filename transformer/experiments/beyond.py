@@ -4,6 +4,8 @@ The far part is told apart from the near one by reading every token twice: with 
 more before it than training ever showed. The difference is what the far text gives (below 0) or spoils (above).
 """
 
+import copy
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transformer.models import Model
+from transformer.rope import frequencies
 from transformer.training.longer import LENGTH, stretched
 
 
@@ -59,6 +62,33 @@ def near(model: Model, ids: Sequence[int]) -> Tensor:
     pieces = torch.tensor(ids[:-1]).unfold(0, LENGTH, 1)[1:]  # [piece, token]: each ends one later
     last = torch.cat([model(part)[:, -1] for part in pieces.split(32)])
     return torch.cat((found, F.cross_entropy(last, target[LENGTH:], reduction="none")))
+
+
+class Slowed(NamedTuple):
+    """RoPE's pairs, and what slowing some of them down does to a text that is too long."""
+
+    theta: Tensor  # radians a token [pair]
+    loss: Tensor  # nats a token behind ``LENGTH`` with the pairs i, i + 1, … slowed by n / ``LENGTH`` [pair + 1]
+
+
+@torch.no_grad()
+def slowed(model: Model, ids: Sequence[int]) -> Slowed:
+    """Which pairs break a text of n tokens: only the slowest ones are divided, from pair i on; the last entry: none.
+
+    Raises ValueError for a model without RoPE and for a text that ends within the trained length.
+    """
+    n, target = len(ids), _targets(ids)
+    if n - 1 <= LENGTH:
+        raise ValueError(f"a text of {n} tokens ends within the {LENGTH} that were trained.")
+    theta = frequencies(model.config.d_head, model.config.rope_base)
+    turns = (theta * LENGTH / (2 * math.pi)).tolist()
+    loss = []
+    at = copy.copy(model)  # the same weights with a config of its own
+    for low, high in zip([*turns, turns[-1] / 2], [turns[0] * 2, *turns], strict=True):  # from here on: divided, kept
+        at.config = dataclasses.replace(model.config, rope_low_freq_factor=low, rope_high_freq_factor=high)
+        logits = stretched(at, "llama3", n)(torch.tensor([ids[:-1]]))[0]
+        loss.append(F.cross_entropy(logits[LENGTH:], target[LENGTH:]))
+    return Slowed(theta, torch.stack(loss))
 
 
 def _targets(ids: Sequence[int]) -> Tensor:

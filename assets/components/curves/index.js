@@ -218,7 +218,10 @@ export default (component) => gf.mount(component, (root, first) => {
       const swatch = document.createElement("span");
       th.scope = "row";
       swatch.className = "swatch";
-      swatch.style.borderTop = `${row.width}px ${row.dash ? "dashed" : "solid"} ${colour(row)}`;
+      const ink = colour(row), [on, off] = row.dash ?? [];  // dashed as its line is
+      swatch.style.height = `${row.width}px`;
+      swatch.style.background = !on ? ink
+        : `repeating-linear-gradient(90deg, ${ink} 0 ${on}px, transparent ${on}px ${on + off}px)`;
       th.append(swatch, row.name);
       if (picked(row)) tr.className = "strong";
       tr.append(th, ...row.cells.map((name, i) => {
