@@ -211,9 +211,8 @@ class Lesson:
         with st.container(key="gf-code"):
             if functions:
                 with st.expander("Code: what computed this picture", icon=":material/code:"):
-                    for function in functions:
-                        st.caption(f"`{function.__module__}.{function.__qualname__}`")
-                        st.code(_source(function), language="python")
+                    # One block: each element of a page costs time at every press of a control beside it.
+                    st.code("\n\n\n".join(map(_source, functions)), language="python")
             if snippet:
                 with st.expander("In a notebook: the same numbers", icon=":material/terminal:"):
                     st.code(inspect.cleandoc(snippet), language="python")
@@ -285,7 +284,10 @@ PLOTLY_CONFIG = {
 _ROLE_WORD = re.compile(r"\\(" + "|".join(theme.ROLES) + r")\{([^{}]*)\}")
 
 
-_source = functools.cache(inspect.getsource)  # it parses a file: not on every press of a key
+@functools.cache  # it parses a file: not on every press of a key
+def _source(function: Callable | type) -> str:
+    """Where it stands, and what it says."""
+    return f"# {function.__module__}.{function.__qualname__}\n{inspect.getsource(function).rstrip()}"
 
 
 def inert(text: str) -> str:
