@@ -99,7 +99,9 @@ def training(
     if any(of.apart is not None for of in ways.values()):
         lines = [Line(of.apart, of.role, width=3, dash=of.dash, dot=True) for of in ways.values() if of.apart is not None]
         lines += [Line(run, "ink", width=1.5, dash=of.dash, points=True) for of in ways.values() for run in of.live_apart]
-        panels.append(Panel("What still tells the tokens apart at the top, ‖X − 1x̄ᵀ‖ / ‖X‖", (1e-5, 1.5), lines, share=0.6,
+        floor = min(float(np.nanmin(of.apart)) for of in ways.values() if of.apart is not None)
+        panels.append(Panel("What still tells the tokens apart at the top, ‖X − 1x̄ᵀ‖ / ‖X‖", (max(floor / 2, 1e-12), 1.5), lines,
+                            share=0.6,
                             short="What tells tokens apart", log=True, note=_absent(ways)))  # fmt: skip
     if rates is not None:
         lines = [Line(rate, ways[way].role, dash=ways[way].dash, width=2) for way, rate in rates.items()]

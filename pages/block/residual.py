@@ -138,9 +138,10 @@ def show_training(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    f"them in ink.")
     ways, shape, at = {}, (len(DEEP),), (DEEP.index(layers),)
     for key, (norm, share) in VARIANTS.items():
-        recorded = depths.recorded(TRAINED, [training.key(norm, share, n) for n in DEEP], shape)
+        settings = [training.key(norm, share, n) for n in DEEP]
         jobs = [job for (way, *_), job in runs.items() if way == key]
-        ways[key] = depths.with_live(charts.Trained(ROLES[key], recorded), jobs, shape, at)
+        of = charts.Trained(ROLES[key], depths.recorded(TRAINED, settings, shape), apart=depths.apart(TRAINED, settings, shape))
+        ways[key] = depths.with_live(of, jobs, shape, at)
     (deep, step), epoch = held.to_send("training", here)
     blind = depths.measured(TRAINED)["made"]["blind"]
     with picture:
@@ -149,7 +150,7 @@ def show_training(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             data=charts.training(
                 "residual-training", "Loss as training goes on, with and without skip connections. Arrow keys move along the steps.",
                 depths.STEPS, ways, Choice("Layers", DEEP, deep), blind=blind, cursor=step, y=(2.4, 5.2),
-                sentence="step {x}: " + "; ".join(f"{key} {{{i}}}" for i, key in enumerate(ways)), height=460, epoch=epoch,
+                sentence="step {x}: " + "; ".join(f"{key} {{{i}}}" for i, key in enumerate(ways)), height=560, epoch=epoch,
             ),
         )  # fmt: skip
         losses = {key: depths.curve_of(TRAINED, training.key(norm, share, layers))["held_out"]
