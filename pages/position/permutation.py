@@ -97,8 +97,9 @@ def show_orders() -> Shown:
     picture = st.container(key="gf-picture")  # first, though what it shows is chosen below it
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
         telling = orders.TELLING.get(who.name.rsplit("/", 1)[-1], (0, 0))
-        layer = choose("Layer of the map", list(range(config.n_layers)), telling[0], "layer")
-        head = choose("Head", list(range(config.n_heads)), telling[1], "head")
+        mine = "decoder_" if who.causal else ""  # each model opens on its own telling head
+        layer = choose("Layer of the map", list(range(config.n_layers)), telling[0], f"{mine}layer")
+        head = choose("Head", list(range(config.n_heads)), telling[1], f"{mine}head")
         one = choose("Swap", names, names[min(1, len(names) - 1)], "swap")
         other = choose("with", names, names[-1], "with")
         seed = st.number_input("Seed of the shuffle", 0, 9999, 0, key="seed", bind="query-params")
