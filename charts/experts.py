@@ -12,7 +12,6 @@ from charts.curves import Band, Choice, Line, Panel, Picks, Row
 from charts.matrices import Matrix
 
 LETTERS = "ABCDEFGHIJKLMNOP"
-NAMES = [f"{name:\u00a0>10}" for name in ("f", "p̄", "E · f · p̄")]  # of rows that stand below one another
 
 
 def routing(
@@ -77,6 +76,7 @@ def auxiliary(
     first = next(iter(f.values()))
     layers, experts = first.shape
     letters, names = list(LETTERS[:experts]), [str(i) for i in range(layers)]
+    of_f, of_p, of_term = (f"{name:\u00a0>10}" for name in ("f", "p̄", f"{experts} · f · p̄"))  # rows below one another
     grid = []
     for name in f:
         term = experts * f[name] * mean_p[name]
@@ -85,15 +85,15 @@ def auxiliary(
                            for e in range(experts)]] for i in range(layers)], dtype=object)  # fmt: skip
         grid += [
             [Matrix(f"f {name}", f"f: share of the tokens that choose it (they sum to {k})", f[name][:, None], "ffn",
-            [NAMES[0]], letters, "", "expert", top=1.0,
+            [of_f], letters, "", "expert", top=1.0,
                     says="{value} of the tokens send one of their choices to expert {col}; counted, so it has no "
                          "gradient", pick=name, symbol="f")],
             [Matrix(f"p {name}", "p̄: the router's mean probability (they sum to 1)", mean_p[name][:, None], "scores",
-            [NAMES[1]], letters, "", "expert", top=1.0,
+            [of_p], letters, "", "expert", top=1.0,
                     says="the router gives expert {col} {value} of its probability on average; the gradient goes "
                          "through here", pick=name, symbol="p̄")],
             [Matrix(f"t {name}", [f"{experts} · f · p̄, which add up to L = {value:.3f}" for value in losses[name]],
-            term[:, None], "attention", [NAMES[2]], letters, "", "expert",
+            term[:, None], "attention", [of_term], letters, "", "expert",
                     top=float(term.max()), says=says, pick=name, symbol="term",
                     note=[f"even: {k}" for _ in names])],
         ]  # fmt: skip

@@ -209,8 +209,7 @@ def training(
     panels = [
         Panel("held out, as the model is used (BatchNorm: running averages)", y, used, log=True,
         note="nats a character", short="held out, eval mode", share=1.2),
-        Panel("held out, with the averages of each passage alone", (y[0], 5.0), own, log=True, short="held out, own "
-        "averages"),
+        Panel("held out, with the averages of each passage alone", (y[0], 5.0), own, short="held out, own averages"),
     ]  # fmt: skip
     return curves.message(
         "norms-live", "Held-out loss in training by norm", steps, "step", "step", panels, cursor=cursor, epoch=epoch,

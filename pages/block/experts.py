@@ -176,7 +176,7 @@ def draw_training(code_place: DeltaGenerator) -> None:
         alphas = [alpha for alpha in made.LIVE_ALPHAS if alpha]
         alpha = choose("α of the balance loss", alphas, alphas[-1], "alpha")
         works = {(k, a, seed): functools.partial(made.live, k, a, seed) for a in (0.0, alpha) for seed in made.SEEDS}
-        jobs = live.panel(f"Train {len(works)} small mixtures · about 20 s", works, REPORTS, unit="report")
+        jobs = live.panel(f"Train {len(works)} small mixtures · about 20 s", works, REPORTS, unit="measurement")
     titles = {(k, 0.0): "without balancing", (k, alpha): f"α = {alpha}", (0, 0.0): "dense, same active as k = 2"}
     recorded = {title: numbers.as_runs(numbers.recorded()[key]) for key, title in titles.items()}
     mine = {title: numbers.as_runs([jobs[key + (seed,)].reports for seed in made.SEEDS if key + (seed,) in jobs])
@@ -297,7 +297,7 @@ with after:
     lesson.prose(**words.prose(
         {variant: numbers.held_out(variant) for variant in ("balanced", "free", "dense", "wide")},
         {variant: numbers.crowded(variant) for variant in ("balanced", "joint", "free")}, told["token"], told["place"],
-        told["play"],
+        told["play"], config.experts, config.experts_per_token,
         sum(cost.parameters(config).values()), sum(cost.parameters(config, active=True).values()),
         numbers.runs()["made"]["steps"], len(made.SEEDS)))  # fmt: skip
     own = tuple(numbers.tokens_of(TEXT)[0])

@@ -53,15 +53,16 @@ def span(values: np.ndarray) -> str:
 
 
 def prose(losses: dict[str, np.ndarray], crowding: dict[str, np.ndarray], token: float, place: float, play: float,
-          total: int, active: int, steps: int, seeds: int) -> dict[str, str]:  # fmt: skip
+          experts: int, k: int, total: int, active: int, steps: int, seeds: int) -> dict[str, str]:  # fmt: skip
     """What happens, why it matters, the catch, with the recorded numbers."""
     return {
         "what": "In place of one feed-forward network stand several, and a small matrix $W_r$, the router, gives "
                 "each token a share for each expert. The $k$ largest are computed, the rest are not; their outputs "
-                "are added, weighted by gates that sum to 1. This small model is trained by us on the plays: 8 "
-                f"experts a layer, 2 a token, {total:,} parameters of which a token meets {active:,}. Its held-out "
-                f"loss came to {span(losses['balanced'])} nats a token, mean and range of {seeds} seeds; that of a "
-                f"dense model of the same active cost to {span(losses['dense'])}, and of a dense one with all those "
+                "are added, weighted by gates that sum to 1. Choosing has no gradient: the language loss teaches the "
+                "router only through the gates of the experts it chose. This small model is trained by us on the "
+                f"plays: {experts} experts a layer, {k} a token, {total:,} parameters of which a token meets "
+                f"{active:,}. Its held-out loss came to {span(losses['balanced'])} nats a token, mean and range of "
+                f"{seeds} seeds; that of a dense model of the same active cost to {span(losses['dense'])}, and of a dense one with all those "
                 f"neurons at work to {span(losses['wide'])} (each {steps:,} steps).",
         "why": "Knowledge needs parameters, but not every token needs all of it. A mixture buys parameters with "
                "memory and not with FLOPs. The price is that the router must spread its tokens: an expert that is "
@@ -118,7 +119,8 @@ INTERVIEW = [
      "its own capacity, and earlier tokens come first, so nothing leaks from the future. Dropless kernels sort "
      "tokens by expert and need no capacity."),
     ("A mixture has 47 B parameters and 13 B active. What does it cost to serve?",
-     "Memory as 47 B: all experts must be at hand. FLOPs a token as 13 B. At batch 1, decoding is bound by reading "
+     "Memory as 47 B: all experts must be at hand. (Not 8 × 7 = 56: only the FFN stands eightfold, attention and "
+     "embeddings once.) FLOPs a token as 13 B. At batch 1, decoding is bound by reading "
      "weights, and only the chosen experts are read: about a 13 B's speed. With a large batch nearly all experts are "
      "touched at each step, so it reads 47 B and needs several times the batch to be as busy as a dense model. "
      "Across devices two all-to-all exchanges a layer come on top."),
@@ -131,6 +133,7 @@ SOURCES = [
     "loss used here.",
     "Jiang et al. 2024, [Mixtral of Experts](https://arxiv.org/abs/2401.04088): the gates used here, and no topics "
     "found either.",
-    "Zoph et al. 2022, [ST-MoE](https://arxiv.org/abs/2202.08906): what experts specialise in, and the z-loss.",
+    "Zoph et al. 2022, [ST-MoE](https://arxiv.org/abs/2202.08906): what experts specialise in, and the z-loss, "
+    "which keeps the router's logits small.",
     "Wang et al. 2024, [Auxiliary-Loss-Free Load Balancing](https://arxiv.org/abs/2408.15664).",
 ]

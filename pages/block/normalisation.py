@@ -138,9 +138,9 @@ def show_cube(code_place: DeltaGenerator) -> None:
         )  # fmt: skip
     notes = [f"Real numbers: each sentence's first {tokens} tokens (as many as the shortest has, {TOKENS} at most), "
              f"the stream before layer {layer}; {len(cube.features)} of {config.d_model} features, the loudest and "
-             f"ordinary ones, while means are over all {config.d_model}. γ is the model's own for RMSNorm, and 1 with "
-             f"β = 0 for the others, which this model does not have. Eval uses running averages over {PASSES} batches "
-             "of these sentences."]  # fmt: skip
+             f"ordinary ones, while means are over all {config.d_model}; colours end where the scale does. γ is the "
+             "model's own for RMSNorm, and 1 with β = 0 for the others, which this model does not have. Eval uses "
+             f"running averages over {PASSES} batches of these sentences."]  # fmt: skip
     st.caption(" ".join(notes))
     one = cube.norms[BY_TITLE[here.pick]]
     frame = 0 if len(one.y) == 1 else (here.batch - 1) * tokens + here.tokens - 1
@@ -248,7 +248,7 @@ def show_training(code_place: DeltaGenerator) -> None:
         count = choose("Passages in a batch", list(normed.WINDOWS), 1, "passages")
         works = {(norm, count, seed): functools.partial(normed.live, norm, count, seed) for norm in normed.NORMS
             for seed in normed.SEEDS}
-        jobs = live.panel(f"Train {len(works)} small models · about 15 s", works, REPORTS, unit="report")
+        jobs = live.panel(f"Train {len(works)} small models · about 15 s", works, REPORTS, unit="measurement")
     titles = {"layer": "LayerNorm", "rms": "RMSNorm", "batch": "BatchNorm"}
     recorded = {title: runs_of(normed.load()[norm, count]) for norm, title in titles.items()}
     mine = {title: runs_of([jobs[norm, count, seed].reports for seed in normed.SEEDS if (norm, count, seed) in jobs])

@@ -10,10 +10,10 @@ LOOK_FOR = (
 )
 
 FORMULA = (
-    r"\begin{gathered}\text{LayerNorm, BatchNorm:}\quad \residual{y} = \gamma \odot "
+    r"\begin{gathered}\text{Layer, Batch:}\quad \residual{y} = \gamma \odot "
     r"\frac{\residual{x} - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta"
-    r"\\[.5em]\mu = \frac1m\sum \residual{x},\qquad \sigma^2 = \frac1m\sum(\residual{x} - \mu)^2"
-    r"\\[.5em]\text{RMSNorm:}\quad \residual{y} = \gamma \odot \frac{\residual{x}}{\sqrt{\frac1d\sum \residual{x}^2 + "
+    r"\\[.5em]\mu = \frac1m\sum \residual{x},\quad \sigma^2 = \frac1m\sum(\residual{x} - \mu)^2"
+    r"\\[.5em]\text{RMS:}\quad \residual{y} = \gamma \odot \frac{\residual{x}}{\sqrt{\frac1d\sum \residual{x}^2 + "
     r"\varepsilon}}\end{gathered}"
 )
 
@@ -83,7 +83,7 @@ INTERVIEW = [
      "shift: adding c to each feature changes the direction. That costs little because the mean of a stream is small "
      "beside its rms (the third panel of “In the model”), and LayerNorm only projects out one direction of d, which "
      "weights can do. It saves a reduction and β. Both make the block's input independent of the stream's growing "
-     "length, while the stream itself is never normalised in a pre-norm model."),
+     "length, while the stream itself is never normalised in a pre-norm model (next lesson: “Where the norm goes”)."),
     ("Derive the gradient through LayerNorm. What does it say about large activations?",
      "With $\\hat x = (x - \\mu)/s$, $s = \\sqrt{\\sigma^2 + \\varepsilon}$ and $g = \\gamma \\odot \\partial "
      "L/\\partial y$: $\\partial L/\\partial x = \\frac1s\\,(g - \\bar g - \\hat x\\,\\overline{g \\odot \\hat "

@@ -43,7 +43,8 @@ const brush = (() => {
     const state = app.state(m.key), quiet = state !== "lit";
     box.title.forEach((line, i) => s.text(box.titleX, box.titleY + 20 * i, line,
       { fill: quiet ? c.muted : app.tone(m.role), family: plot.SANS, size: 16, weight: 600 }));
-    const down = `${m.rowAxis} ↓`, across = `${m.colAxis} →`, wide = 1.12 * surface.width(`${down}  `, 13, plot.SANS);
+    const down = m.rowAxis ? `${m.rowAxis} ↓  ` : "", across = `${m.colAxis} →`;
+    const wide = 1.12 * surface.width(down, 13, plot.SANS);
     s.text(box.titleX, box.axisY, down, { fill: axis(app, m.rowAxis), family: plot.SANS, size: 13 });
     if (m.cols.length > 1) s.text(box.titleX + wide, box.axisY, across, { fill: axis(app, m.colAxis), family: plot.SANS, size: 13 });
     const shown = (i, marks, every) => marks.includes(i)
