@@ -9,8 +9,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import parameters as charts
 from pages.block import parameters_words as words
-from pages.block.known_models import NAMES
-from pages.block.own_numbers import OWN, as_python, last_good, own_config
+from pages.shared.known_models import NAMES
+from pages.shared.own_numbers import OWN, as_python, last_good, own_config
 from pages.block.parameters_frames import shown, size, varied
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
@@ -101,7 +101,7 @@ def draw(code_place: DeltaGenerator, table_place: DeltaGenerator) -> None:
     with st.container(key="gf-stage"):
         picture, boxes = st.container(key="gf-picture"), st.container()  # the picture first, on a phone too
         with boxes:
-            config = own_config(choose_tied=True) if here.arch == OWN else config_of(here.arch)
+            config = own_config("tie") if here.arch == OWN else config_of(here.arch)
         everyone = [one if one.name != here.arch else shown(one.name, config, with_sizes=True) for one in known()]
         everyone.append(shown(OWN, config_of(OWN), with_sizes=False))
         with picture:

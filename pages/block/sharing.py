@@ -10,8 +10,8 @@ from streamlit.delta_generator import DeltaGenerator
 from charts import curves, matrices, parameters, sharing as charts
 from charts.curves import Choice, Picks
 from pages.block import sharing_words as words
-from pages.block.known_models import NAMES
-from pages.block.own_numbers import OWN, as_python, last_good, own_config
+from pages.shared.known_models import NAMES
+from pages.shared.own_numbers import OWN, as_python, last_good, own_config
 from pages.block.sharing_frames import MODELS, config_named, known, settings, shown, switches
 from pages.block.sharing_measured import LIVE, alone, live, recorded_alone, two_gradients
 from pages.block.sharing_words import GRADIENT, PARTS, STORAGE, TRAINED, VIEWS
@@ -77,7 +77,7 @@ def show_parts() -> Shown:
     pressed, epoch = held.to_send("weights", here)
     picture, boxes = st.container(key="gf-picture"), st.container()  # the picture first, on a phone too
     with boxes:
-        own = own_config(choose_tied=False) if here.arch == OWN else last_good()
+        own = own_config("table") if here.arch == OWN else last_good()
     with picture:
         parameters.mount(
             key="weights", on_stand_change=keep_parts,

@@ -8,8 +8,8 @@ import streamlit as st
 
 from charts.curves import Switch
 from charts.parameters import Block, Frame, Shown
-from pages.block.known_models import NAMES
-from pages.block.own_numbers import OWN
+from pages.shared.known_models import NAMES
+from pages.shared.own_numbers import OWN
 from pages.block.parameters_frames import blocks, columns
 from transformer import PRESETS, Config, cost, weights
 from transformer.experiments.tying import variant

@@ -17,16 +17,15 @@ from pages.cost import clock_words as words
 from pages.cost.clock_words import ANY, HERE, VIEWS
 from pages.shared import held, models, url
 from pages.shared.controls import choose
+from pages.shared.known_models import TEXT
 from pages.shared.lesson import Lesson
-from pages.shared.own_config import MODELS, own_config
+from pages.shared.own_numbers import OWN, as_python, own_config
 from pages.shared.training import Training
 from transformer import PRESETS, Config, roofline
 from transformer.experiments import clocked
 from transformer.roofline import MACHINES, Machine, Work
 
-OWN = "My own numbers"
 FIRST = "Llama 2 7B"
-OWN_FIRST = Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000, position="none", max_len=2**20)
 LENGTHS = [2**k * half // 2 for k in range(7, 17) for half in (2, 3)] + [2**17]
 PASSES = {"read n": "read", "write the next": "write", "train a step": "train"}
 BATCHES = [1, 4, 16, 64, 256]
@@ -206,7 +205,7 @@ def draw(code_place: DeltaGenerator) -> None:
     here = stand()
     lesson.formula(r"\begin{gathered}" + r"\\[.8em]".join(words.FORMULAS[view]) + r"\end{gathered}", numbers=found.numbers)
     machine = machines()[here.machine] if view == ANY else recorded_machine(CLOCKED)
-    made = f'PRESETS["{MODELS[title]}"]' if view == ANY and title in MODELS else f"Config(**{config.to_dict()!r})"
+    made = f'PRESETS["{TEXT[title]}"]' if view == ANY and title in TEXT else as_python(config)
     width = BITS[here.bits]
     call = {
         "read": f"roofline.work(config, {here.n}, {here.batch}, bytes_per_value={width})",
@@ -242,9 +241,9 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     title, config = models.TITLES[CLOCKED], PRESETS[CLOCKED]
     if view == ANY:
         with st.container(width=260):
-            title = choose("Whose time", [*MODELS, OWN], FIRST, "arch")
+            title = choose("Whose time", [*TEXT, OWN], FIRST, "arch")
 if view == ANY:
-    config = own_config(OWN_FIRST) if title == OWN else PRESETS[MODELS[title]]
+    config = own_config() if title == OWN else PRESETS[TEXT[title]]
 stage, below, code_place, more = (st.container() for _ in range(4))
 with stage:
     live.watch(draw)(code_place)

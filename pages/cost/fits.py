@@ -15,13 +15,12 @@ from pages.cost import fits_words as words
 from pages.cost.fits_words import KINDS, RUN, TRAIN, VIEWS
 from pages.shared import held, url
 from pages.shared.controls import choose
+from pages.shared.known_models import TEXT
 from pages.shared.lesson import Lesson
-from pages.shared.own_config import MODELS, own_config
+from pages.shared.own_numbers import OWN, as_python, own_config
 from transformer import PRESETS, Config, cost, memory
 
-OWN = "My own numbers"
 FIRST = "Llama 3 8B"
-OWN_FIRST = Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000, position="none", max_len=2**20)
 LENGTHS = [2**k * quarter // 4 for k in range(7, 20) for quarter in range(4, 8)] + [2**20]
 BATCHES = [1, 2, 4, 8, 16, 32, 64]
 BITS = [32, 16, 8, 4]
@@ -241,7 +240,7 @@ def draw(code_place: DeltaGenerator) -> None:
         numbers=found.numbers or None,
     )  # fmt: skip
     width, master = PRECISIONS[here.precision]
-    made = f'PRESETS["{MODELS[title]}"]' if title in MODELS else f"Config(**{config.to_dict()!r})"
+    made = f'PRESETS["{TEXT[title]}"]' if title in TEXT else as_python(config)
     with code_place:
         lesson.code(
             [memory.serving, memory.longest_served, memory.training, memory.activation_law, memory.activation_bytes],
@@ -275,8 +274,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     view = st.segmented_control("Picture", VIEWS, default=RUN, required=True, key="view", bind="query-params",
                                 label_visibility="collapsed")
     with st.container(width=260):
-        title = choose("Whose memory", [*MODELS, OWN], FIRST, "arch")
-config = own_config(OWN_FIRST) if title == OWN else PRESETS[MODELS[title]]
+        title = choose("Whose memory", [*TEXT, OWN], FIRST, "arch")
+config = own_config() if title == OWN else PRESETS[TEXT[title]]
 stage, below, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)

@@ -15,13 +15,12 @@ from charts import cost as pictures
 from pages.cost.flops_formula import formula_of, numbers_of, times_d, whole
 from pages.cost.flops_words import INTERVIEW, SOURCES
 from pages.shared import held, models, url
+from pages.shared.known_models import TEXT
 from pages.shared.lesson import Lesson
-from pages.shared.own_config import MODELS, own_config
+from pages.shared.own_numbers import OWN, as_python, last_good, own_config
 from transformer import PRESETS, Config, cost, counter
 
-OWN = "My own numbers"
 START = 1536  # tokens, where SmolLM2's attention costs exactly what its FFN does
-OWN_FIRST = Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000, position="none", max_len=2**20)
 BLOCK = Config(d_model=512, n_heads=8, n_layers=1)  # the table's: plain heads, d_ff = 4d
 TABLE = tuple(2**k for k in range(7, 16))
 DEFAULT_TEXT = "The animal didn't cross the street because it was too tired"
@@ -62,7 +61,7 @@ def counted(name: str, live: bool, config: Config, ids: tuple[int, ...]) -> dict
 
 def draw_block() -> None:
     """Put the table's block into the picture."""
-    url.set_url_state("arch", OWN, next(iter(MODELS)))
+    url.set_url_state("arch", OWN, next(iter(TEXT)))
     st.session_state.update({
         "d": BLOCK.d_model, "layers": BLOCK.n_layers, "heads": BLOCK.n_heads,
         "kv_heads": BLOCK.n_kv_heads, "d_ff": BLOCK.d_ff, "gated": False,
@@ -71,7 +70,7 @@ def draw_block() -> None:
 
 def stand() -> Stand:
     return Stand(
-        url.url_state("arch", next(iter(MODELS)), str, [*MODELS, OWN].__contains__),
+        url.url_state("arch", next(iter(TEXT)), str, [*TEXT, OWN].__contains__),
         url.url_state("n", START, int, pictures.LENGTHS.__contains__),
         url.url_state("show", "shares", str, ("shares", "per token").__contains__),
         url.url_state("logits", False, flag),
@@ -82,8 +81,8 @@ def keep() -> None:
     """What the learner left in the picture, into the link."""
     if (said := held.said("stack", "stand")) is None:
         return
-    if said.get("arch") in (*MODELS, OWN):
-        url.set_url_state("arch", said["arch"], next(iter(MODELS)))
+    if said.get("arch") in (*TEXT, OWN):
+        url.set_url_state("arch", said["arch"], next(iter(TEXT)))
     if said.get("n") in pictures.LENGTHS:
         url.set_url_state("n", said["n"], START)
     if said.get("show") in ("shares", "per token"):
@@ -118,16 +117,12 @@ def counted_as(name: str, config: Config) -> pictures.Counted:
 @st.cache_resource(show_spinner=False)
 def known() -> list[pictures.Counted]:
     """Every model that is offered; read-only."""
-    return [counted_as(name, PRESETS[MODELS[name]]) for name in MODELS]
+    return [counted_as(name, PRESETS[TEXT[name]]) for name in TEXT]
 
 
 def snippet_of(arch: str, config: Config, n: int, logits: bool) -> str:
     """Python that prints the numbers of the bar."""
-    made = f'PRESETS["{MODELS[arch]}"]' if arch != OWN else (
-        f"Config(d_model={config.d_model}, n_layers={config.n_layers}, n_heads={config.n_heads}, "
-        f"n_kv_heads={config.n_kv_heads}, d_ff={config.d_ff}, vocab_size={config.vocab_size}, gated={config.gated}, "
-        'position="none")'
-    )  # fmt: skip
+    made = f'PRESETS["{TEXT[arch]}"]' if arch != OWN else as_python(config)
     counts = f"cost.flops(config, n={n})" if logits else (
         f'{{part: flops for part, flops in cost.flops(config, n={n}).items() if part != "logits"}}'
     )  # fmt: skip
@@ -174,8 +169,8 @@ def draw(code_place: DeltaGenerator) -> None:
     shown, epoch = held.to_send("stack", here)
     arch, n, _, logits = here
     with controls:
-        own = own_config(OWN_FIRST) if arch == OWN else OWN_FIRST
-    config = own if arch == OWN else PRESETS[MODELS[arch]]
+        own = own_config() if arch == OWN else last_good()
+    config = own if arch == OWN else PRESETS[TEXT[arch]]
     title = "my own model" if arch == OWN else arch
     with picture:
         component.declare("flops")(

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from charts import parameters as pictures
-from pages.block.known_models import NAMES
+from pages.shared.known_models import NAMES
 from tests.messages import sent
 from transformer import PRESETS, Config, cost, weights
 

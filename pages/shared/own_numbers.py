@@ -1,6 +1,8 @@
-"""Boxes for the learner's own decoder, for the lessons that count weights."""
+"""Boxes for the learner's own decoder, for the lessons that count weights, FLOPs, bytes and seconds."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import streamlit as st
 
@@ -8,7 +10,8 @@ from transformer import Config
 
 OWN = "My own numbers"
 FIRST = Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000, position="none", max_len=2**20)
-_LAST_GOOD = "_own_weights"
+_LAST_GOOD = "_own_numbers"
+Beside = Literal["", "tie", "table"]
 
 
 def last_good() -> Config:
@@ -16,10 +19,10 @@ def last_good() -> Config:
     return st.session_state.get(_LAST_GOOD, FIRST)
 
 
-def own_config(choose_tied: bool) -> Config:
+def own_config(beside: Beside = "") -> Config:
     """The boxes, in the link, and the config that they make; the last good one where they make none, with one sentence
-    why. choose_tied: offer the tie as a box of its own, else how wide the table is (ALBERT), and the picture ties."""
-    with st.container(horizontal=True, vertical_alignment="bottom", key="gf-controls"):
+    why. beside: what is offered as well: experts and the "tie" of the tables, or how wide the "table" is (ALBERT)."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="gf-own"):
 
         def number(label: str, most: int, default: int, key: str) -> int:
             return st.number_input(label, 1, most, default, key=key, bind="query-params", width=130)
@@ -30,13 +33,12 @@ def own_config(choose_tied: bool) -> Config:
         kv_heads = number("K/V heads", 256, FIRST.n_kv_heads, "kv_heads")
         d_ff = number("d_ff", 131_072, FIRST.d_ff, "d_ff")
         vocab = number("Vocabulary", 1_000_000, FIRST.vocab_size, "vocab")
-        if choose_tied:
-            experts, table = number("Experts", 256, 1, "experts"), d
-        else:
-            experts = 1
+        experts = number("Experts", 256, 1, "experts") if beside == "tie" else 1
+        table = 0
+        if beside == "table":
             table = st.number_input("Table's width, 0 = d", 0, 32_768, 0, key="table", bind="query-params", width=150)
         gated = st.toggle("Gated FFN", key="gated", bind="query-params")
-        tied = st.toggle("Tied tables", True, key="tied", bind="query-params") if choose_tied else True
+        tied = st.toggle("Tied tables", True, key="tied", bind="query-params") if beside == "tie" else True
     try:
         config = Config(
             d_model=d, n_layers=layers, n_heads=heads, n_kv_heads=kv_heads, d_ff=d_ff, vocab_size=vocab, gated=gated,
