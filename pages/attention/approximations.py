@@ -361,8 +361,7 @@ lesson = Lesson("B7")
 lesson.header()
 text = lesson.text(PRONOUN, EXAMPLES)
 reading = lesson.read(text, record=("layers.*.attention.[QKV]",))
-view = st.segmented_control("Picture", VIEWS, default=WEIGHTS, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 place = "matrices" if view in (WEIGHTS, STATE) else "curves"  # what draws it, by its key
 there = (reading.model, reading.text) == ("smollm2-135m", PRONOUN)
 lesson.look(say.LOOK_FOR[view] + (say.TWICE_AS_LONG if there and view == WEIGHTS else ""))

@@ -278,11 +278,9 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("B4")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[WIRING]))
+lesson.header(words.LOOK_FOR)
 typed = lesson.text(PRONOUN, EXAMPLES)
-view = st.segmented_control("Picture", VIEWS, default=WIRING, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 reading = lesson.read(typed, ("layers.*.attention.[QKV]",))
 config = reading.config
 choices = [h_kv for h_kv in sharing.choices(config.n_heads) if h_kv % config.n_kv_heads == 0 or config.n_kv_heads % h_kv == 0]

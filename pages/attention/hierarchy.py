@@ -236,14 +236,12 @@ passages = held_out()
 first = hierarchy_words.OPENS if hierarchy_words.OPENS in passages else next(iter(passages))
 default = passages[first][0]
 lesson = Lesson("B9")
-on = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(hierarchy_words.LOOK_FOR.get(on, hierarchy_words.LOOK_FOR[DOCUMENT]))
+lesson.header(hierarchy_words.LOOK_FOR)
 lesson.show_model("Classifier of plays · trained by us", "tiny")
 text = lesson.text(default, {name: of[0] for name, of in passages.items()}, follows=False)
 text = checked(text)
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    view = st.segmented_control("Picture", VIEWS, default=DOCUMENT, required=True, key="view", bind="query-params",
-                                label_visibility="collapsed")  # fmt: skip
+    view = lesson.view(VIEWS)
     weights = "as learnt"
     if view == DOCUMENT:
         weights = st.selectbox("Weights that pool the vectors", list(WEIGHTS), key="weights", bind="query-params", width=300)

@@ -299,16 +299,14 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("B11")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[STEPS]))
+lesson.header(words.LOOK_FOR)
 asked = models.decoder()
 if asked != models.chosen():
     st.info(f"{models.TITLES[models.chosen()]} reads both ways: each new token changes all earlier rows, so an "
             f"encoder has "
             f"nothing to keep. {models.TITLES[asked]} reads here.", icon=":material/info:")  # fmt: skip
 typed = lesson.text(PRONOUN, EXAMPLES)
-view = st.segmented_control("Picture", VIEWS, default=STEPS, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 reading = lesson.read(typed, ("layers.*.attention.[QKVA]",), name=asked)
 config = reading.config
 stage, below, code_place, more = (st.container() for _ in range(4))

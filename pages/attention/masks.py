@@ -297,13 +297,11 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("B5")
-lesson.header()
+lesson.header(masks_words.LOOK_FOR)
 text = lesson.text(PRONOUN, EXAMPLES)
 reading = lesson.read(text, record=("layers.*.attention.scores",))
 text = reading.text  # the last good one
-view = st.segmented_control("Picture", VIEWS, default=MASKS, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
-lesson.look(masks_words.LOOK_FOR[view])
+view = lesson.view(VIEWS)
 if view != MASKS:
     lesson.show_model("Two small decoders · trained by us", "tiny")
 words = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(reading.pieces[:MOST])]

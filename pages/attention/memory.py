@@ -242,7 +242,7 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("B8")
-lesson.header()
+lesson.header(say.LOOK_FOR)
 lesson.show_model("Transformer-XL, trained by us", "tiny")
 text = lesson.text(TOMORROW, EXAMPLES)
 try:
@@ -254,10 +254,8 @@ except ValueError as problem:
 st.session_state["_memory_text"] = text
 config, n = numbers.ours()[0].config, len(tokens.ids)
 guessed = max(0, n - 2)  # the last token that has a next one to be surprised by
-view = st.segmented_control("Picture", VIEWS, default=REACH, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 place = "matrices" if view in (REACH, MAP) else "curves"  # what draws it, by its key
-lesson.look(say.LOOK_FOR[view])
 cells.belong_to(view, text)
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:

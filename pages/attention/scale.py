@@ -217,10 +217,8 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("B2")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(scale_words.LOOK_FOR.get(opened, scale_words.LOOK_FOR[DRAWN]))
-view = st.segmented_control("Picture", VIEWS, default=DRAWN, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+lesson.header(scale_words.LOOK_FOR)
+view = lesson.view(VIEWS)
 above, stage, words, code_place, more = (st.container() for _ in range(5))
 with above if view == HEAD else words:  # drawn vectors know no text: only the catch reads it then
     reading = lesson.read(lesson.text(PRONOUN, EXAMPLES), ("layers.*.attention.scores",))

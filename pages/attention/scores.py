@@ -266,12 +266,10 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("B3")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[WEIGHTS]))
+lesson.header(words.LOOK_FOR)
 lesson.show_model("Six-score model, trained by us", "tiny")
 typed = lesson.text(TEXT, EXAMPLES)
-view = st.segmented_control("Picture", VIEWS, default=WEIGHTS, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 six_models, tokenizer, made = six()
 model_config = six_models["scaled_dot"].config
 heads = model_config.n_heads

@@ -317,14 +317,12 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("B6")
-lesson.header()
+lesson.header(sparse_words.LOOK_FOR)
 text = lesson.text(PRONOUN, EXAMPLES)
 reading = lesson.read(text, record=tuple(f"layers.*.attention.{part}" for part in ("Q", "K", "V", "scores")))
 text = reading.text  # the last good one
 subject = (reading.model, reading.label, reading.text)
-view = st.segmented_control("Picture", VIEWS, default=PATTERN, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
-lesson.look(sparse_words.LOOK_FOR[view])
+view = lesson.view(VIEWS)
 if view == TRAINED:
     lesson.show_model("Nine small decoders · trained by us", "tiny")
 cells.belong_to("B6", view, *subject)

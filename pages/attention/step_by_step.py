@@ -276,8 +276,7 @@ def predict() -> None:
 lesson = Lesson("B1")
 opened = st.session_state.get("view") or st.query_params.get("view")
 lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[SMALL]), None if opened == REAL else small.any_reading())
-view = st.segmented_control("Picture", VIEWS, default=SMALL, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 if view == SMALL:
     reading = small.read(lesson, lesson.text(QUEEN, SMALL_EXAMPLES))
 else:

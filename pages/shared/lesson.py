@@ -61,8 +61,15 @@ class Lesson:
         """Whether the link leaves this part (or control, by any name the page gives it) on the page."""
         return not url.hidden(part)
 
-    def header(self, look_for: str | None = None, model: models.Reading | None = None) -> None:
-        """Title, model chip, actions, and the one sentence that says what to look for; None: `look` says it later."""
+    def header(self, look_for: str | Mapping[str, str] | None = None, model: models.Reading | None = None) -> None:
+        """Title, model chip, actions, and the one sentence that says what to look for; None: `look` says it later.
+
+        Where the page has several pictures (`view`) it is one sentence for each, the first picture's first: the link says
+        which of them is opened, and the control itself comes further down.
+        """
+        if isinstance(look_for, Mapping):
+            opened = st.session_state.get("view") or st.query_params.get("view")
+            look_for = look_for.get(opened, next(iter(look_for.values())))
         with st.container(key="gf-header", horizontal=True, horizontal_alignment="distribute",
                           vertical_alignment="center"):
             with st.container(horizontal=True, vertical_alignment="center", width="content", key="gf-title"):
@@ -141,6 +148,11 @@ class Lesson:
                 self._under_text.caption(f"{n} token{'s' if n != 1 else ''} of at most {min(limit, most or limit)}")
         self._show_model(reading)
         return reading
+
+    def view(self, names: Sequence[str]) -> str:
+        """The choice among the page's pictures, in the link; it opens with the first."""
+        return st.segmented_control("Picture", names, default=names[0], required=True, key="view", bind="query-params",
+                                    label_visibility="collapsed", width="stretch")
 
     def stage(self, controls: float = 0.38) -> tuple[DeltaGenerator, DeltaGenerator]:
         """(picture, controls) side by side, the picture first on a phone. `controls`: their width beside the picture's 1."""

@@ -249,10 +249,8 @@ def predict() -> None:
 
 
 lesson, live = Lesson("F5"), Training("F5")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[RATE]))
-view = st.segmented_control("Picture", VIEWS, default=RATE, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+lesson.header(words.LOOK_FOR)
+view = lesson.view(VIEWS)
 stage, below, code_place, more = (st.container() for _ in range(4))
 with stage:
     live.watch(draw)(code_place)
