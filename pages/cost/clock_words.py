@@ -5,8 +5,8 @@ VIEWS = ANY, HERE = "On any machine", "Predicted and measured"
 LOOK_FOR = {
     ANY: "Move “Pass” from reading to writing: the black line falls far below the dashed ridge. Then the machine waits for "
          "memory, and most of its arithmetic idles, until more texts are written at once.",
-    HERE: "The dashed line is the least time that this machine's arithmetic and memory allow. A real model lies above it; how "
-          "far is what its code, its caches and its many small steps cost.",
+    HERE: "The dashed line is the least time that the peak and bandwidth measured here allow. How far a real model lies "
+          "above it is what its code, its caches and its many small steps cost; below it, the peak was measured too low.",
 }  # fmt: skip
 
 FORMULAS = {
@@ -48,8 +48,8 @@ PROSE = {
     },
     HERE: {
         "what": "Both ceilings are measured on the machine itself, one thread: its arithmetic by a product of two square matrices, "
-                "its bandwidth by copying 128 MB. Then the model reads $n$ tokens and writes one after them, and the medians stand "
-                "beside what the two ceilings allow at least.",
+                "its bandwidth by copying 128 MB. To write, all $P$ parameters pass at 4 bytes each. "
+                "Then the model reads $n$ tokens and writes one after them, and the medians stand beside what the two ceilings allow at least.",
         "why": "A prediction that was never held against a clock is worth little. The geometric mean of measured ÷ least says "
                "how good the model of the machine is: near 1 for long texts, where large products do nearly all the work; "
                "larger where steps are small.",

@@ -174,7 +174,7 @@ def clock_message(ns: np.ndarray, ms: dict[str, np.ndarray], where: str, shown: 
                + [Line(np.ones(len(ns)), "muted", dash=(6, 4))], log=True, share=0.7, short="the chain takes … times as long")],
         cursor=shown.n, columns=["ms", "chain ÷ it", "in a row"], rows=rows, height=500, gutter=124,
         frames=Choice("Pass", list(PASSES), shown.passing), epoch=epoch, log_x=True,
-        sentence="n = {x}: the chain takes {0} times as long as one product of the same FLOPs, {1} times as long as attention",
+        sentence="n = {x}: the recurrent layer takes {0} times as long as one product, half of its FLOPs, {1} times as long as attention",
         values=[gain["one product"], gain["attention"]],
     )  # fmt: skip
 

@@ -4,9 +4,10 @@ VIEWS = CHAIN, CLOCK = "What waits for what", "On the clock"
 
 LOOK_FOR = {
     CHAIN: "The \\value{recurrent} layer's blocks multiply with the text: each waits for the one before. "
-           "\\attention{Attention} has six blocks for any text; they only get larger.",
-    CLOCK: "The \\value{chain} and \\ffn{one product} do the same arithmetic on the same numbers. What lies between them is waiting: "
-           "many small steps instead of one large one.",
+           "\\attention{Attention} has six blocks for any text; they only get larger. On one core a short "
+           "chain may still be done first: nothing runs side by side there.",
+    CLOCK: "The \\value{recurrent layer} is \\ffn{one product} and then a chain of just as much arithmetic. "
+           "Were there no waiting, it would take twice as long as the product. torch.nn.RNN is the same layer in PyTorch's own code.",
 }  # fmt: skip
 
 FORMULAS = {
@@ -46,9 +47,9 @@ PROSE = {
            "to wait less.",
     "catch": "It holds for **reading and training**, where all tokens are known. *Writing*, a Transformer is a chain, too: the "
              "next token waits for this one, and its cache grows while a recurrent state does not. And on one processor core there is "
-             "nothing to run in parallel: there the gain is only that one large product fetches its weights once, and beyond a "
-             "few hundred tokens the n² of attention costs more than the chain's waiting. What the clock says here is "
-             "said honestly.",
+             "nothing to run in parallel: there the gain is only that one large product fetches its weights once, and "
+             "attention's arithmetic, 8nd² + 4n²d against 4nd², can cost more than the chain's waiting, the longer "
+             "the text the more: compare “On the clock”.",
 }  # fmt: skip
 
 INTERVIEW = [

@@ -169,19 +169,19 @@ def interview(same: Mapping[str, Runs], slow: Slowed) -> list[tuple[str, str]]:
         ("RoPE depends on the distance alone. Why does it break on longer texts at all?",
          "Because a distance is not a number to it but a point on one circle for each pair. Fast pairs have gone round "
          f"in training; the slowest here ($\\theta = {slowest:.4f}$ radians a token) hardly moves, "
-         f"{slowest * ASKED[-1]:.2f} radians in {ASKED[-1]} tokens. The one at fault is between: $\\theta = {theta:.3f}$ "
-         f"turned by {theta * LENGTH:.1f} radians in {LENGTH} tokens, {theta * LENGTH / (2 * np.pi):.0%} of its circle, "
-         f"and turns by {theta * ASKED[-1]:.1f} in {ASKED[-1]}: on the rest no weight was trained. On “As you like it” "
+         f"{slowest * ASKED[-1]:.2f} radians in {ASKED[-1]} tokens. The one at fault is between: "
+         f"$\\theta = {theta:.3f}$ turned by {theta * LENGTH:.1f} radians in {LENGTH} tokens, {theta * LENGTH / (2 * np.pi):.0%} of its "
+         f"circle, and turns by {theta * ASKED[-1]:.1f} in {ASKED[-1]}: on the rest no weight was trained. On “As you like it” "
          f"the tokens behind {LENGTH} cost {float(slow.loss[-1]):.2f} nats each; with this pair and all slower ones "
-         f"divided by $s$ {float(slow.loss[bad]):.2f}, with the slower ones alone {float(slow.loss[bad + 1]):.2f}. Over "
-         f"all windows: {change['rope']:+.2f} nats at four times the length."),
+         f"divided by $s$ {float(slow.loss[bad]):.2f}, with the slower ones alone {float(slow.loss[bad + 1]):.2f}. "
+         f"Over all windows: {change['rope']:+.2f} nats at four times the length."),
         ("Compare linear, NTK-aware and YaRN. Which works without fine-tuning, and why?",
          "Linear divides all angles by $s$: no unseen slow angle, but neighbours stand as close as $1/s$, and the fast "
          "pairs that tell "
          "token from token are blurred: it needs fine-tuning. NTK raises the base: the fastest pair stays, the slowest "
          "is squeezed by "
-         "exactly $s$, those between by less: they leave their trained arc later (see “Loss by place”). YaRN decides by "
-         "turns in the trained length: more than 32 kept, less than one squeezed, a ramp between, and it sharpens the "
+         "exactly $s$, those between by less: they leave their trained arc later (see “Loss by place”). YaRN decides "
+         "by turns in the trained length: more than 32 kept, less than one squeezed, a ramp between, and it sharpens the "
          "scores by $0.1\\ln s + 1$ on q and k. Here, without "
          f"fine-tuning: linear {change['rope_linear']:+.2f}, NTK {change['rope_ntk']:+.2f}, YaRN "
          f"{change['rope_yarn']:+.2f} nats, plain RoPE "
