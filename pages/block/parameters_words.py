@@ -42,16 +42,17 @@ _MIXTRAL_N, _MIXTRAL_ACTIVE = (sum(cost.parameters(_MIXTRAL, active=active).valu
 _BASE = sum(cost.parameters(PRESETS["transformer-base"]).values())
 
 PROSE = {
-    "what": r"Attention has four matrices, \query{W_Q}, \key{W_K}, \value{W_V} and \attention{W_O}: $4d^2$ where all "
-    r"heads together are as wide as the model. The \ffn{FFN} goes from $d$ to $4d$ and back: $8d^2$. So a layer has "
-    r"$12d^2$, whatever the number of heads, and whatever the length of the text. Then come the tables: one row of $d$ "
-    r"numbers for each of the $V$ vocabulary entries, a second such matrix at the end unless it is tied. Norms and "
-    "biases are a rounding error.",
+    "what": r"Attention has four matrices, \query{W_Q}, \key{W_K}, \value{W_V} and \attention{W_O}: $4d^2$ where "
+    r"the $h$ heads of width $d_k$ are together as wide as the model and all have keys and values of their own "
+    r"($h_{kv} = h$). The \ffn{FFN} goes from $d$ to $d_{ff} = 4d$ and back: $8d^2$. So a layer has $12d^2$, whatever "
+    r"the number of heads, and whatever the length of the text. Then come the tables: one row of $d$ numbers "
+    r"($d_E < d$ in ALBERT, which widens it later) for each of the $V$ vocabulary entries, a second such matrix at "
+    "the end unless it is tied. Norms and biases are a rounding error.",
     "why": f"Parameters are memory ({size(2 * _LLAMA_N)} for Llama 3 8B at 16 bits, {size(16 * _LLAMA_N)} while Adam "
            f"trains "
            "it: weights and gradient in 16 bits, and a 32-bit copy with two moments), and about 2 FLOPs each for "
-           "every token read. Which part holds them decides what helps: a small model with a large vocabulary is "
-           "mostly table "
+           "every token read, 6 for every token trained on. Which part holds them decides what "
+           "helps: a small model with a large vocabulary is mostly table "
            f"({_QWEN_TABLE:.0%} of Qwen2 0.5B), a large one is mostly FFN.",
     "catch": r"$12 \cdot \text{layers} \cdot d^2$ is a rule for plain blocks, and a right total can hide two errors. "
              r"In Llama 3 8B "
@@ -130,7 +131,7 @@ def formula(config: Config) -> str:
     end = r" + \output{V d}" if config.head == "lm" and not config.tie_embeddings else ""
     rule = r"12\cdot\text{layers}\cdot d^2"
     exact = rf"N = {table} + {times}\cdot\Big({layer}\Big){end} + \text{{biases, norms}}"
-    return rf"\begin{{gathered}}{exact}\\[.5em]N \approx {rule}\end{{gathered}}"
+    return rf"\begin{{array}}{{l}}\displaystyle {exact}\\[1.2em]\displaystyle N \approx {rule}\end{{array}}"
 
 
 def numbers(config: Config) -> str:

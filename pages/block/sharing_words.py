@@ -23,20 +23,21 @@ LOOK_FOR = {
     STORAGE: "Equal numbers are one place in memory. Tied, the last product reads what the look-up reads; shared, "
              "every layer reads the same. These are the addresses that a model built a moment ago really read.",
     GRADIENT: "A tied table learns twice. As input only the rows of words that occur get a gradient; as output every "
-              "row does, since every token of the vocabulary competes at every place.",
+              "row does: at every place every token of the vocabulary competes, its probability p against its target "
+              "y, which is 1 for the true next token and 0 for all others.",
     TRAINED: "Read the table out with itself, without any layer: where rows are about equally long, as in SmolLM2, it "
              "predicts the very token that it just read. The layers have to carry the stream from that row to another "
              "one.",
 }  # fmt: skip
 
 FORMULAS = {
-    PARTS: r"\begin{gathered}N_{\text{untied}} - N_{\text{tied}} = V d \qquad N_{\text{three tables}} - "
-           r"N_{\text{one}} = 2 V d\\[.5em]N_{\text{blocks, shared}} = N_{\text{blocks}} / \text{layers}\qquad "
-           r"\text{FLOPs unchanged}\end{gathered}",
+    PARTS: r"\begin{gathered}N_{\text{untied}} - N_{\text{tied}} = V d\\[.3em]N_{\text{three tables}} - "
+           r"N_{\text{one}} = 2 V d\\[.3em]N_{\text{blocks, shared}} = N_{\text{blocks}} / \text{layers},\ \ \text{same FLOPs}"
+           r"\end{gathered}",
     STORAGE: r"\residual{e_t} = \residual{E}\,[x_t] \qquad \output{\text{logits}_t} = \residual{E}\,h_t",
-    GRADIENT: r"\frac{\partial L}{\partial E} = \underbrace{\sum_t \text{onehot}(x_t)\,\frac{\partial L}{\partial "
-              r"\residual{e_t}}}_{\text{as input}} + \underbrace{\sum_t (\output{p_t} - y_t)\,h_t^\top}_{\text{as "
-              r"output}}",
+    GRADIENT: r"\frac{\partial L}{\partial E} = \underbrace{\sum_t \text{onehot}(x_t)\Big(\frac{\partial L}{\partial "
+              r"\residual{e_t}}\Big)^{\!\top}}_{\text{as input}} + \underbrace{\sum_t (\output{p_t} - y_t)\,"
+              r"h_t^\top}_{\text{as output}}",
     TRAINED: r"\output{\text{logits}}_t = \residual{E}\,\operatorname{norm}(h_t^{(l)}),\qquad l = 0:\ \ h_t = "
              r"\residual{E}[x_t]\ \Rightarrow\ \text{logits} \approx \residual{E}\residual{E}^\top",
 }  # fmt: skip
@@ -94,20 +95,19 @@ print("itself", walk.own[0], "the answer", walk.answer[-1])
 }
 
 PROSE = {
-    "what": r"A language model has a table at each end: $\residual{E}$ turns a token into a vector, and the last "
-            r"matrix turns a vector into a score for each token. Both have $V$ rows of $d$ numbers, and both say "
-            r"which tokens are alike, so one can serve as both: $\output{\text{logits}} = \residual{E}\,h$. With a "
-            r"source and a target over one vocabulary it serves three times. ALBERT "
-            "goes on: one block, run at every depth. Nothing is copied: the tensor is the same, and so are its "
-            "numbers after each step of training.",
+    "what": r"A language model has a table at each end: $\residual{E}$ (W_E in the pictures) turns a token into a "
+            r"vector, and the last matrix turns a vector into a score for each token. Both have $V$ rows of $d$ "
+            r"numbers, and both say which tokens are alike, so one can serve as both: $\output{\text{logits}} = "
+            r"\residual{E}\,h$. With a source and a target over one vocabulary it serves three times. ALBERT goes on: one "
+            "block, run at every depth. Nothing is copied: the tensor is the same, and so are its numbers after each step of training.",
     "why": f"It saves $Vd$: {_LOOSE - _GPT2:,} numbers in GPT-2 small, {(_LOOSE - _GPT2) / _LOOSE:.0%} of what it "
            f"would have, but only {(_LLAMA - _LLAMA_TIED) / _LLAMA:.1%} of Llama 3 8B, which leaves its tables apart. "
            f"The 2017 model ties three ways and saves {_THREE:,}. Rare words gain most: as input they are seldom "
            f"trained, as output at every place. ALBERT base has {_ALBERT:,} parameters, unshared it would have "
            f"{_APART:,}.",
     "catch": f"Sharing saves parameters, not work and not activations: ALBERT base takes {_FLOPS / 1e9:.1f} GFLOPs "
-             f"for 128 tokens, shared or not ({_FLOPS_APART / 1e9:.1f}), and every depth keeps activations of its "
-             f"own, with a name of its own. Tying needs a table as wide "
+             f"for 128 tokens with its layers shared and {_FLOPS_APART / 1e9:.1f} without, and every depth keeps "
+             f"activations of its own. Tying needs a table as wide "
              r"as the model, $d_E = d$, or a projection: ALBERT's table is 128 wide and is widened by $W_X$ on the "
              r"way in, and met after $W_X^\top$ on the way out. And one table has to have a size that suits both "
              r"ends: rows of length about 1, so that logits start small, are small for an input. The 2017 model "
@@ -129,20 +129,21 @@ PREDICT = {
 
 INTERVIEW = [
     ("Why may the input table serve as the output matrix at all? They do different jobs.",
-     "Both are scored by dot products over tokens: tokens that occur in like contexts should have like input vectors "
-     "and be likely after like contexts. Press & Wolf (2016) find the tied table more like an untied model's output "
-     "matrix, whose every row is updated at every step, and perplexity fell (Inan et al. too) in models where tables "
-     "held most of the weights. What it costs is freedom: large models untie, since $Vd$ is a small share there, and "
-     "one matrix need not be similarity in and prediction out at once."),
+     "Both hold one vector a token, and both should be alike for tokens that can stand for each other: as input they "
+     "mean much the same, as output they are likely after the same contexts. Press & Wolf (2016) find the tied table "
+     "more like an untied model's output matrix, whose every row is updated at every step, and perplexity fell (Inan "
+     "et al. too) in models where tables held most of the weights. What it costs is freedom: large models "
+     "untie, since $Vd$ is a small share there, and one matrix need not be similarity in and prediction out at once."),
     ("A tied model without any layer: what can it not learn, and what does the first layer have to do?",
      "Its logits are $E E^\\top$, symmetric, and largest on the diagonal for rows of like length: it repeats the "
      "token. No table can make $P(b\\mid a)$ large and $P(a\\mid b)$ small before the softmax. So the early layers "
      "first have to take the token's own row out of the stream (see “In a trained model”: the token itself falls from "
      "the top within a layer or two), which an untied model need not."),
     ("What is the gradient of a tied matrix, and how would you check that a framework really tied it?",
-     "The sum over both uses: $\\sum_t \\text{onehot}(x_t)\\,\\partial L/\\partial e_t + \\sum_t (p_t - y_t) "
-     "h_t^\\top$. Autograd adds them when both uses hold the same tensor. Check the addresses (`data_ptr`), not "
-     "values; check that a step moves both; and after `load_state_dict(assign=True)` or a device move tie again. A "
+     "The sum over both uses: $\\sum_t \\text{onehot}(x_t)\\,(\\partial L/\\partial e_t)^\\top + \\sum_t (p_t - y_t)"
+     "\\,h_t^\\top$, with the row $e_t$ that was looked up, the softmax $p_t$, the one-hot target $y_t$ and the last "
+     "state $h_t$. Autograd adds them when both uses hold the same tensor. Check the addresses (`data_ptr`), not "
+     "values; check that a step moves both; and after `load_state_dict(assign=True)` or `to_empty()` tie again. A "
      "checkpoint may store the matrix once (`lm_head.weight` missing) and must not be read as untied with a random "
      "head."),
     ("When would you share layers, and what does Universal Transformer or ALBERT pay?",

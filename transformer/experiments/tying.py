@@ -116,7 +116,7 @@ def gradients(model: Model, ids: Sequence[int]) -> Gradients:
     if config.head != "lm" or not config.tie_embeddings or config.d_embed != config.d_model or config.kind != "decoder":
         raise ValueError("the two parts are told apart for a decoder whose last matrix is its table.")
     if len(ids) < 2:
-        raise ValueError("a loss needs a next token; give at least two.")
+        raise ValueError("A loss needs a next token to predict: give at least two tokens.")
     kept: dict[str, Tensor] = {}
 
     def keep(name: str):
