@@ -93,8 +93,8 @@ def angles_message(
 ) -> bytes:  # fmt: skip
     """Degrees between the pooled vectors of every two orders, positions on and off.   on, off [order, order];
     sentences: the words of each order."""
-    letters = max(1, 12 // len(sentences[0]) - 1)  # that a label has room for
-    names = [" ".join(word[:letters] for word in words) for words in sentences]
+    short = _short(sentences[0])
+    names = [" ".join(short[word] for word in words) for words in sentences]
     whole = [" ".join(words) for words in sentences]
     top = max(float(on.max()), 1e-6)
     grid = [
@@ -112,6 +112,15 @@ def angles_message(
         "orders", "Angles between the vectors of one bag of words in all its orders, with positions and without; arrow "
                   "keys move from cell to cell", [grid], at=at, height=440, epoch=epoch,
     )  # fmt: skip
+
+
+def _short(words: Sequence[str], room: int = 12) -> dict[str, str]:
+    """Each word as a label has room for it beside the others: the longest lose letters first, and say so by a dot."""
+    letters = [len(word) for word in words]
+    while sum(letters) + len(words) - 1 > room:
+        letters[letters.index(max(letters))] -= 1
+    return {word: word if n == len(word) else word[: n - 1] + "." if n > 2 else word[:n]
+            for word, n in zip(words, letters, strict=True)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ def places_message(models: Sequence[Told], layers: Choice, *, cursor: int, epoch
     return curves.message(
         "places", "Where each token's vector says that it stands, against where it stands; arrow keys move the place",
         x, "true place in the window", "place", panels, cursor=cursor, frames=layers, epoch=epoch,
-        columns=("told: lowest of 20", "median", "highest of 20"), rows=rows, height=165 * len(panels), gutter=70,
+        columns=("told: 1 in 20 below", "median", "1 in 20 above"), rows=rows, height=165 * len(panels), gutter=70,
         sentence="place {x}: " + "; ".join(f"{of.title.lower()} says {{{i}}}" for i, of in enumerate(models)),
         values=[of.middle for of in models],
     )  # fmt: skip

@@ -136,8 +136,8 @@ def heads_message(
         "sinusoid-heads", "Products of sinusoids, and a real head's scores of one word repeated and of your text; "
                           "arrow keys move from cell to cell",
         [grid], frames=heads, at=at, height=430, epoch=epoch,
-        sentence="Each map in spreads from its own mean. The middle one has one and the same word at every place, so "
-                 "that only places differ.",
+        sentence="Each map in spreads (standard deviations) from its own mean; “explains”: a share of its variance. "
+                 "The middle one has one and the same word at every place, so that only places differ.",
     )  # fmt: skip
 
 

@@ -214,9 +214,10 @@ def show_places() -> Shown:
             st.metric(row.capitalize(), f"{none.mean() - with_.mean():.3f} nats")
             st.caption(f"{with_.mean():.3f} with, {none.mean():.3f} without; {len(none)} seeds, at most "
                        f"{np.ptp(np.stack((with_, none)), axis=1).max():.3f} between two.")  # fmt: skip
-        st.caption(f"Recorded: fitted on {made['fitted_on']} windows of {order.LENGTH} tokens, read on "
-                   f"{made['read_on']} others; "
-                   "a band holds nine tokens in ten.")  # fmt: skip
+        st.caption(f"Recorded: $W$, $w$ and $b$ fitted on {made['fitted_on']} windows of {order.LENGTH} tokens (a "
+                   f"straight line has no $W$), read on {made['read_on']} others; a band holds nine tokens in ten. "
+                   "Why a square form finds the place: a mean of $t+1$ values strays less from their average $\\bar v$ "
+                   "than one value does ($\\sigma^2$).")  # fmt: skip
     here = stand({})
     shown, epoch = held.to_send("curves", here)
     with picture:

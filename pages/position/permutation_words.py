@@ -9,8 +9,8 @@ LOOK_FOR = {
              "first layer it has not changed, from the second on it has. The mask tells order.",
     BAG: "All orders of the same words. Without positions an encoder gives every one of them the same sentence vector: "
          "who bites whom is lost.",
-    PLACE: "Each token's vector is asked for its place. An encoder without positions knows nothing; a causal decoder "
-           "without positions begins to know after its first layer, near the start of the text best.",
+    PLACE: "Each token's vector $x_t$ is asked for its place $t$. An encoder without positions knows nothing; a causal "
+           "decoder without positions begins to know after its first layer, near the start of the text best.",
 }
 
 FORMULAS = {  # a line each, so that a phone has room
@@ -45,20 +45,21 @@ WHAT = (
     "vector, wherever they stand."
 )
 WHY = (
-    "“Dog bites man” and “man bites dog” are then one and the same to it. Position has to be put in: added to the "
-    "embeddings (sinusoids, learned tables), turned into queries and keys (RoPE) or added to the scores (ALiBi, T5). "
-    "What it is worth, measured on small models of ours ({seeds} seeds each, trained alike on Shakespeare's plays): "
-    "an encoder that fills in hidden tokens stands at {encoder} nats with RoPE and at {encoder_none} without any "
-    "position; a causal decoder that writes on at {decoder} with sinusoids and at {decoder_none} without any."
+    "“Dog bites man” and “man bites dog” are then one and the same to it. Position has to be put in: each *place* as a "
+    "vector added to the embeddings (sinusoids, learned tables), or the *distance* brought into the scores, by turning "
+    "queries and keys (RoPE) or by a bias (ALiBi, T5). What it is worth, measured on small models of "
+    "ours ({seeds} seeds each, trained alike on Shakespeare's plays): an encoder that fills in hidden tokens stands at "
+    "{encoder} nats with RoPE and at {encoder_none} without any position; a causal decoder that writes on at {decoder} "
+    "with sinusoids and at {decoder_none} without any."
 )
 CATCH = (
-    "**It holds for an encoder only.** A causal mask is not symmetric: $P\\,M\\,P^\\top \\ne M$. Each token of a "
-    "decoder reads another set of tokens, and the size of that set is its place. That is why decoders without any "
-    "positions (“NoPE”) work: the mask tells them order. In *one* layer the last token still reads a mere set, and "
-    "no order of what came before can change it; from the second layer on, the vectors that it reads have themselves "
-    "been made from different prefixes. And “exact” is a word about real numbers: in a computer the sums run in "
-    "another order, so results agree to rounding. That it is rounding shows in float64, where the difference falls "
-    "by the same factor as the precision."
+    "**It holds for an encoder only.** A causal mask $M$ does not survive a permutation: $P\\,M\\,P^\\top \\ne M$. "
+    "Each token of a decoder reads another set of tokens, and the size of that set is its place. That is why decoders "
+    "without any positions (“NoPE”) work: the mask tells them order. In *one* layer the last token still reads a mere "
+    "set, and no order of what came before can change it; from the second layer on, the vectors that it reads have "
+    "themselves been made from different prefixes. And “exact” is a word about real numbers: in a computer the sums "
+    "run in another order, so results agree to rounding. That it is rounding shows in float64, where the difference "
+    "falls by the same factor as the precision."
 )
 
 SNIPPET = """
@@ -106,12 +107,13 @@ INTERVIEW = [
      "$PMP^\\top = M$, which holds for “all see all” and, if it moves along, for padding, but not for a triangle, a "
      "window or a block."),
     ("Do decoders need position encodings at all?",
-     "Not to know order. A head that gives all keys the same score writes $\\frac1{q+1}\\sum_{k \\le q} v_k$: if the first "
-     "token's value stands out, its share $1/(q+1)$ *is* the place; and if none does, a mean of more values is still "
-     "shorter, which something that can square (an FFN) reads off. The last view measures that. What one layer cannot "
-     "see is the order *within* the past: its last token is a function of a set; from the second layer on the past's own "
-     "vectors tell. Models without positions train nearly as well as others and often take longer texts better, but they "
-     "spend capacity on it, and large ones mostly use RoPE. Encoders without positions stay bags of words at any depth."),
+     "Not to know order. A head that gives all keys the same score writes $\\frac1{q+1}\\sum_{k \\le q} v_k$: if the "
+     "first token's value stands out, its share $1/(q+1)$ *is* the place; and if none does, a mean of more values is "
+     "still shorter, which something that can square (an FFN) reads off. The last view measures that. What one layer "
+     "cannot see is the order *within* the past: its last token is a function of a set; from the second layer on the "
+     "past's own vectors tell. Models without positions train nearly as well as others and often take longer texts "
+     "better, but they spend capacity on it, and large ones mostly use RoPE. Encoders without positions stay bags of "
+     "words at any depth."),
     ("Equivariant or invariant: which is it, and does that make the encoder a plain bag of words?",
      "The token outputs are *equivariant* (they move along); a mean, a sum or a [CLS] vector is *invariant* (it does "
      "not change). It is a function of the multiset of tokens, which is more than a sum of word vectors: words "

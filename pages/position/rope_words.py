@@ -8,9 +8,10 @@ TURN_SAYS = ("A pair is two of the {d} numbers of the query, or of the key, draw
              "keep their vectors; you move only their places. In the big dial the hands have their true lengths, "
              "dashed where they are not turned yet; the small dials show directions.")  # fmt: skip
 DISTANCE_SAYS = ("The first panel is this head on your text: all pairs of its words, each moved to every distance. The "
-                 "second is 200 pairs of normal random vectors of your seed. θ_i = base^(−2i/d).")  # fmt: skip
+                 "second is 200 pairs of normal random vectors of your seed: k = ρq + √(1−ρ²) · another.")  # fmt: skip
 BESIDE_SAYS = ("{title} was trained with RoPE; its weights stand in for any learned ones. A model trained with "
-               "sinusoids has others, but nothing makes them keep the property. All panels have the same speeds.")  # fmt: skip
+               "sinusoids has others, but nothing makes them keep the property. All panels have the same speeds. "
+               "“Explains” is a share of the scores' variance.")  # fmt: skip
 LAYOUTS_SAYS = ("Which coordinates make a pair is a convention: halves (Llama, Hugging Face) or neighbours (the "
                 "paper, GPT-J, llama.cpp's files). Permute the rows of W_Q and W_K and the other layout gives the "
                 "same scores; forget it, and every score off the diagonal is another one, while the text still looks "
@@ -34,14 +35,16 @@ LOOK_FOR = {
 
 FORMULAS = {  # a line each, so that a phone has room
     TURN: (
-        r"\scores{S} = \frac{(R_m\query{q})\cdot(R_n\key{k})}{\sqrt{d_k}}",
+        r"\scores{S} = \frac{(R_m\query{q})\cdot(R_n\key{k})}{\sqrt{d_k}} = "
+        r"\frac{\query{q}^\top R_{n-m}\,\key{k}}{\sqrt{d_k}}",
         r"R_m \binom{a_i}{b_i} = \binom{a_i\cos m\theta_i - b_i\sin m\theta_i}{a_i\sin m\theta_i + b_i\cos m\theta_i}",
         r"\theta_i = \text{base}^{-2i/d_k}",
     ),
     DISTANCE: (
-        r"(R_m\query{q})\cdot(R_n\key{k}) = \operatorname{Re}\sum_i h_i\,e^{i(m-n)\theta_i}",
+        r"(R_m\query{q})\cdot(R_n\key{k}) = \operatorname{Re}\sum_i h_i\,e^{\mathrm{i}(m-n)\theta_i}",
         r"|\dots| \le \max_i|h_{i+1}-h_i| \sum_j |S_j|",
-        r"h_i = \query{\tilde q_i}\,\key{\tilde k_i^*},\quad S_j = \sum_{i<j} e^{i(m-n)\theta_i}",
+        r"h_i = \query{\tilde q_i}\,\key{\tilde k_i^*},\quad S_j = \sum_{i<j} e^{\mathrm{i}(m-n)\theta_i}",
+        r"\query{\tilde q_i} = a_i + \mathrm{i}\,b_i,\quad \mathrm{i}^2 = -1",
     ),
     BESIDE: (
         r"P_m\cdot P_n = \sum_i\cos\,(m-n)\,\theta_i",
@@ -84,8 +87,9 @@ print(trace[at + "scores"][0, head, -1])    # what the model itself computed, at
 INTERVIEW = [
     ("Why rotate queries and keys, and not add positions to the embeddings?",
      "Added positions go through $W_Q$ and $W_K$ and mix with the word: four terms, and the score depends on "
-     "absolute places. RoPE turns after the projections, so the score depends on content and distance only; values "
-     "carry no position, lengths stay, no parameter is added, and cached keys never have to change."),
+     "absolute places. RoPE turns after the projections: $(R_m q)^\\top R_n k = q^\\top R_{n-m}\\,k$, content and "
+     "distance only. Values are not turned: $\\sum_n A_{mn} R_n v_n$ would carry absolute places, with nothing to turn "
+     "them back. Lengths stay, no parameter is added, and cached keys never have to change."),
     ("What do the fast and the slow pairs do?",
      "$\\theta_i$ falls geometrically from 1 to about 1/base. Fast pairs turn within a few words and can single out "
      "a precise offset, such as the previous word. Slow pairs hardly turn, so they behave like plain content "

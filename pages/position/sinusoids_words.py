@@ -47,9 +47,10 @@ WHAT = (
     "position, the last takes about $2\\pi$ · base positions for one round, and the speeds between fall "
     "geometrically: a binary counter made smooth, fine digits to the left. Going on by $k$ turns hand $i$ by "
     "$k\\theta_i$, *wherever it stands*. So $PE(pos + k) = R(k)\\,PE(pos)$ with one matrix for all positions, which "
-    "a head could learn, and $PE(n)\\cdot PE(n+k) = \\sum_i \\cos k\\theta_i$, which has no $n$ in it. The paper's "
-    "formula puts sine beside cosine; its code and Marian put all sines first and run the speeds to 1/base exactly. "
-    "A permutation of columns (and a hair of speed) is all that differs."
+    "a head could learn, and $PE(n)\\cdot PE(n+k) = \\sum_i \\cos k\\theta_i$, which has no $n$ in it, nor the sign "
+    "of $k$: to tell before from behind takes a $W_Q$ or $W_K$ that turns. The paper's formula puts sine beside "
+    "cosine; its code and Marian put all sines first and run the speeds to 1/base exactly. A permutation of columns "
+    "(and a hair of speed) is all that differs."
 )
 WHY = (
     "Added vectors cost nothing, have no parameters and exist for every position. But they are *added*: word and "
@@ -113,12 +114,13 @@ for row in ("decoder", "decoder-unscaled"):
 }
 
 INTERVIEW = [
-    ("Why sines *and* cosines, and why this geometric range of speeds?",
-     "A single sine cannot be shifted by a fixed linear map: $\\sin((p+k)\\theta)$ needs $\\cos p\\theta$. With "
-     "both, a shift is a rotation of two by two, orthogonal, the same for every $p$. One speed is ambiguous after "
-     "one round; many speeds tell positions apart like the digits of a number. Geometric spacing gives every scale, "
-     "from one position to some $2\\pi$ · base, the same number of pairs, and base 10 000 only has to be large "
-     "against the texts at hand."),
+    ("Why not the bare number 0, 1, 2 …? Why sines *and* cosines, and why this geometric range of speeds?",
+     "A number grows with the text until it drowns the words; divided by the length, one step means another thing in "
+     "each text. A sine stays within ±1. A single sine cannot be shifted by a fixed linear map: $\\sin((p+k)\\theta)$ "
+     "needs $\\cos p\\theta$. With both, a shift is a rotation of two by two, orthogonal, the same for every $p$. One "
+     "speed is ambiguous after one round; many speeds tell positions apart like the digits of a number. Geometric "
+     "spacing gives every scale, from one position to some $2\\pi$ · base, the same number of pairs, and base 10 000 "
+     "only has to be large against the texts at hand."),
     ("Sinusoidal dot products depend on the offset alone. So why does anybody need RoPE?",
      "Because attention takes no dot product of two raw PEs. After $W_Q$ and $W_K$ it is $PE_m^\\top M PE_n$ with $M "
      "= W_Q^\\top W_K$, which is a function of $m - n$ exactly when $M$ commutes with all rotations $R(k)$ "
@@ -129,9 +131,9 @@ INTERVIEW = [
      "$\\lVert PE\\rVert = \\sqrt{d/2}$, while a tied table initialised with variance $1/d$ (its rows are also the "
      "output matrix, where logits should start near 1) has rows of length 1. Unscaled, position is "
      f"$\\frac{{d/2}}{{1+d/2}}$ of the squared length: {UNSCALED:.0%} at $d = {D}$, and after a LayerNorm the words "
-     "are noise. It trains all the same, but slower: growing the rows would make the tied logits larger, so it has to dig small "
-     "words out from under large places instead. With learned tables (BERT, GPT-2) positions start as small as "
-     "words, and no factor is needed."),
+     "are noise. It trains all the same, but slower: growing the rows would make the tied logits larger, so it has to "
+     "dig small words out from under large places instead. With learned tables (BERT, GPT-2) positions start as small "
+     "as words, and no factor is needed."),
     ("Is position information destroyed when it is added instead of concatenated?",
      "Not by the addition: in $d$ dimensions two vectors of different families are nearly orthogonal, and $W_Q, W_K$ "
      "can read either. Adding is concatenation followed by a fixed projection $[I\\; I]$. What is lost is "

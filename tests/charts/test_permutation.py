@@ -54,6 +54,8 @@ def test_angles_name_both_orders():
     drawn = header["grid"][0][0]
     assert drawn["rows"] == ["dog bites", "bites dog"] and drawn["note"] == "up to 12.5°"
     assert drawn["says"]["text"][0][1] == "“dog bites” and “bites dog” come to vectors 12° apart"
+    header, _ = unpack(charts.angles_message(on, off, [("dog", "bites", "man"), ("man", "bites", "dog")]))
+    assert header["grid"][0][0]["rows"] == ["dog bit. man", "man bit. dog"]  # short, and it says so
 
 
 def test_places_are_drawn_over_the_diagonal():

@@ -62,6 +62,9 @@ def test_orders_follow_the_boxes_and_the_seed(open_page):
     assert np.abs(others["A"] - arrays["A"]).max() > 0.05
     app.text_input(key="text").set_value("My lord is dead").run()
     assert not app.exception and "1 lord" in str(sent(app, "matrices")[0]["grid"])
+    app.text_input(key="text").set_value("My lord sleeps").run()
+    told = app.selectbox(key="with").proto  # the browser is told, or it would go on showing “2 is” of the other text
+    assert told.set_value and told.raw_value == app.selectbox(key="with").value
 
 
 def test_its_snippet_gives_the_largest_differences(open_page):

@@ -85,8 +85,8 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function heat(p, box) {
     const cw = box.w / d(), ch = box.h / positions();
-    const long = "PE: a row for each position, a column for each dimension";
-    heading(p, box.x, box.y - 12, box.w > 420 ? long : "PE[position, dimension]");
+    const long = "PE: a row for each position; rust is +1, blue −1";
+    heading(p, box.x, box.y - 12, box.w > 420 ? long : "PE: rust is +1, blue −1");
     p.matrix(PE(), positions(), d(), box.x, box.y, box.w, box.h, map, -1, 1);
     p.rect(box.x, box.y, box.w, box.h, { stroke: c.line });
     for (const col of columns(now.pair)) {
