@@ -236,7 +236,7 @@ def draw(code_place: DeltaGenerator) -> None:
     lesson.formula(
         r"\begin{gathered}" + r"\\[.5em]".join(words.FORMULAS[view]) + r"\end{gathered}",
         shapes=[(symbol, (here.batch, config.n_layers, f"kv_head {config.n_kv_heads}", f"key {here.n}", config.d_head), role)
-                for symbol, role in (("K", "key"), ("V", "value"))],
+                for symbol, role in (("K", "key"), ("V", "value")) if view == RUN],
         numbers=found.numbers or None,
     )  # fmt: skip
     width, master = PRECISIONS[here.precision]

@@ -40,10 +40,10 @@ print(memory.training(config, {n}, {batch}, bytes_per_value={width}, master={mas
 
 PROSE = {
     RUN: {
-        "what": "To write, a model needs its \\residual{weights} and the \\key{keys} and \\value{values} of all tokens that "
+        "what": "To write, a model needs its $P$ \\residual{weights} and the \\key{keys} and \\value{values} of all tokens that "
                 "it may still attend to. Weights are there once, however many texts are written at the same time. The cache "
-                "is there once for **each** text, and each new token adds the same number of bytes: "
-                "$2\\,h_{kv}\\,d_k\\,L$ numbers.",
+                "is there once for **each** of $B$ texts, and each new token adds a key and a value of $d_k$ numbers for each of "
+                "$h_{kv}$ key heads in each of $L$ layers, two bytes a number.",
         "why": "A server earns by writing many texts at once: the weights are read from memory once a step for all of them. "
                "How many texts fit is (card − weights) ÷ (bytes of cache of one text), so the cache, not the "
                "arithmetic, often sets the price of a long context. Weights in 4 bits make room for it; they do not make it "
@@ -53,10 +53,11 @@ PROSE = {
                  "here is the **least**. And quantised weights carry scales: 4 bits are 4.25–4.5 in practice.",
     },
     TRAIN: {
-        "what": "Training keeps four things: the \\residual{weights}, a \\ffn{gradient} for each, \\query{AdamW's two moments} "
-                "for each, always in float32, and the \\attention{activations}: whatever the backward pass needs of the "
-                "forward pass. The first three depend on the model alone. The activations are counted, not estimated: the "
-                "model runs on tensors that have shapes and no memory, and what autograd saves is added up.",
+        "what": "Training keeps four things: the $P$ \\residual{weights} and a \\ffn{gradient} for each, $b$ bytes a number; "
+                "\\query{AdamW's two moments} for each, always in float32, $m$ bytes together; and the "
+                "\\attention{activations}: whatever the backward pass needs of the forward pass. The first three depend on the "
+                "model alone. The activations are counted, not estimated: the model runs on tensors that have shapes and no "
+                "memory, and what autograd saves is added up.",
         "why": "This is why a model that runs on a laptop cannot be trained there, and what each way out buys. *Recomputing* "
                "keeps only each layer's input and makes the rest again in the backward pass: one more forward pass, about a "
                "third more FLOPs. Fused attention keeps no n × n table. Splitting optimiser, gradients and weights over "
@@ -66,8 +67,8 @@ PROSE = {
     },
     KINDS: {
         "what": "One model, its attention built in four ways, everything else kept. **MHA** stores a key and a value for "
-                "each query head; **GQA** for each group; **MQA** one for all; a **latent** one short vector, from which all "
-                "heads' keys and values are made, and a small rotated key.",
+                "each query head; **GQA** for each group; **MQA** one for all; a **latent** one short vector of $r$ numbers, "
+                "from which all heads' keys and values are made, and a small rotated key of $d_R$.",
         "why": "The picture is on two logarithmic axes: all lines have slope 1, and what a kind saves is a shift to the "
                "right, the same factor at every length. That factor is the number of texts that a server writes at once, and "
                "the number of bytes that a decoding step reads.",
