@@ -180,6 +180,7 @@ def axis() -> torch.Tensor:
 def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption(f"This model's own activation is {TITLES[own]}. "
+                   + ("u is what the curve is given: here a gate, g. " if config.gated else "") +
                    "“passes” is σ(u)/u, the share of u that gets through. “made 0” and “slope ≈ 0” (below 0.01, so "
                    "hardly any gradient comes back) count this layer's real neurons.")  # fmt: skip
     here = stand()
@@ -283,7 +284,8 @@ def show_gated(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.caption(whose + f" A gate costs a third matrix. Two of {d} × {wide:,} hold {2 * d * wide:,} parameters; three "
                      f"hold as many "
                    f"at a width of {gates.matched_width(wide):,.0f}"
-                   + (f"; this model's is {config.d_ff:,}." if config.gated else "."))  # fmt: skip
+                   + (f"; this model's is {config.d_ff:,}. Real pairs: the darker, the more of them, on a "
+                      "logarithmic scale." if config.gated else "."))  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("gates", here)
     axis, opened, a, to_gate = maps()

@@ -6,7 +6,11 @@ VIEWS = CURVES, AFTER, GATED, NEURONS = "The curves", "What they leave", "Gated 
 
 BEND = ("Nearly all real neurons sit in the short bend around 0, just where the curves differ: ReLU cuts the left half off, "
         "GELU and SiLU only turn it down.")  # fmt: skip
-LOOK_FOR = dict.fromkeys(VIEWS, BEND) | {
+LOOK_FOR = {
+    CURVES: BEND,
+    AFTER: "The same neurons after each curve: ReLU leaves one tall bar at exactly 0; the smooth ones leave none "
+           "there, but many small negative numbers.",
+    NEURONS: "Follow one neuron along the text: one word makes it loud, another leaves it nearly silent.",
     GATED: "With a gate a neuron is a product: it speaks only where both numbers are large, and what flows back to "
            "the gate is as "
            "large as what goes through it.",
@@ -124,11 +128,14 @@ def predict(layer: int, relu: Census, gelu: Census, silu: Census) -> dict[str, o
 
 
 INTERVIEW = [
-    ("Why do Transformers use GELU or SiLU and not ReLU?",
+    ("Why do Transformers use GELU or SiLU, and not ReLU, sigmoid or tanh?",
      "They are smooth, and they let some gradient through for negative inputs, so a neuron that is pushed below 0 "
      "can come back. ReLU's slope there is exactly 0: if that happens on all data, the neuron is dead. The gain in "
      "loss is small but steady, and the cost is small beside the matrix products. ReLU has a virtue of its own: its "
-     "zeros are exact and can be skipped."),
+     "zeros are exact and can be skipped. Sigmoid and tanh go flat on **both** sides, so large neurons stop learning; "
+     "a sigmoid's slope is at most ¼, so over $L$ layers without residual paths it alone shrinks a gradient to $4^{-L}$ "
+     "or less. First weights must fit the curve: ReLU lets half of $u^2$ through, so with $n$ inputs He's variance is "
+     "$2/n$, not $1/n$."),
     ("What does a gated FFN (SwiGLU) change, and what does it cost?",
      "One more matrix: $(\\mathrm{SiLU}(xW_g) \\odot xW_1)W_2$. The gate decides by content, word by word, how much "
      "of a second linear reading passes. To keep the number of parameters, $d_{ff}$ is cut to two thirds: "

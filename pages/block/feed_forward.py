@@ -83,7 +83,7 @@ def show_way() -> tuple[int, dict, dict]:
         key="way", on_stand_change=lambda: keep_matrices("way", start, stand),
         data=charts.way(x, before, a, out, ended, Choice("Word", names, word), sigma=sigma, at=at, epoch=epoch),
     )  # fmt: skip
-    st.caption("Each cell is one number, folded into a rectangle in the order of its index; blue is negative, rust "
+    st.caption("Each cell is one number, folded into a rectangle: its index is row + column. Blue is negative, rust "
                "positive, each "
                f"matrix by its own scale. All {n} tokens go through the same two or three matrices.")  # fmt: skip
     token = names.index(here[0])
@@ -123,10 +123,9 @@ def show_firing() -> tuple[int, dict, dict]:
         data=charts.firing(np.arange(config.n_layers), found, found["write"], Choice("Word", [*names, MEAN], word),
                            gated=config.gated, cursor=layer, epoch=epoch),
     )  # fmt: skip
-    st.caption("A gate above 0 is open, and even a shut one lets a little through: SiLU is never exactly 0. So the "
-               "second panel "
-               "asks otherwise: sorted by loudness, how many neurons does it take to make up half, or 90%, of the "
-               "length of a?")
+    st.caption(f"Above 0 a {'gate' if config.gated else 'neuron'} is open, but below 0 {sigma} lets a little through "
+               "too. So the second panel asks otherwise: sorted by loudness, how many neurons does it take to make up "
+               "half, or 90%, of ‖a‖², the sum of all a²?")
     row = [*names, MEAN].index(here[0])
     return here[1], {"layer": np.arange(config.n_layers)} | {field: of[row] for field, of in found.items()}, {"layer": here[1]}
 
@@ -185,8 +184,8 @@ def show_memories() -> tuple[int, dict, dict]:
     )  # fmt: skip
     st.caption("Loudest: by |a| · ‖w‖, how much they write. The numbers are what a neuron adds here to a word's logit "
                "by the direct "
-               "way: its loudness times its column of W₂, read through the final norm (as it was scaled here) and the "
-               "unembedding.")  # fmt: skip
+               "way: its loudness a times its row w of W₂, read through the final norm (γ / rms, as it was scaled "
+               "here) and the unembedding W_U.")  # fmt: skip
     listed = found[known.index(here[0])][ORDERS.index(here[1])]
     table = {"neuron": [m.neuron for m in listed], "a": [m.a for m in listed],
              "added to the next word": [m.target for m in listed],

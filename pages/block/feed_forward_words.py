@@ -9,7 +9,7 @@ LOOK_FOR = {
          "back; no other token has a say.",
     FIRING: "Many gates stand open, and still a few hundred neurons do most of the writing: the loud ones differ from "
             "word to word.",
-    MEMORIES: "Each neuron's column of W₂ is a direction that raises some words and lowers others: a memory that its "
+    MEMORIES: "Each neuron's row of W₂ is a direction that raises some words and lowers others: a memory that its "
               "gate reads out. Some can be read, many cannot.",
     MIXING: "Change what one token brings: in the FFN its own row changes and every other stays the same, bit for bit. "
             "The next attention is where the others hear of it.",
@@ -97,11 +97,11 @@ def prose(share: float, d: int, d_ff: int, gated: bool, half: float, few: int, l
         "to about the same number of parameters." if gated else ""
     )
     return {
-        "what": f"Attention has carried something to each token; now each works on what it has, alone. The vector of "
-                f"{d} numbers is read by {d_ff:,} neurons, each with a direction of its own (expand); an activation "
-                f"decides what passes "
-                "(activate); and every neuron writes its own direction $w_j$, a column of $W_2$, as loudly as it fires "
-                "(contract). The same matrices serve every token, so it is a 1 × 1 convolution along the text." + third,
+        "what": f"Attention has carried something to each token; now each works on what it has, alone. Its "
+                f"vector of {d} numbers, normed ($\\hat x'$), is read by {d_ff:,} neurons, each with a direction of its "
+                "own (expand); an activation decides what passes (activate); and every neuron writes its own direction "
+                "$w_j$, row $j$ of $W_2$, as loudly as it fires (contract); the stream gets their sum, $\\Delta x$. The "
+                "same matrices serve every token, so it is a 1 × 1 convolution along the text." + third,
         "why": f"In this model the FFN holds {share:.0%} of a layer's parameters, and much of what a model knows: a "
                f"neuron's input "
                "direction is a key, its gate says how well the token fits, its output direction is the value that is "
@@ -114,7 +114,7 @@ def prose(share: float, d: int, d_ff: int, gated: bool, half: float, few: int, l
                  "of "
                  f"“{WIDTHS}” end at {', '.join(f'{mean[t]:.3f} ({t}×)' for t in mean)} nats a character, and seeds of "
                  f"one width differ by up to {widest:.3f}; gated networks use 8/3. And a neuron is seldom one idea: "
-                 f"most of the words that a column of $W_2$ raises make no "
+                 f"most of the words that a row of $W_2$ raises make no "
                  "sense together, rare tokens with long embeddings come up again and again, and what is shown is the "
                  "direct way alone, not what later layers make of it.",
     }  # fmt: skip
@@ -142,8 +142,9 @@ def interview(d: int, d_ff: int) -> list[tuple[str, str]]:
     return [
         ("Attention already has a W_O. Why is there an FFN at all, and what would be lost without it?",
          "Given its weights $A$, attention is linear in the values: it can move and average, but not compute on what "
-         "it has moved. The FFN is the block's nonlinearity on a token's own content, and two thirds of its "
-         "parameters. Without it, stacked attention tends to pull all tokens towards one vector (its rank falls doubly "
+         "it has moved. The FFN is the block's nonlinearity on a token's own content (without σ, $W_1W_2$ "
+         "is one $d \\times d$ matrix), and two thirds of its parameters, more where heads share K and V. "
+         "Without it, stacked attention tends to pull all tokens towards one vector (its rank falls doubly "
          "exponentially with depth, without residual paths and FFNs: Dong et al. 2021), and the store of facts that "
          "key–value memories are is gone."),
         ("How many parameters and FLOPs does it have, and why does SwiGLU take d_ff = 8/3 d?",
@@ -154,9 +155,10 @@ def interview(d: int, d_ff: int) -> list[tuple[str, str]]:
          f"up to a "
          "multiple of 256."),
         ("In what sense is the FFN a key–value memory?",
-         "$\\text{FFN}(x) = \\sum_j \\sigma(k_j \\cdot x)\\, w_j$: rows of $W_1$ are keys, columns of $W_2$ values, "
-         "and σ turns a match into a weight. It is attention over a fixed set of $d_{ff}$ learned pairs, with σ in "
-         "place of the softmax: the weights need not add up to 1, and many may fire at once. Geva et al. found keys "
+         "$\\text{FFN}(x) = \\sum_j \\sigma(k_j \\cdot x)\\, w_j$: columns of $W_1$ (with a gate, of $W_g$) are "
+         "keys $k_j$, rows of $W_2$ values $w_j$ (`nn.Linear` keeps both transposed), and σ turns a match "
+         "into a weight. It is attention over a fixed set of $d_{ff}$ learned pairs, with σ in place of "
+         "the softmax: the weights need not add up to 1, and many may fire at once. Geva et al. found keys "
          "that fire on patterns of text and values that favour what follows them, in upper layers more so. Editing "
          "methods (ROME, MEMIT) change a fact by changing one $W_2$."),
         ("Is the FFN the same as a convolution? What does “no mixing” buy in practice?",

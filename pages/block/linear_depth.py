@@ -147,8 +147,10 @@ def draw_boundary() -> None:
         about = recorded()[1]
         st.caption(f"Colour: the class that the stack names, the paler the less sure. Thick line: where its answer "
                    f"changes; "
-                   f"thin ones: the other seeds. Largest difference: between what the stack says and "
-                   f"W_eff x + b_eff, anywhere on the map. Recorded: `{about['command']}`, {about['date']}, "
+                   f"thin ones: the other seeds. Curves: dashed 2 layers, gold with an activation. Only the differences "
+                   f"between the rows of W_eff decide, so unlike matrices can draw the same line. Largest "
+                   f"difference: between what the stack says and W_eff x + b_eff, anywhere on the map. Recorded: "
+                   f"`{about['command']}`, {about['date']}, "
                    f"{about['steps']} steps, "
                    f"width {about['width']}, {about['minutes']} min for all point sets.")  # fmt: skip
     seed = stand().seed
@@ -241,7 +243,8 @@ def draw_learning() -> None:
                    f"highest). The table to be learned says which of {len(modes.PROPERTIES)} properties each of "
                    f"{', '.join(modes.ITEMS)} has; its singular vectors are the modes. W_eff starts at the same size "
                    f"at every "
-                   "depth. The closed form is for first weights that already point along the modes.")  # fmt: skip
+                   "depth. The closed form, for 1 and 2 layers, is for first weights that already point along the "
+                   "modes.")  # fmt: skip
     at, size = DEPTHS.index(here[0]), STARTS.index(here[1])
     point = int(np.abs(steps - here[2]).argmin())
     a = strength[at, size, :, :, point].mean(0)

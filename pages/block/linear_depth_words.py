@@ -70,8 +70,9 @@ def prose(
     one, deep = half[1], half[4]
     return {
         "what": "A linear layer is $Wx + b$. Put one after the other and multiply out: $W_2(W_1x + b_1) + b_2 = "
-                "(W_2W_1)\\,x + (W_2b_1 + b_2)$, a linear layer again. So a stack of any depth is **one** matrix and "
-                "one bias, and its boundary is one straight cut. An activation between the layers is what stops the "
+                "(W_2W_1)\\,x + (W_2b_1 + b_2)$, a linear layer again; so is a residual path, $x + Wx = "
+                "(I + W)\\,x$. So a stack of any depth is **one** matrix and one bias, and its boundary is one straight cut. An "
+                "activation between the layers is what stops the "
                 "multiplying out: tanh, ReLU or GELU bend the plane a little at each layer, and bends of bends make "
                 "curves.",
         "why": f"On “{data}”, recorded over {seeds} seeds, unseen points are named right {straight:.1%} of the time by "
@@ -112,14 +113,16 @@ INTERVIEW = [
      "would do?",
      "For the rank and for the dynamics. A narrow layer in the middle caps the rank, so $d \\times d$ numbers become "
      "$2dr$: that is LoRA, latent attention, an embedding in two factors (ALBERT), a head's $W_OW_V$. And gradient "
-     "descent on factors prefers strong modes first: $\\dot a_i \\approx L\\,a_i^{2-2/L}(s_i - a_i)$ is slow while "
+     "descent on factors prefers strong modes first. With $s_i$ a singular value of the target and $a_i$ what has "
+     "been learned of it, $\\dot a_i \\approx L\\,a_i^{2-2/L}(s_i - a_i)$ is slow while "
      "$a_i$ is small, so from small weights it goes through low-rank solutions on its way, an implicit bias that one "
      "matrix does not have."),
     ("Why are there plateaus and sudden drops when every layer is linear?",
      "The gradient of one factor is multiplied by all the others. Where all are small, each product of the $L - 1$ "
      "others is smaller still: the origin is a saddle, flat to order $L$. For two layers a mode follows a sigmoid, "
-     "$a(t) = s\\,e^{2st}/(e^{2st} - 1 + s/a_0)$, that rises at about $t = \\ln(s/a_0)/2s$: strong modes early, weak "
-     "ones late, each in a drop of its own. With one layer $a(t) = s(1 - e^{-t})$, the same clock for all. Larger "
+     "$a(t) = s\\,e^{2st}/(e^{2st} - 1 + s/a_0)$, that starts at $a_0$ and rises at about $t = "
+     "\\ln(s/a_0)/2s$: strong modes early, weak ones late, each in a drop of its own. With one layer $a(t) = "
+     "s(1 - e^{-t})$, the same clock for all. Larger "
      "first weights shorten the plateaus."),
     ("What is the rank of $W_{\\text{eff}}$, and what does a narrow layer do to a classifier?",
      "At most the width of the narrowest layer, inputs and outputs included, as a product's rank is at most that of "
@@ -137,8 +140,8 @@ INTERVIEW = [
     ("Is attention linear, then? What bends a Transformer?",
      "For fixed weights $A$ the output is linear in the values: $W_O$ and $W_V$ collapse per head. But $A$ itself "
      "comes from the tokens through products and a softmax, so attention as a whole is not linear. The FFN's "
-     "activation, the softmax and the norms' division are the bends; take the activation away and the FFN is one $d "
-     "\\times d$ matrix for four times the parameters that it needs."),
+     "activation, the softmax and the norms' division are the bends; take the activation away and an FFN without a "
+     "gate is one $d \\times d$ matrix for eight times the parameters that it needs (two of $d \\times 4d$)."),
 ]  # fmt: skip
 
 SOURCES = [
