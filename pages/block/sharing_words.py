@@ -32,8 +32,8 @@ LOOK_FOR = {
 
 FORMULAS = {
     PARTS: r"\begin{gathered}N_{\text{untied}} - N_{\text{tied}} = V d\\[.3em]N_{\text{three tables}} - "
-           r"N_{\text{one}} = 2 V d\\[.3em]N_{\text{blocks, shared}} = N_{\text{blocks}} / \text{layers},\ \ \text{same FLOPs}"
-           r"\end{gathered}",
+           r"N_{\text{one}} = 2 V d\\[.3em]N_{\text{blocks, shared}} = N_{\text{blocks}} / \text{layers},"
+           r"\ \ \text{same FLOPs}\end{gathered}",
     STORAGE: r"\residual{e_t} = \residual{E}\,[x_t] \qquad \output{\text{logits}_t} = \residual{E}\,h_t",
     GRADIENT: r"\frac{\partial L}{\partial E} = \underbrace{\sum_t \text{onehot}(x_t)\Big(\frac{\partial L}{\partial "
               r"\residual{e_t}}\Big)^{\!\top}}_{\text{as input}} + \underbrace{\sum_t (\output{p_t} - y_t)\,"
@@ -98,8 +98,9 @@ PROSE = {
     "what": r"A language model has a table at each end: $\residual{E}$ (W_E in the pictures) turns a token into a "
             r"vector, and the last matrix turns a vector into a score for each token. Both have $V$ rows of $d$ "
             r"numbers, and both say which tokens are alike, so one can serve as both: $\output{\text{logits}} = "
-            r"\residual{E}\,h$. With a source and a target over one vocabulary it serves three times. ALBERT goes on: one "
-            "block, run at every depth. Nothing is copied: the tensor is the same, and so are its numbers after each step of training.",
+            r"\residual{E}\,h$. With a source and a target over one vocabulary it serves three times. ALBERT goes "
+            "on: one block, run at every depth. Nothing is copied: the tensor is the same, and so are its numbers "
+            "after each step of training.",
     "why": f"It saves $Vd$: {_LOOSE - _GPT2:,} numbers in GPT-2 small, {(_LOOSE - _GPT2) / _LOOSE:.0%} of what it "
            f"would have, but only {(_LLAMA - _LLAMA_TIED) / _LLAMA:.1%} of Llama 3 8B, which leaves its tables apart. "
            f"The 2017 model ties three ways and saves {_THREE:,}. Rare words gain most: as input they are seldom "
