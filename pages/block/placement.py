@@ -143,9 +143,8 @@ def keep_block() -> None:
 def show_blocks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption(f"Drawn from the three configs: what a run of each records, in the order of computation. The stream is as thick "
-                   f"as it is large at that point, in an untrained stack of {DRAWN} layers that reads your text; "
-                   f"hover for the "
-                   "number.")  # fmt: skip
+                   f"as it is large at that point, in an untrained stack of {DRAWN} layers that reads your text. "
+                   "Numbers: root mean squares, below of the stream, above of what a box puts out.")  # fmt: skip
     here = stand_block()
     layer, epoch = held.to_send("blocks", here)
     found = sizes_of(text.ids)
@@ -257,7 +256,7 @@ def show_final(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption(f"{reading.title}'s own stream, read off by its own matrix W_U, the final norm changed by an edit of the tensor "
                    "`final_norm`. Choose after which word the model is asked, and what is left of the "
-                   "norm.")  # fmt: skip
+                   "norm. Dashed: as trained; grey: the other ways.")  # fmt: skip
     here = stand_final()
     (token, way), epoch = held.to_send("answers", here)
     found = final_of(reading)

@@ -24,10 +24,10 @@ LOOK_FOR = {
     "has grown; in **post-norm** it stays as large as in a shallow stack, however deep.",
     BLOCKS: "Follow the thick line: only **post-norm** has a norm standing on it. In the other two the line runs through "
     "untouched, and gets thicker layer by layer.",
-    WARMUP: "**Post-norm, 8 layers**: with warm-up it learns, without it the loss rests where frequencies alone put it. Now "
-    "change the norm, the depth or the rate: the failure has its place, and it is not everywhere.",
-    FINAL: "Take the final norm out: the model still “knows” its answer, but the logits are tens of times too large and every "
-    "answer becomes a certainty. Then drop only γ: now the answer itself is another.",
+    WARMUP: "**Post-norm, 8 layers**: with warm-up it learns, without it the loss stays at what knowing only how often each character "
+    "occurs would give. Now change the norm, the depth or the rate: the failure has its place, and it is not everywhere.",
+    FINAL: "Choose **not divided by σ**: the answer stays, but the logits are tens of times too large and it becomes a certainty. "
+    "**Without γ** alone the answer is another. **Taken out** is both at once: certain, and mostly of another word.",
     MODEL: "The stream grows layer by layer, and what a layer adds, measured against it, falls steeply over the first few "
     "layers. From then on each layer turns a token only a little. The first token is its own story.",
 }
@@ -100,7 +100,7 @@ print(found.stream[{token}], found.written[{token}], found.turned[{token}])
 
 IN_MODEL = {
     "pre": "{title} is pre-norm: what the layers add piles up in the stream, and each reads it through a norm, so that only "
-    "its direction counts. Thin lines are the other tokens of your text. A step of the stream by a factor of ten is "
+    "its direction counts. Thin lines are the other tokens of your text. A sudden jump is "
     "one layer "
     "that writes a huge vector, nearly always at the first token, where heads rest.",
     "post": "{title} is post-norm: each layer ends in a norm, so its stream is as large at the end as at the beginning, and "
@@ -181,7 +181,7 @@ def prose(seen: Seen) -> dict[str, str]:
         "is passed down. "
         f"At the start, from {shallow} to {deep} layers, the last layer's $\\lVert\\partial L/\\partial W\\rVert$ "
         f"goes from {pre[0]:.2f} to "
-        f"{pre[1]:.2f} in pre-norm, close to the $1/\\sqrt{{L}}$ of theory ({pre[0] * (shallow / deep) ** 0.5:.2f}), "
+        f"{pre[1]:.2f} in pre-norm, close to the $1/\\sqrt{{L}}$ of theory for $L$ layers ({pre[0] * (shallow / deep) ** 0.5:.2f}), "
         f"and from "
         f"{post[0]:.2f} to {post[1]:.2f} in post-norm.",
         "why": "The 2017 Transformer is post-norm and needs warm-up; nearly all large models since GPT-2 are pre-norm and are "
@@ -235,8 +235,8 @@ def interview(seen: Seen) -> list[tuple[str, str]]:
     apart = {place: seen.at(place, "turned", 48, 47) for place in ("pre", "post")}
     return [
         ("Why does post-norm need warm-up and pre-norm (nearly) not?",
-         "At the start the gradient of post-norm's last layers is of the size $O(d\\sqrt{\\ln d})$ whatever the "
-         "depth, in pre-norm "
+         "At the start the gradient of post-norm's last layers is of the size $O(d\\sqrt{\\ln d})$, $d$ the width, "
+         "whatever the depth, in pre-norm "
          f"$1/\\sqrt{{L}}$ of it, since the final norm divides by a stream that has grown as $\\sqrt{{L}}$ (here, 4, "
          f"16, 48 layers: pre "
          f"{pre[0]:.2f}, {pre[1]:.2f}, {pre[2]:.2f}; post {post[0]:.2f}, {post[1]:.2f}, {post[2]:.2f}). Adam's first "
@@ -262,8 +262,8 @@ def interview(seen: Seen) -> list[tuple[str, str]]:
          "$\\prod J_{norm}(1 + J_F)$ "
          "with $J_{norm} = \\frac{1}{\\sigma}(I - \\tfrac1d 11^\\top - \\tfrac1d \\hat x\\hat x^\\top)$: each sum of "
          "two parts of equal "
-         "size has $\\sigma \\approx \\sqrt2$, so the direct way loses $1/\\sqrt2$ a sublayer, $2^{-L}$ over $L$ "
-         "layers of two."),
+         "size has $\\sigma \\approx \\sqrt2$, so the direct way keeps $1/\\sqrt2$ a sublayer, $2^{-L}$ over $L$ "
+         "layers of two. What the picture shows at the bottom of a deep post-norm stack has come through the branches."),
         ("If pre-norm is so easy, why does anybody look for something else?",
          f"Because its late layers do little: the stream grows (here from {grown[0]:.1f} to {grown[1]:.1f} over 48 "
          f"layers) and a "
@@ -273,13 +273,14 @@ def interview(seen: Seen) -> list[tuple[str, str]]:
          "output too: CogView, "
          "Gemma 2), norms on the branch's output alone (OLMo 2, Swin v2), DeepNorm (post-norm with the skip scaled up "
          "and small "
-         "weights), GPT-2's writing matrices divided by $\\sqrt{2L}$."),
-        ("Your new pre-norm model has a loss of hundreds at the first step. What did you forget?",
-         "The final norm. Without it the logits are $\\sigma$ times what the head was made for and the softmax is a "
+         "weights). GPT-2 stays pre-norm and starts the matrices that write to the stream $\\sqrt{2L}$ times smaller, so "
+         "that $2L$ branches add up to the size of one."),
+        ("You rebuild a trained pre-norm model, load its weights, and the loss is in the hundreds. What did you forget?",
+         "The final norm. Without it the logits are about $\\sigma$ times what the head was made for and the softmax is a "
          "one-hot: where it "
          "is wrong, $-\\log p$ is the gap between two logits. Leaving out only the division changes no argmax; "
          "leaving out $\\gamma$ changes "
-         "the order, as it weighs the features. Also check that a logit lens applies it, too."),
+         "the order, as it weighs the features. A logit lens (an earlier stream read off by $W_U$) needs it as well."),
     ]  # fmt: skip
 
 

@@ -73,8 +73,7 @@ def show_signal(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption(f"Untrained stacks of {depth.WIDTH} features read your text byte by byte and are asked for each next byte. “No "
                    "skip”: each sum x + F(x) keeps F(x) alone. A curve is the middle of 3 seeds, the band their "
-                   "spread. Drag the "
-                   "depth.")  # fmt: skip
+                   "spread. X: all tokens; x̄: their mean.")  # fmt: skip
         runs = {} if text.recorded else live.panel("Measure on this text · about 20 s", works, len(depth.DEPTHS), "depth")
     found = depths.from_runs({key: job for (key, _), job in runs.items()}, FIELDS)
     if of_default := not found:
@@ -194,7 +193,7 @@ def cuts_here() -> numbers.Cuts | None:
 def show_cut(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption("Two ways to cut at one layer. **Skip the layer**: its branches are cut, the residual path stays. **No "
-                   "residual**: the branches stay, and of each sum only what was just added is passed on.")  # fmt: skip
+                   "residual**: the branches stay, and of each sum only what was just added is passed on. Grey: the other ways.")  # fmt: skip
         own = reading.label == "recorded" or (reading.model == models.DEFAULT and reading.text == CAPITAL)
         found = numbers.cuts_recorded() if own else cuts_here()
     if found is None:  # not measured yet
@@ -252,7 +251,7 @@ def keep_alike() -> None:
 def show_alike(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption(f"Every sum of {reading.title} becomes share · x + F(x): 1 is the model as trained, 0 has no skip connection at "
-                   "all. Dashed: as trained.")  # fmt: skip
+                   "all. Dashed: as trained. X: all tokens; x̄: their mean, which a row of 1s repeats for each.")  # fmt: skip
     here = stand_alike()
     (share, at), epoch = held.to_send("alike", here)
     found = numbers.collapse(reading.model, reading.label, reading.ids)
@@ -291,8 +290,8 @@ def keep_paths(stacks: list[str]) -> None:
 def show_paths(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption("Each sublayer can be gone through or gone around. The gradient at the embedding is the sum over all these "
-                   "paths; here it is taken apart by their length, exactly, with one walk back. 3 seeds for untrained "
-                   "stacks.")
+                   "paths; here it is taken apart by their length, exactly, with one walk back: g is the gradient at the "
+                   "top, G_k what arrives by the paths through k sublayers, G their sum. 3 seeds for untrained stacks.")
         own = reading.label == "recorded" or (reading.model == models.DEFAULT and reading.text == CAPITAL)
         runs = {}
         if not own:

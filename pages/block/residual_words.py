@@ -31,7 +31,8 @@ LOOK_FOR = {
     "grows or "
     "fades by a factor a layer.",
     TRAIN: "At two layers a norm alone still lets something through. From four on only stacks **with skip connections** learn more "
-    "than how often each character occurs, and at twelve the skip needs the norm, too.",
+    "than how often each character occurs, and at twelve the skip needs the norm, too. The second panel shows what **no skip, norm** loses: the "
+    "difference between the tokens.",
     CUT: "Step through the layers of a trained model. **Skip the layer**: hardly anything happens, at most layers. **No "
     "residual**: the answer is gone, at whatever layer.",
     ALIKE: "Take the skip connections of a trained model away bit by bit: at 0 all tokens of the sentence become one and the same "
@@ -173,8 +174,8 @@ def prose(seen: Seen) -> dict[str, str]:
         f"and an average of averages is the same for all (rank collapse). In SmolLM2 without any skip what tells "
         f"tokens apart falls "
         f"from {collapse[0]:.2f} to {power(collapse[-1])} of the stream. And skip connections alone are not enough, "
-        f"either: without a norm "
-        "the variance grows by a factor a layer.",
+        f"either: without a norm a branch writes in proportion to what it reads, and the variance grows by a factor a "
+        "layer; behind a norm it writes the same amount whatever the stream, and the variance grows by a summand.",
     }  # fmt: skip
 
 
@@ -238,6 +239,14 @@ def interview(seen: Seen) -> list[tuple[str, str]]:
          "one that writes the large vector of the first token. Pruning by effect works for some of the middle and "
          "late layers, "
          "best with a little training afterwards; stochastic depth trains for it."),
+        ("How does the size of the stream grow with depth at the start, and how is it held?",
+         f"Branches that read through a norm write about the same variance $v$ each, so $L$ layers of two make $v_0$, "
+         f"the embedding's, into $v_0 + 2Lv$, and the size grows as $\\sqrt{{L}}$: here "
+         f"{seen.at('skip, norm', 'stream', 48, 12):.1f} after 12 layers, {seen.at('skip, norm', 'stream', 48, 48):.1f} "
+         f"after 48. Without norms each writes a share $r$ of what it reads: $v_0(1 + r)^{{2L}}$. GPT-2 starts the writing matrices $\\sqrt{{2L}}$ times smaller; "
+         "ReZero and LayerScale write $x + \\alpha F(x)$ with a learned $\\alpha$ that starts at 0 or near it, so that at "
+         "the start the stack is (nearly) the identity. The price: with $\\alpha = 0$ the weights in $F$ get no gradient "
+         "until $\\alpha$ has moved."),
         ("What does a model lose if the skip is around attention and FFN together instead of each?",
          "The FFN would read only what attention wrote, not the token itself; its own row would have to be carried by "
          "attention's "
@@ -257,6 +266,8 @@ SOURCES = [
     "depth](https://arxiv.org/abs/2103.03404).",
     "Noci et al. 2022, [Signal Propagation in Transformers](https://arxiv.org/abs/2206.03126); He et al. 2023, [Deep "
     "Transformers without Shortcuts](https://arxiv.org/abs/2302.10322): what it takes to train without them.",
+    "Bachlechner et al. 2020, [ReZero](https://arxiv.org/abs/2003.04887); Touvron et al. 2021, "
+    "[LayerScale](https://arxiv.org/abs/2103.17239): branches that start at (nearly) nothing.",
     "McGrath et al. 2023, [The Hydra Effect](https://arxiv.org/abs/2307.15771): later layers make up for one that is "
     "missing.",
 ]  # fmt: skip
