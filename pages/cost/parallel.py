@@ -171,8 +171,8 @@ def clock_message(ns: np.ndarray, ms: dict[str, np.ndarray], where: str, shown: 
         [Panel("Milliseconds, one layer", (float(low) / 1.5, float(high) * 1.5), lines, log=True, note=where, short="ms, one layer"),
          Panel("How many times as long the recurrent layer takes", (0.2, float(max(g.max() for g in gain.values())) * 1.5),
                [Line(of, roles[way], f"as {TITLES[way].lower()}", width=3, points=True, dot=True) for way, of in gain.items()]
-               + [Line(np.ones(len(ns)), "muted", dash=(6, 4))], log=True, share=0.7, short="the chain takes … times as long")],
-        cursor=shown.n, columns=["ms", "chain ÷ it", "in a row"], rows=rows, height=500, gutter=124,
+               + [Line(np.ones(len(ns)), "muted", dash=(6, 4))], log=True, share=0.7, short="the recurrent layer takes … times")],
+        cursor=shown.n, columns=["ms", "recurrent ÷ it", "in a row"], rows=rows, height=500, gutter=124,
         frames=Choice("Pass", list(PASSES), shown.passing), epoch=epoch, log_x=True,
         sentence="n = {x}: the recurrent layer takes {0} times as long as one product, half of its FLOPs, {1} times as long as attention",
         values=[gain["one product"], gain["attention"]],

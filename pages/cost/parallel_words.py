@@ -12,13 +12,13 @@ LOOK_FOR = {
 
 FORMULAS = {
     CHAIN: (
-        r"\value{h_t} = \tanh(x_t W + \value{h_{t-1}} U + b)\qquad \text{products in a row: } n + 1",
-        r"z = \operatorname{softmax}\!\left(\query{Q}\key{K}^\top/\sqrt{d_k}\right)\value{V}\,W_O\qquad \text{in a row: } 4",
+        r"\value{h_t} = \tanh(x_t W + \value{h_{t-1}} U + b)\\ \text{products in a row: } n + 1",
+        r"z = \operatorname{softmax}\!\left(\query{Q}\key{K}^\top/\sqrt{d_k}\right)\value{V}\,W_O\\ \text{in a row: } 4",
     ),
     CLOCK: (
-        r"\text{recurrent: } \ffn{2\,n\,d^2} + \value{2\,n\,d^2} \text{ FLOPs}, \quad n + 1 \text{ products in a row}",
-        r"\text{one product: } \ffn{2\,n\,d^2} \text{ FLOPs}, \quad 1",
-        r"\text{attention: } 8\,n\,d^2 + 4\,n^2 d \text{ FLOPs}, \quad 4 \text{ in a row}",
+        r"\text{recurrent: } \ffn{2\,n\,d^2} + \value{2\,n\,d^2} \text{ FLOPs,}\\ n + 1 \text{ products in a row}",
+        r"\text{one product: } \ffn{2\,n\,d^2} \text{ FLOPs,}\ 1",
+        r"\text{attention: } 8\,n\,d^2 + 4\,n^2 d \text{ FLOPs,}\\ 4 \text{ in a row}",
     ),
 }  # fmt: skip
 
