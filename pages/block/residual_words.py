@@ -31,8 +31,8 @@ LOOK_FOR = {
     "grows or "
     "fades by a factor a layer.",
     TRAIN: "At two layers a norm alone still lets something through. From four on only stacks **with skip connections** learn more "
-    "than how often each character occurs, and at twelve the skip needs the norm, too. The second panel shows what **no skip, norm** loses: the "
-    "difference between the tokens.",
+    "than how often each character occurs, and at twelve the skip needs the norm, too. The second panel "
+    "shows what **no skip, norm** loses: the difference between the tokens.",
     CUT: "Step through the layers of a trained model. **Skip the layer**: hardly anything happens, at most layers. **No "
     "residual**: the answer is gone, at whatever layer.",
     ALIKE: "Take the skip connections of a trained model away bit by bit: at 0 all tokens of the sentence become one and the same "
@@ -243,7 +243,8 @@ def interview(seen: Seen) -> list[tuple[str, str]]:
          f"Branches that read through a norm write about the same variance $v$ each, so $L$ layers of two make $v_0$, "
          f"the embedding's, into $v_0 + 2Lv$, and the size grows as $\\sqrt{{L}}$: here "
          f"{seen.at('skip, norm', 'stream', 48, 12):.1f} after 12 layers, {seen.at('skip, norm', 'stream', 48, 48):.1f} "
-         f"after 48. Without norms each writes a share $r$ of what it reads: $v_0(1 + r)^{{2L}}$. GPT-2 starts the writing matrices $\\sqrt{{2L}}$ times smaller; "
+         f"after 48. Without norms each writes a share $r$ of what it reads: $v_0(1 + r)^{{2L}}$. "
+         f"GPT-2 starts the writing matrices $\\sqrt{{2L}}$ times smaller; "
          "ReZero and LayerScale write $x + \\alpha F(x)$ with a learned $\\alpha$ that starts at 0 or near it, so that at "
          "the start the stack is (nearly) the identity. The price: with $\\alpha = 0$ the weights in $F$ get no gradient "
          "until $\\alpha$ has moved."),
