@@ -32,8 +32,8 @@ LOOK_FOR = {
 
 FORMULAS = {
     PARTS: r"\begin{gathered}N_{\text{untied}} - N_{\text{tied}} = V d\\[.3em]N_{\text{three tables}} - "
-           r"N_{\text{one}} = 2 V d\\[.3em]N_{\text{blocks, shared}} = N_{\text{blocks}} / \text{layers},"
-           r"\ \ \text{same FLOPs}\end{gathered}",
+           r"N_{\text{one}} = 2 V d\\[.3em]N_{\text{shared}} = N_{\text{blocks}} / \text{layers},\ "
+           r"\text{same FLOPs}\end{gathered}",
     STORAGE: r"\residual{e_t} = \residual{E}\,[x_t] \qquad \output{\text{logits}_t} = \residual{E}\,h_t",
     GRADIENT: r"\frac{\partial L}{\partial E} = \underbrace{\sum_t \text{onehot}(x_t)\Big(\frac{\partial L}{\partial "
               r"\residual{e_t}}\Big)^{\!\top}}_{\text{as input}} + \underbrace{\sum_t (\output{p_t} - y_t)\,"
