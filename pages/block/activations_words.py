@@ -18,7 +18,7 @@ LOOK_FOR = {
 
 FORMULAS = {  # a line each, so that a phone has room
     "relu": (r"\operatorname{ReLU}(u) = \max(0, u)", r"\sigma'(u) = [u > 0]"),
-    "gelu": (r"\operatorname{GELU}(u) = u\,\Phi(u)", r"\sigma'(u) = \Phi(u) + u\,\varphi(u)"),
+    "gelu": (r"\operatorname{GELU}(u) = u\,\Phi(u)", r"\sigma'(u) = \Phi(u) + u\,\varphi(u),\quad \varphi = \Phi'"),
     "gelu_tanh": (
         r"\operatorname{GELU}_{\tanh}(u) = \tfrac12 u\,(1 + t)",
         r"v = \sqrt{2/\pi}\,(u + 0.044715\,u^3),\quad t = \tanh v",
@@ -41,10 +41,10 @@ def gate(title: str) -> tuple[str, str]:
 
 FAMILY = {  # of gates, by their names in transformer.experiments.gates
     "bilinear": r"\operatorname{bilinear}(g, u) = g\,u",
-    "glu": r"\operatorname{GLU}(g, u) = s(g)\,u",
+    "glu": r"\operatorname{GLU}(g, u) = \operatorname{sigmoid}(g)\,u",
     "reglu": r"\operatorname{ReGLU}(g, u) = \max(0, g)\,u",
     "geglu": r"\operatorname{GEGLU}(g, u) = g\,\Phi(g)\,u",
-    "swiglu": r"\operatorname{SwiGLU}(g, u) = g\,s(g)\,u",
+    "swiglu": r"\operatorname{SwiGLU}(g, u) = g\,\operatorname{sigmoid}(g)\,u",
 }
 
 
@@ -96,8 +96,9 @@ def prose(title: str, gated: bool, layer: int, relu: Census, gelu: Census, own: 
     )
     return {
         "what": "Every neuron of the FFN is one number per word, $u$. The activation is $u$ times a gate that $u$ "
-                "opens itself: ReLU's gate is shut or open, GELU's is $\\Phi(u)$, SiLU's is sigmoid$(u)$, and both "
-                "slide. Without it the two matrices around would collapse into one." + (through if gated else ""),
+                "opens itself: ReLU's gate is shut or open, GELU's is $\\Phi(u)$, the normal distribution "
+                "function, SiLU's is sigmoid$(u)$, and both slide. Without it the two matrices around would collapse into "
+                "one." + (through if gated else ""),
         "why": f"In layer {layer}, where this page opens, {relu.zero:.0%} of the neurons are not above 0. ReLU "
                f"would make each of them exactly 0 and send no gradient back through it. {title} is nearly flat for "
                f"{own.asleep:.1%} of "
