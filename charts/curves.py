@@ -137,6 +137,7 @@ class Row:
     dash: tuple[int, int] | None = None
     shade: float | None = None
     pick: str | None = None
+    plain: bool = False  # picked, it stands out, but keeps its line's colour
 
 
 def message(
@@ -237,7 +238,7 @@ def message(
             "columns": [column.removesuffix("%") for column in columns],
             "percent": [column.endswith("%") for column in columns],
             "rows": [{"name": row.name, "width": row.width, "dash": row.dash,
-                      "cells": [keep(cell) for cell in row.cells]}
+                      "plain": row.plain, "cells": [keep(cell) for cell in row.cells]}
                      | _colour(row.role, row.shade) | picked(row.pick) for row in rows],
         },
         "sum": {"text": sentence, "arrays": [read(value) for value in values]},

@@ -51,7 +51,8 @@ def runs(
                 series.append(Line(there, "ink", width=1.5))
         whole = np.concatenate([values.ravel() for values in of.values()])
         drawn.append(Panel(title, curves.padded(whole[np.isfinite(whole)]), series, short=short))
-    rows = [Row(way, role, [np.median(of[way], axis=0) for _, _, of in panels], pick=way) for way, (role, _) in ways.items()]
+    rows = [Row(way, role, [np.median(of[way], axis=0) for _, _, of in panels], pick=way, plain=True)
+            for way, (role, _) in ways.items()]
     return curves.message(
         name, "Runs over the training steps; left and right arrows move the step", steps, "training step", "t", drawn,
         cursor=cursor, columns=[short for _, short, _ in panels], rows=rows, height=220 + 180 * len(drawn), gutter=130, picks=picks,

@@ -158,7 +158,7 @@ def show_warm(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     works = {(kind, w, seed): functools.partial(rates.with_rate, kind, w, seed) for seed in rates.SEEDS for w in rates.WARMUPS}
     with controls:
         st.radio("Schedule", list(NAMES), list(NAMES).index(here.kind), key="kind_box", horizontal=True, on_change=choose_kind)
-        runs = live.panel("Train 3 seeds with and 3 without · about 15 s", works, rates.STEPS // rates.EVERY, "report")
+        runs = live.panel("Train 3 seeds with and 3 without · about 15 s", works, rates.STEPS // rates.EVERY, "measurement")
         st.caption(f"{rates.LAYERS} layers, norm behind the sum, peak {rates.PEAK:g}, AdamW without clipping, one play. Bands: "
                    f"recorded, {len(rates.SEEDS)} seeds, from the lowest to the highest. Your runs lie over them in ink."
                    + (" Without warm-up the 2017 rate falls as 1/√t from its first step on." if kind == "noam" else ""))  # fmt: skip
@@ -166,7 +166,8 @@ def show_warm(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     shown, epoch = held.to_send("curves", here)
     titles = dict(zip(rates.WARMUPS, WAYS, strict=True))
     values = {field: {way: recorded_runs(f"{kind} {w}", field) for way, w in WAYS.items()} for field in ("loss", "lr")}
-    panels = [("Loss, nats a character", "loss", values["loss"]), ("Learning rate, in units of 10⁻³", "rate, 10⁻³", {way: 1e3 * of for way, of in values["lr"].items()})]
+    panels = [("Training loss, nats a character", "training loss", values["loss"]),
+              ("Learning rate, in units of 10⁻³", "rate, 10⁻³", {way: 1e3 * of for way, of in values["lr"].items()})]  # fmt: skip
     ways = {way: (role, values["loss"][way]) for way, role in zip(WAYS, ("negative", "positive"), strict=True)}
     own = {panels[0][0]: own_runs(runs, lambda name: titles[name[1]], "loss")}
     with picture:
@@ -185,7 +186,7 @@ def show_drop(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     works = {(share, seed): functools.partial(rates.with_dropout, share, seed)
              for seed in rates.SEEDS[:1] for share in rates.DROPOUTS}  # fmt: skip
     with controls:
-        runs = live.panel("Train one of each · about 35 s", works, rates.DROP_STEPS // rates.DROP_EVERY, "report")
+        runs = live.panel("Train one of each · about 35 s", works, rates.DROP_STEPS // rates.DROP_EVERY, "measurement")
         st.caption(f"Two layers that read the same {rates.KNOWN:,} characters again and again. Both losses are measured with nothing "
                    f"dropped. Bands: recorded, {len(rates.SEEDS)} seeds. Your runs lie over them in ink.")  # fmt: skip
     here = stand()

@@ -13,7 +13,7 @@ LOOK_FOR = {
 
 FORMULAS = {
     RATE: (
-        r"\text{noam: } lr(t) = d^{-1/2}\cdot\min\!\left(t^{-1/2},\ t \cdot w^{-3/2}\right)",
+        r"\text{2017: } lr(t) = d^{-1/2}\cdot\min\!\left(t^{-1/2},\ t \cdot w^{-3/2}\right)",
         r"\text{cosine: } lr(t) = p\left(f + (1-f)\,\tfrac{1 + \cos \pi s}{2}\right)",
     ),
     WARM: (r"lr(t) = p \cdot t / w \quad (t \le w)", r"\Delta W \propto lr \cdot \hat m / (\sqrt{\hat v} + \epsilon)"),
@@ -49,8 +49,9 @@ PROSE = {
     RATE: {
         "what": "A schedule says how far a step may go: lr at step $t$. The paper of 2017 rises in proportion to $t$ for $w$ = 4,000 "
                 "steps, then falls as $1/\\sqrt t$. Both branches of the min are equal at $t = w$, and there the rate is "
-                "$1/\\sqrt{d\\,w}$: no other knob. Today a cosine down to a tenth of the peak is more common, or a constant rate "
-                "with a short fall at the end.",
+                "$1/\\sqrt{d\\,w}$: no other knob. Today a cosine is more common, from a peak $p$ down to a share $f$ of it, a tenth here, "
+                "$s$ being how much of the way from $w$ to the last step is done: it must know that step in advance. A constant "
+                "rate with a short fall at the end (WSD: warm-up, stable, decay) can decide late.",
         "why": "Large steps early find a good region; small ones late settle in it. The width stands in the formula because a wider "
                "model's sums have more terms: each weight may move less for the same change of the output.",
         "catch": "The peak is at step = warm-up **exactly**, and it depends on $w$: a longer warm-up is also a lower peak, "
@@ -58,7 +59,7 @@ PROSE = {
                  "all kinds get the same peak.",
     },
     WARM: {
-        "what": "Adam divides each gradient by the root of its running square. In the first steps that average stands on a handful of "
+        "what": "Adam divides each gradient's running mean $\\hat m$ by the root of its running square $\\hat v$. In the first steps that average stands on a handful of "
                 "gradients, so the quotient is close to ±1 for every weight: each moves by the full rate, in a direction "
                 "that one batch chose. With the norm behind the sum the gradients near the output are large as well. Warm-up keeps those "
                 "first steps small until the averages mean something.",
