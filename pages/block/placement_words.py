@@ -258,9 +258,10 @@ def interview(seen: Seen) -> list[tuple[str, str]]:
          f"{seen.apart(100, -1):.2f}. It is no overflow, "
          "and clipping does not help."),
         ("Show with one line of calculus why pre-norm has a gradient highway and post-norm has not.",
-         "Pre: $\\partial x_L/\\partial x_l = \\prod (1 + J_F J_{norm})$, which contains the 1 as a term. Post: "
-         "$\\prod J_{norm}(1 + J_F)$ "
-         "with $J_{norm} = \\frac{1}{\\sigma}(I - \\tfrac1d 11^\\top - \\tfrac1d \\hat x\\hat x^\\top)$: each sum of "
+         "Pre: $\\partial x_L/\\partial x_l = \\prod (1 + J_F J_N)$, which contains the 1 as a term. Post: "
+         "$\\prod J_N(1 + J_F)$ "
+         "with $J_N = \\frac{1}{\\sigma}(I - \\tfrac1d 11^\\top - \\tfrac1d \\hat x\\hat x^\\top)$, $\\hat x$ the norm's "
+         "output before γ: each sum of "
          "two parts of equal "
          "size has $\\sigma \\approx \\sqrt2$, so the direct way keeps $1/\\sqrt2$ a sublayer, $2^{-L}$ over $L$ "
          "layers of two. What the picture shows at the bottom of a deep post-norm stack has come through the branches."),

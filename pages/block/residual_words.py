@@ -150,8 +150,8 @@ def prose(seen: Seen) -> dict[str, str]:
     collapse = seen.cuts["collapse"]["0.0"]["apart"]
     return {
         "what": "A residual connection adds a sublayer's output to its input, so a layer need not carry what came before, only "
-        "say what should change. Going back, $\\partial x_L/\\partial x_l$ is a product of $(1 + J)$: multiplied out, "
-        "the first term is 1, and "
+        "say what should change. Going back, $\\partial x_L/\\partial x_l$ is a product of $(1 + J)$, $J$ the "
+        "derivative of one sublayer: multiplied out, the first term is 1, and "
         "a gradient arrives at the bottom whatever the layers do. Without it the product has nothing but $J$. In an "
         "untrained stack of "
         f"48 layers with neither skip nor norm the signal ends at {power(seen.at('neither', 'stream', 48, 48))} and "
@@ -159,15 +159,17 @@ def prose(seen: Seen) -> dict[str, str]:
         f"layer at {power(seen.at('neither', 'signal', 48, 0))}; with skips alone the signal grows to "
         f"{power(seen.at('skip, no norm', 'stream', 48, 48))}; with both it is "
         f"{seen.at('skip, norm', 'stream', 48, 48):.1f}.",
-        "why": f"Nothing deep trains without them, unless it is started with great care (Sources): at 8 layers the loss is {seen.loss('skip, norm', 8):.2f} with skip connections and "
+        "why": f"Nothing deep trains without them, unless it is started with great care (Sources): at 8 layers "
+        f"the loss is {seen.loss('skip, norm', 8):.2f} nats a character with skip connections and "
         f"{seen.loss('no skip, norm', 8):.2f} without, where {seen.trained['made']['blind']:.2f} is what knowing the "
         f"frequency of each character "
         f"gives. In SmolLM2, cut at one layer of {len(removed)}: without its residual path the loss goes from "
         f"{whole:.2f} to between "
         f"{removed.min():.1f} and {removed.max():.1f} nats a token. Skip the layer instead, so that the path is all "
         f"that stays, "
-        f"and at {mild} of the {len(skipped)} layers it rises by less than 1. The stream is the model's memory; "
-        f"layers edit it.",
+        f"and at {mild} of the {len(skipped)} layers it rises by less than 1. The stream is the model's memory: "
+        f"layers edit it, and since it is a sum, so is each logit: with the last norm's σ held as it came out, each "
+        f"sublayer has its share of it.",
         "catch": "“They cure the vanishing gradient” is not the whole story: norms do that as well. Look at **no skip, norm**: signal and "
         "gradient keep their size, and still nothing is learned. What dies is the **difference between tokens**: "
         "attention averages, "
@@ -175,7 +177,8 @@ def prose(seen: Seen) -> dict[str, str]:
         f"tokens apart falls "
         f"from {collapse[0]:.2f} to {power(collapse[-1])} of the stream. And skip connections alone are not enough, "
         f"either: without a norm a branch writes in proportion to what it reads, and the variance grows by a factor a "
-        "layer; behind a norm it writes the same amount whatever the stream, and the variance grows by a summand.",
+        "layer; behind a norm it writes the same amount whatever the stream, and the variance grows by a summand (which "
+        "GPT-2 holds down: what writes to the stream starts $\\sqrt{2L}$ times smaller).",
     }  # fmt: skip
 
 
