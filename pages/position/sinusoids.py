@@ -257,7 +257,10 @@ def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
     with st.container(key="gf-stage"), st.container(key="gf-picture"):
         shown = SHOW[view]()
-    formula = r"\begin{gathered}" + r"\\[.6em]".join(words.FORMULAS[view]) + r"\end{gathered}"
+    lines = words.FORMULAS[view]
+    if shown.values.get("layout") == "half":
+        lines = words.HALVES + lines[len(words.HALVES):]
+    formula = r"\begin{gathered}" + r"\\[.6em]".join(lines) + r"\end{gathered}"
     lesson.formula(formula, shown.shapes, shown.numbers)
     with code_place:
         values = {name: repr(value) for name, value in shown.values.items()}

@@ -30,7 +30,7 @@ FORMULAS = {  # a line each, so that a phone has room
     ),
     HEADS: (
         r"\residual{x} = \sqrt d\,E + PE",
-        r"\scores{S_{mn}} \propto \residual{x_m}^\top\, \query{W_Q}^\top \key{W_K}\, \residual{x_n}",
+        r"\scores{S_{mn}} \propto \residual{x_m}^\top M\, \residual{x_n}, \quad M = \query{W_Q}^\top \key{W_K}",
         r"PE_m^\top M\, PE_n = f(m-n) \iff M R(k) = R(k) M",
     ),
     SCALE: (
@@ -41,6 +41,11 @@ FORMULAS = {  # a line each, so that a phone has room
         r"\text{without } \sqrt d: \ \frac{d/2}{1 + d/2}",
     ),
 }
+HALVES = (  # the first lines of a pair that turns, where all sines stand before all cosines
+    r"\residual{PE}(pos, i) = \sin(pos\cdot\theta_i)",
+    r"\residual{PE}(pos, d/2{+}i) = \cos(pos\cdot\theta_i)",
+    r"\theta_i = \text{base}^{-i/(d/2-1)}, \text{ once round in } 2\pi / \theta_i",
+)
 
 WHAT = (
     "Each pair of columns is a clock hand: $(\\sin, \\cos)$ of $pos\\cdot\\theta_i$. The first turns by one radian a "

@@ -53,6 +53,13 @@ def test_the_link_says_where_it_stands_and_the_snippet_gives_the_pair(open_page)
     assert float(out.split()[-1]) < 1e-5
 
 
+@pytest.mark.parametrize("layout, column", [("interleaved", "pos, 2i)"), ("half", "pos, i)")])
+def test_the_formula_is_that_of_the_layout(open_page, layout, column):
+    app = open_page(PAGE, layout=layout)
+    (formula,) = [m.value for m in app.markdown if "once round" in m.value] or [m.value for m in app.latex]
+    assert column in formula and ("d/2-1" in formula) == (layout == "half")
+
+
 def test_products_know_the_offset_alone(open_page):
     app = open_page(PAGE, view=PRODUCTS, d="32", base="100", up_to="256", at="12")
     header, arrays = sent(app, "curves")
