@@ -69,7 +69,8 @@ export default (component) => gf.mount(component, (root, first) => {
       const text = String(place), room = 8 * text.length + 12;
       if (x(i) - room / 2 < free || text.length > 9) return;
       free = x(i) + room / 2;
-      p.text(x(i), box.y + box.h + 18, text, { fill: c.muted, anchor: "middle" });
+      const within = small ? Math.min(x(i), box.x + box.w + 12 - 4 * text.length) : x(i);   // 12: the margin at the right
+      p.text(within, box.y + box.h + 18, text, { fill: c.muted, anchor: "middle" });
     });
     p.text(box.x + box.w / 2, box.y + box.h + 42, spec.places.label, { fill: c.ink, anchor: "middle", family: plot.SANS, size: 15 });
     if (spec.curve.whole !== null) {

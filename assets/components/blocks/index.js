@@ -50,7 +50,7 @@ export default (component) => gf.mount(component, (root, first) => {
         ...(raw ? [[`${part}.out`, "norm", "residual"]] : [])];
       const room = 0.58 / boxes.length;
       boxes.forEach(([name, text, tone], i) => {
-        const wide = Math.min(104, room * each - (small ? 4 : 14)), short = text === "attention" && wide < 84 ? "attn" : text;
+        const wide = Math.min(104, room * each - (small ? 3 : 14)), short = text === "attention" && wide < 84 ? "attn" : text;
         box(p, at(0.08 + room * (i + 0.5)), up, wide, name, short, tone, size[name], small);
       });
       plus(p, at(0.68), y, small ? 9 : 13);
@@ -70,7 +70,7 @@ export default (component) => gf.mount(component, (root, first) => {
   function box(p, x, y, w, name, text, tone, size, small) {
     const fill = tone === "residual" ? c.residual : c[tone];
     p.rect(x - w / 2, y - 17, w, 34, { fill, radius: 7 });
-    p.text(x, y + 5, text, { fill: plot.readable(c, fill), family: plot.SANS, size: w < 40 ? 11 : small ? 12 : 15, anchor: "middle", weight: 600 });
+    p.text(x, y + 5, text, { fill: plot.readable(c, fill), family: plot.SANS, size: w < 32 ? 10 : w < 40 ? 11 : small ? 12 : 15, anchor: "middle", weight: 600 });
     if (!small) p.text(x, y - 24, gf.number(size), { fill: c.muted, anchor: "middle", size: 13 });
     spots.push({ x, y, w, h: 40, name, size });
   }
