@@ -293,15 +293,15 @@ def show_paths(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "paths; here it is taken apart by their length, exactly, with one walk back: g is the gradient at the "
                    "top, G_k what arrives by the paths through k sublayers, G their sum. 3 seeds for untrained stacks.")
         own = reading.label == "recorded" or (reading.model == models.DEFAULT and reading.text == CAPITAL)
-        runs = {}
+        runs, read = {}, depths.text_of(CAPITAL if own else reading.text)
         if not own:
             model, _ = models.loaded(reading.model)
-            works = {("untrained", reading.text): functools.partial(paths.sweep, depths.text_of(reading.text).ids),
+            works = {("untrained", reading.text): functools.partial(paths.sweep, read.ids),
                      (reading.title, *subject): functools.partial(numbers.one_model, model, list(reading.ids))}  # fmt: skip
             runs = live.panel("Take the gradient of this text apart · about 15 s", works, len(paths.DEPTHS), "stack")
     found = numbers.paths_of(runs, reading.title)
     if of_default := not found:
-        found = numbers.paths_recorded()
+        found, read = numbers.paths_recorded(), depths.text_of(CAPITAL)
     stacks = list(found)
     here = stand_paths(stacks)
     (stack, length), epoch = held.to_send("paths", here)
@@ -316,11 +316,13 @@ def show_paths(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     m = int(np.isfinite(count[at]).sum()) - 1
     lengths = np.arange(m + 1)
     table = {"length": lengths, "paths": count[at, : m + 1], "share": share[at, 0, : m + 1], "size": size[at, 0, : m + 1]}
+    narrow = stacks[at] in map(words.stack, paths.DEPTHS)  # an untrained stack, which reads bytes
+    tokens, width = (len(read.ids), depth.WIDTH) if narrow else (len(reading.ids), config.d_model)
     mean = paths.mean_length(torch.tensor(np.mean(list(found.values())[at][0], 0)))
     return Shown(table, rf"\begin{{gathered}}2^{{{m}}}\text{{ paths, their mean length }}{m / 2:.1f}\\[.3em]"
                  rf"\text{{the gradient's }}{mean:.1f}\end{{gathered}}",
                  {"model": reading.model, "text": CAPITAL if of_default else reading.text},
-                 [("G_k", (f"token {len(reading.ids) - 1}", f"model {config.d_model}"), "value")])  # fmt: skip
+                 [("G_k", (f"token {tokens - 1}", f"model {width}"), "value")])  # fmt: skip
 
 
 SHOW: dict[str, Callable[[DeltaGenerator, DeltaGenerator], Shown]] = {
