@@ -93,7 +93,9 @@ def test_without_skips_all_tokens_of_the_model_become_one(open_page):
 
 
 def test_the_gradient_is_taken_apart_by_length_of_path(open_page, monkeypatch):
-    header, arrays = sent(open_page(PAGE, view=PATHS), "curves")
+    header, arrays = sent(app := open_page(PAGE, view=PATHS), "curves")
+    read = len(depth.bytes_of(CAPITAL)) - 1
+    assert any(f"[token {read}, model {depth.WIDTH}]" in m.value for m in app.markdown)  # of the stack that is shown
     assert header["frames"]["values"][-1] == "SmolLM2-135M" and header["frames"]["at"] == "untrained, 24 layers"
     share = arrays[header["panels"][1]["series"][1]["y"]]
     (of,) = paths.sweep(depth.bytes_of(CAPITAL), [2])
