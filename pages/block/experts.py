@@ -205,7 +205,7 @@ def draw_training(code_place: DeltaGenerator) -> None:
                    f"{shared['tokens_a_step']} tokens, {len(shared['seeds'])} seeds, `{shared['command']}`, "
                    f"{shared['date']}. Held out: {', '.join(shared['held_out'])}.")  # fmt: skip
     last = {title: runs.unseen[:, -1] for title, runs in recorded.items()}
-    around([], r"\begin{gathered}" + r"\\".join(rf"\text{{{title}}}:\ {of.mean():.3f}\ "
+    around([], r"\begin{gathered}" + r"\\".join(rf"\text{{{title}:}}\\ {of.mean():.3f}\ "
                                                 rf"({of.min():.3f}\dots{of.max():.3f})" for title, of in last.items())
                                                 + r"\end{gathered}",
            stand(), code_place, [made.with_balance, made.follow, made.live],
@@ -223,9 +223,8 @@ def show_sizes(code_place: DeltaGenerator) -> None:
             size.experts.astype(float), size.total, size.active, size.flops, KS, k, min(max(at, 1), int(MANY[-1])),
             epoch=epoch))  # fmt: skip
         rows = numbers.known()
-        lines = ["| | experts a token | in memory | active | share | 16 bits | FLOPs a token |",
-            "|---|---|--:|--:|--:|--:|--:|"]
-        lines += [f"| {r['model']} | {r['experts']} | {r['total']} | {r['active']} | {r['share']} | {r['memory']} | "
+        lines = ["| experts a token | in memory | 16 bits | active | FLOPs |", "|---|--:|--:|--:|--:|"]
+        lines += [f"| {r['model']}: {r['experts']} | {r['total']} | {r['memory']} | {r['active']}, {r['share']} | "
                   f"{r['flops']} |" for r in rows]
         st.markdown("\n".join(lines))
         st.caption("Counted from their configurations by `transformer.cost`; the totals equal Hugging Face's to the "

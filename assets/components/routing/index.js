@@ -97,7 +97,7 @@ export default (component) => gf.mount(component, (root, first) => {
   const asked = (e) => d.tokens.reduce((count, _, t) => count + (wanted(t, e) > 0), 0);
 
   function experts(q, { right, narrow }) {
-    const even = d.k * n() / E(), most = Math.max(even * 1.6, ...d.letters.map((_, e) => asked(e))), bx = right.x + 30, bw = right.w - 92;
+    const even = d.k * n() / E(), most = Math.max(even * 1.6, ...d.letters.map((_, e) => asked(e))), bx = right.x + 30, bw = right.w - 106;
     q.text(right.x, right.y + 12, "Tokens it reads here (| even), in grey what it mostly reads", { fill: c.ink, family: plot.SANS, size: narrow ? 14 : 13.5, weight: 600 });
     d.letters.forEach((letter, e) => {
       const y = right.y + 26 + e * EXPERT, mine = chosen(token()).includes(e);
