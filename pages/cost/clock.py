@@ -233,11 +233,9 @@ def predict() -> None:
 
 
 lesson, live = Lesson("G3"), Training("G3")
-view_now = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(view_now, words.LOOK_FOR[ANY]))
+lesson.header(words.LOOK_FOR)
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    view = st.segmented_control("Picture", VIEWS, default=ANY, required=True, key="view", bind="query-params",
-                                label_visibility="collapsed")
+    view = lesson.view(VIEWS)
     title, config = models.TITLES[CLOCKED], PRESETS[CLOCKED]
     if view == ANY:
         with st.container(width=260):

@@ -268,11 +268,9 @@ def predict() -> None:
 
 
 lesson = Lesson("G2")
-view_now = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(view_now, words.LOOK_FOR[RUN]))
+lesson.header(words.LOOK_FOR)
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    view = st.segmented_control("Picture", VIEWS, default=RUN, required=True, key="view", bind="query-params",
-                                label_visibility="collapsed")
+    view = lesson.view(VIEWS)
     with st.container(width=260):
         title = choose("Whose memory", [*TEXT, OWN], FIRST, "arch")
 config = own_config() if title == OWN else PRESETS[TEXT[title]]

@@ -214,10 +214,8 @@ def predict() -> None:
 
 
 lesson, live = Lesson("G4"), Training("G4")
-view_now = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(view_now, words.LOOK_FOR[CHAIN]))
-view = st.segmented_control("Picture", VIEWS, default=CHAIN, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+lesson.header(words.LOOK_FOR)
+view = lesson.view(VIEWS)
 stage, below, code_place, more = (st.container() for _ in range(4))
 with stage:
     live.watch(draw)(code_place)

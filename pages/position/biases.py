@@ -439,10 +439,8 @@ def predict() -> None:
 
 
 lesson = Lesson("C4")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[HEAD]))
-view = st.segmented_control("Picture", VIEWS, default=HEAD, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+lesson.header(words.LOOK_FOR)
+view = lesson.view(VIEWS)
 telling = (0, 0)
 if view == REAL:
     if models.decoder() != models.chosen():

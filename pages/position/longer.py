@@ -336,11 +336,9 @@ def predict() -> None:
 
 
 lesson = Lesson("C5")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[LENGTHS]))
+lesson.header(words.LOOK_FOR)
 lesson.show_model("Small decoders, trained here", "tiny")
-view = st.segmented_control("Picture", VIEWS, default=LENGTHS, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 text = words.STAGE
 if view in (TEXT, HEADS):
     text = lesson.text(words.STAGE, words.EXAMPLES, key="passage", follows=False)

@@ -305,11 +305,9 @@ def predict() -> None:
 
 
 lesson = Lesson("C1")
-lesson.header()
+lesson.header(words.LOOK_FOR)
 typed = lesson.text(TEXT, EXAMPLES)
-view = st.segmented_control("Picture", VIEWS, default=ENCODER, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
-lesson.look(words.LOOK_FOR[view])
+view = lesson.view(VIEWS)
 who = orders.reader(KINDS[view]) if view in KINDS else None
 text = read(who) if who and view != BAG else None
 lesson.show_model(*(("Small models · trained by us", "tiny") if who is None else (who.title, who.label)))

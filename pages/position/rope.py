@@ -325,16 +325,14 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("C3")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(rope_words.LOOK_FOR.get(opened, rope_words.LOOK_FOR[TURN]))
+lesson.header(rope_words.LOOK_FOR)
 asked = models.decoder()
 if asked != models.chosen():
     st.info(f"{models.TITLES[models.chosen()]} adds learned positions and turns nothing. {models.TITLES[asked]} "
             f"does, so it "
             "reads here.", icon=":material/info:")  # fmt: skip
 text = lesson.text(PRONOUN, EXAMPLES)
-view = st.segmented_control("Picture", VIEWS, default=TURN, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 wanted = ("layers.*.attention.[QK]_unrotated",)
 if view == BESIDE and models.loaded(asked) is not None:
     wanted += ("layers.*.norm_1",)  # a word's vector as the head reads it

@@ -296,12 +296,10 @@ def predict() -> None:
 
 
 lesson = Lesson("C2")
-lesson.header()
+lesson.header(words.LOOK_FOR)
 typed = lesson.text(TEXT, EXAMPLES)
 text, ids, pieces = tokens_of(typed)
-view = st.segmented_control("Picture", VIEWS, default=TURN, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
-lesson.look(words.LOOK_FOR[view])
+view = lesson.view(VIEWS)
 lesson.show_model("Small decoder · trained by us" if view in (HEADS, SCALE) else "Computed", "tiny")
 place = (view, text)
 if st.session_state.setdefault("_sinusoids_place", place) != place:
