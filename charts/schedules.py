@@ -33,7 +33,7 @@ def runs(
     name: str, steps: np.ndarray, ways: Mapping[str, tuple[Tone, np.ndarray]], panels: Sequence[tuple[str, str, Mapping[str, np.ndarray]]],
     own: Mapping[str, Mapping[str, Sequence[np.ndarray]]], *, picks: Picks, cursor: float, sentence: str, epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """Recorded runs as bands, the learner's own as thin lines over them.
+    """Recorded runs as bands, the learner's own as dashed lines over them.
 
     ways: way -> (role, loss [seed, step]), whose middle seed is read out; panels: (title, short title, way -> values
     [seed, step]); own: title -> way -> runs so far [step], shorter than steps while they run.
@@ -48,7 +48,7 @@ def runs(
             for one in own.get(title, {}).get(way, ()):
                 there = np.full(len(steps), np.nan, np.float32)
                 there[: len(one)] = one
-                series.append(Line(there, "ink", width=1.5))
+                series.append(Line(there, role, width=1.5, dash=DASH))
         whole = np.concatenate([values.ravel() for values in of.values()])
         drawn.append(Panel(title, curves.padded(whole[np.isfinite(whole)]), series, short=short))
     rows = [Row(way, role, [np.median(of[way], axis=0) for _, _, of in panels], pick=way, plain=True)

@@ -335,8 +335,7 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("D4")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(activations_words.LOOK_FOR.get(opened, activations_words.LOOK_FOR[CURVES]))
+lesson.header(activations_words.LOOK_FOR)
 text = lesson.text(CAPITAL, EXAMPLES)
 reading = lesson.read(text, record=("layers.*.ffn.[gp]*",))  # gate (where there is one), pre and post
 config, own, n = reading.config, reading.config.activation, len(reading.ids)
@@ -347,8 +346,7 @@ subject = (reading.model, reading.label, reading.text)  # what the surveys below
 telling = min(layers, key=lambda i: abs(i - config.n_layers // 6))  # early layers keep most neurons low
 columns = list(range(max(0, n - MOST_WORDS), n))  # of the strips
 names = [f"{i} {reading.pieces[i].strip() or '␣'}" for i in columns]
-view = st.segmented_control("Picture", VIEWS, default=CURVES, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)

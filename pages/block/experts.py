@@ -282,8 +282,7 @@ except ValueError as problem:
     found, pieces = numbers.tokens_of(st.session_state.get("_last_D6", TEXT))
 text_read = st.session_state.get("_last_D6", TEXT)
 ids, config = tuple(found), numbers.config()
-view = st.segmented_control("Picture", VIEWS, default=ROUTES, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 stage, after, code_place, more = (st.container() for _ in range(4))
 with stage:
     if view == TRAIN:

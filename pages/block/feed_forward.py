@@ -313,8 +313,7 @@ def numbers(layer: int) -> str:
 
 
 lesson, live = Lesson("D3"), Training("D3")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[WAY]))
+lesson.header(words.LOOK_FOR)
 text = lesson.text(CAPITAL, EXAMPLES)
 reading = lesson.read(text, RECORD, name=models.decoder(), most=MOST)
 config, n = reading.config, len(reading.ids)
@@ -322,8 +321,7 @@ sigma, given = TITLES[config.activation], "ffn.gate" if config.gated else "ffn.p
 subject = (reading.model, reading.label, reading.text)
 names = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(reading.pieces)]
 telling = TELLING.get(reading.model, config.n_layers // 2)
-view = st.segmented_control("Picture", VIEWS, default=WAY, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 stage, after, code_place, more = (st.container() for _ in range(4))
 with stage:
     live.watch(draw)()

@@ -325,10 +325,8 @@ def draw_heads() -> None:
 
 
 lesson, live = Lesson("D5"), Training("D5")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[BOUNDARY]))
-view = st.segmented_control("Picture", VIEWS, default=BOUNDARY, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+lesson.header(words.LOOK_FOR)
+view = lesson.view(VIEWS)
 stage, after, code_place, more = (st.container() for _ in range(4))
 with stage:
     if view == BOUNDARY:

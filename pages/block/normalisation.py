@@ -313,8 +313,7 @@ lesson.header(words.LOOK_FOR)
 text = lesson.text(BATCH, EXAMPLES, follows=False)
 if lesson.shows("text"):
     st.caption("A bar | parts the sentences of the batch.")
-view = st.segmented_control("Picture", VIEWS, default=CUBE, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+view = lesson.view(VIEWS)
 sentences = sentences_of(text)
 alone = view in (LAYERS, SIZE, TRAINED)  # these look at one sentence, which may be recorded
 batch = read_all(sentences[:1] if alone else sentences, reader(1 if alone else len(sentences)))

@@ -345,10 +345,8 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson, live = Lesson("D2"), Training("D2")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[GRADIENT]))
-view = st.segmented_control("Picture", VIEWS, default=GRADIENT, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+lesson.header(words.LOOK_FOR)
+view = lesson.view(VIEWS)
 above, stage, prose, code_place, more = (st.container() for _ in range(5))
 with above:
     if view != WARMUP:

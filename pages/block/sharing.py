@@ -152,7 +152,7 @@ def show_gradients() -> Shown:
         st.caption(
             f"The tiny model (ours, trained), next-token loss on your text: {two.loss:.3f} nats. Lengths: as input "
             f"{two.norms[0]:.2f}, as output {two.norms[1]:.2f}, whole {two.norms[2]:.2f}; input + output differs from "
-            f"autograd's whole by at most {two.apart:.0e}. Rows: your text's tokens, then the loudest others, "
+            f"autograd's whole by at most {two.apart:.0g}. Rows: your text's tokens, then the loudest others, "
             f"{len(two.rows)} of {config.vocab_size:,}."
         )  # fmt: skip
     return Shown(
@@ -233,10 +233,8 @@ def draw(code_place: DeltaGenerator) -> None:
 
 
 lesson = Lesson("D8")
-opened = st.session_state.get("view") or st.query_params.get("view")  # the control itself comes further down
-lesson.header(words.LOOK_FOR.get(opened, words.LOOK_FOR[PARTS]))
-view = st.segmented_control("Picture", VIEWS, default=PARTS, required=True, key="view", bind="query-params",
-                            label_visibility="collapsed", width="stretch")  # fmt: skip
+lesson.header(words.LOOK_FOR)
+view = lesson.view(VIEWS)
 text = lesson.text(CAPITAL, EXAMPLES) if view in (GRADIENT, TRAINED) else CAPITAL
 stage, after, code_place, more = (st.container() for _ in range(4))
 with stage:

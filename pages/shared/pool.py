@@ -35,7 +35,8 @@ class Job:
         self.reports: list[Any] = []
         self.total = total  # reports there will be
         self.problem = ""  # one sentence when it failed
-        self.seconds = 0.0  # worked on it
+        self.seconds = 0.0  # worked on it, by the clock on the wall
+        self.core_seconds = 0.0  # and by the processor's
         self._work: Iterator[Any] | None = iter(work)
         self._owner = weakref.ref(owner)
         self._stop = threading.Event()
@@ -64,7 +65,7 @@ class Job:
 
     def carry_on(self, seconds: float) -> None:
         """Work for so long, at least to the next report."""
-        started = time.monotonic()
+        started, before = time.monotonic(), time.thread_time()
         try:
             while self.wanted and time.monotonic() - started < seconds:
                 self.reports.append(next(self._work))
@@ -76,6 +77,7 @@ class Job:
         if self.busy and not self.wanted:
             self._end("stopped")
         self.seconds += time.monotonic() - started
+        self.core_seconds += time.thread_time() - before
 
     def _end(self, state: State) -> None:
         self._work = None  # and with it the model that it trained, unless a report holds it

@@ -86,7 +86,7 @@ class Training:
                 st.button(label, key=f"train_{self.row}", icon=":material/play_arrow:", type="primary", on_click=self.start,
                           args=(works, total))
             else:
-                st.caption(f"Done here in {sum(job.seconds for job in runs.values()):.1f} s of one processor core.")
+                st.caption(f"Done here in {sum(job.core_seconds for job in runs.values()):.1f} s of one processor core.")
             for problem in dict.fromkeys(job.problem for job in runs.values() if job.problem):
                 st.error(problem, icon=":material/error:")
             if any(job.state == "stopped" for job in runs.values()):

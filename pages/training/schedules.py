@@ -160,7 +160,7 @@ def show_warm(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.radio("Schedule", list(NAMES), list(NAMES).index(here.kind), key="kind_box", horizontal=True, on_change=choose_kind)
         runs = live.panel("Train 3 seeds with and 3 without · about 15 s", works, rates.STEPS // rates.EVERY, "measurement")
         st.caption(f"{rates.LAYERS} layers, norm behind the sum, peak {rates.PEAK:g}, AdamW without clipping, one play. Bands: "
-                   f"recorded, {len(rates.SEEDS)} seeds, from the lowest to the highest. Your runs lie over them in ink."
+                   f"recorded, {len(rates.SEEDS)} seeds, from the lowest to the highest. Your runs lie over them, dashed."
                    + (" Without warm-up the 2017 rate falls as 1/√t from its first step on." if kind == "noam" else ""))  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("curves", here)
@@ -188,7 +188,7 @@ def show_drop(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         runs = live.panel("Train one of each · about 35 s", works, rates.DROP_STEPS // rates.DROP_EVERY, "measurement")
         st.caption(f"Two layers that read the same {rates.KNOWN:,} characters again and again. Both losses are measured with nothing "
-                   f"dropped. Bands: recorded, {len(rates.SEEDS)} seeds. Your runs lie over them in ink.")  # fmt: skip
+                   f"dropped. Bands: recorded, {len(rates.SEEDS)} seeds. Your runs lie over them, dashed.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("curves", here)
     titles = [f"dropout {share:g}" for share in rates.DROPOUTS]
