@@ -306,7 +306,7 @@ CASES = (
          other=".st-key-temperature_stage [aria-label$='token 3']"),
     Case("F5", "warm-up", "component", ".st-key-curves .gf-scrubber:has-text('Warm-up') input"),
     Case("F5", "step", "component", ".st-key-curves canvas"),
-    Case("F5", "dropout read out", "component", ".st-key-curves .gf-pick input:checked", keys=("ArrowUp", "ArrowDown"),
+    Case("F5", "step with dropout", "component", ".st-key-curves canvas", keys=("ArrowLeft", "ArrowRight"),
          query="?view=Dropout"),
     Case("G1", "n", "component", ".st-key-gf-picture [role=slider]"),
     Case("G1", "whose cost", "component", ".st-key-gf-picture select", keys=("ArrowDown", "ArrowUp")),
