@@ -5,25 +5,13 @@
 One thread, float32. What the lesson on time opens with.
 """
 
-import argparse
-import datetime
-import json
-import platform
-from pathlib import Path
-
-import torch
-
 import transformer
+from benchmarks import record
 from transformer.experiments import clocked
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "clock.json")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--machine", default=f"a shared {platform.machine()} server, one thread")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+    options = record.asked(__doc__, "clock", rounds=5)
     measured = {}
     for name in ("smollm2-135m", "tiny"):
         model, _ = transformer.load(name)
@@ -42,11 +30,7 @@ def main() -> None:
         for what in ("read", "write"):
             ratio = clocked.error([getattr(one, what) for one in found], [getattr(low, what) for low in predicted])
             print(f"measured ÷ least to {what}, geometric mean: {ratio:.2f}")
-    about = {
-        "command": "python -m benchmarks.clock", "date": datetime.date.today().isoformat(), "machine": options.machine,
-        "torch": torch.__version__, "unit": "seconds, medians, float32; FLOP/s; bytes/s", "measured": measured,
-    }  # fmt: skip
-    options.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    record.keep(options, "python -m benchmarks.clock", "seconds, medians, float32; FLOP/s; bytes/s", measured=measured)
 
 
 if __name__ == "__main__":

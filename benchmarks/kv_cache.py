@@ -5,15 +5,8 @@
 One thread, float32, the fastest of the rounds; SmolLM2 where it has been fetched, the tiny model always.
 """
 
-import argparse
-import datetime
-import json
-import platform
-from pathlib import Path
-
-import torch
-
 import transformer
+from benchmarks import record
 from transformer.experiments import cached_steps
 from transformer.pretrained.fetch import is_fetched
 
@@ -21,12 +14,7 @@ LENGTHS = list(range(64, 513, 64))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "kv-cache.json")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--machine", default=f"a shared {platform.machine()} server, one thread")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+    options = record.asked(__doc__, "kv-cache", rounds=5)
     measured = {}
     for name in ("tiny", "smollm2-135m"):
         if name == "tiny" or is_fetched(name):
@@ -41,11 +29,7 @@ def main() -> None:
                 print(f"{name:<14} n = {t.n:>4}   without {t.seconds.without * 1e3:8.1f} ms   with "
                       f"{t.seconds.kept * 1e3:6.1f} ms"
                       f"   {t.seconds.without / t.seconds.kept:6.1f} ×")  # fmt: skip
-    about = {
-        "command": "python -m benchmarks.kv_cache", "date": datetime.date.today().isoformat(), "machine": options.machine,
-        "torch": torch.__version__, "unit": "seconds for the next token, fastest of the rounds", "measured": measured,
-    }  # fmt: skip
-    options.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    record.keep(options, "python -m benchmarks.kv_cache", "seconds for the next token, fastest of the rounds", measured=measured)
 
 
 if __name__ == "__main__":

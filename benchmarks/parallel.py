@@ -5,24 +5,12 @@
 One thread, float32, one text, one layer each. What the lesson on parallelism opens with.
 """
 
-import argparse
-import datetime
-import json
-import platform
-from pathlib import Path
-
-import torch
-
+from benchmarks import record
 from transformer.experiments import chains
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "assets" / "measured" / "parallel.json")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--machine", default=f"a shared {platform.machine()} server, one thread")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+    options = record.asked(__doc__, "parallel", rounds=9)
     measured = []
     print("    n   " + "".join(f"{way:>30}" for way in chains.WAYS) + "   ms forward, ms forward and backward")
     for one in chains.timed(chains.layers_of(), rounds=options.rounds):
@@ -30,11 +18,7 @@ def main() -> None:
         measured.append({"n": one.n} | {
             field: {way: round(seconds, 7) for way, seconds in getattr(one, field).items()} for field in ("forward", "both")
         })  # fmt: skip
-    about = {
-        "command": "python -m benchmarks.parallel", "date": datetime.date.today().isoformat(), "machine": options.machine,
-        "torch": torch.__version__, "unit": "seconds, medians", "width": chains.WIDTH, "measured": measured,
-    }  # fmt: skip
-    options.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    record.keep(options, "python -m benchmarks.parallel", "seconds, medians", width=chains.WIDTH, measured=measured)
 
 
 if __name__ == "__main__":

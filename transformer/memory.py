@@ -17,6 +17,7 @@ from transformer.config import Config
 from transformer.tap import RecordingTap
 
 
+Law = Callable[[int, int], int]  # (n, batch) -> bytes
 Kept = Literal["fused", "textbook", "recomputed"]  # what the backward pass finds of a forward pass
 
 
@@ -55,22 +56,45 @@ def longest_served(config: Config, budget: int, batch: int = 1, weight_bits: int
                    most: int = 2**24) -> int:  # fmt: skip
     """The most tokens for which ``serving`` stays within ``budget`` bytes: 0 when the weights alone do not, ``most`` when
     more would fit than anyone asks for (a window or an encoder holds no more for longer texts)."""
-    return bisect.bisect_right(
-        range(1, most + 1), budget, key=lambda n: sum(serving(config, n, batch, weight_bits, bytes_per_value))
-    )
+    room = budget - serving(config, 1, batch, weight_bits, bytes_per_value).weights
+    return longest_cached(config, room, batch, bytes_per_value, most)
 
 
-def training(config: Config, n: int, batch: int = 1, bytes_per_value: int = 4, master: bool = False) -> TrainingMemory:
+def longest_cached(config: Config, room: int, batch: int = 1, bytes_per_value: int = 2, most: int = 2**24) -> int:
+    """The most tokens whose cache stays within ``room`` bytes, 0 where not even one's does."""
+
+    def kept(n: int) -> int:
+        held = serving(config, n, batch, bytes_per_value=bytes_per_value)
+        return held.keys + held.values
+
+    return bisect.bisect_right(range(1, most + 1), room, key=kept)
+
+
+def training(
+    config: Config, n: int, batch: int = 1, bytes_per_value: int = 4, master: bool = False, law: Law | None = None
+) -> TrainingMemory:
     """A step of AdamW on ``batch`` texts of ``n`` tokens, with P parameters:
 
         weights P·b,  gradients P·b,  optimiser 8P (two float32 moments; with ``master`` 12P: float32 weights beside 16-bit
-        ones),  activations as ``activation_bytes`` counts them.
+        ones),  activations as ``activation_bytes`` counts them, or as a ``law`` of ``activation_law`` says at once.
 
     ``bytes_per_value`` b: 4 for float32, 2 for 16 bits.
     """
     P = sum(cost.parameters(config).values())
-    held = activation_bytes(config, n, batch) * bytes_per_value // 4
-    return TrainingMemory(P * bytes_per_value, P * bytes_per_value, P * (12 if master else 8), held)
+    held = law(n, batch) if law else activation_bytes(config, n, batch)
+    return TrainingMemory(P * bytes_per_value, P * bytes_per_value, P * (12 if master else 8), held * bytes_per_value // 4)
+
+
+def longest_trained(
+    config: Config, budget: int, law: Law, batch: int = 1, bytes_per_value: int = 4, master: bool = False, most: int = 2**24
+) -> int:
+    """The most tokens, at least 2, for which a step of ``training`` stays within ``budget`` bytes; 0 where 2 do not."""
+
+    def held(n: int) -> int:
+        return sum(training(config, n, batch, bytes_per_value, master, law))
+
+    fit = bisect.bisect_right(range(2, most + 1), budget, key=held)  # how many of 2, 3, …
+    return fit + 1 if fit else 0
 
 
 def activation_bytes(config: Config, n: int, batch: int = 1, textbook: bool = False) -> int:
@@ -94,7 +118,7 @@ def activation_bytes(config: Config, n: int, batch: int = 1, textbook: bool = Fa
         return _saved(lambda: model(*inputs, tap=tap), own)
 
 
-def activation_law(config: Config, kept: Kept = "fused") -> Callable[[int, int], int]:
+def activation_law(config: Config, kept: Kept = "fused") -> Law:
     """(n, batch) -> bytes that a float32 model keeps for the backward pass, for any n ≥ 2 and batch at once.
 
     Layers are alike, texts too, and no operation pairs more than two tokens, so bytes = Σ over i ≤ 1, j ≤ 1, k ≤ 2 of

@@ -27,6 +27,7 @@ BITS = [32, 16, 8, 4]
 CARDS = {"8 GB": 8, "16 GB": 16, "24 GB": 24, "48 GB": 48, "80 GB": 80, "8 × 80 GB": 640}  # 2³⁰ bytes each
 PRECISIONS = {"float32": (4, False), "16 bits": (2, True)}
 KEPT = {"fused": "fused", "n × n kept": "textbook", "recomputed": "recomputed"}
+TRAINED = {"weights": "residual", "gradients": "ffn", "AdamW": "query", "activations": "attention"}
 GROUPS = 8  # key/value heads of the drawn GQA, where the model itself has as many as query heads
 LATENT = 512  # DeepSeek-V2's rank
 
@@ -97,10 +98,18 @@ def served(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @st.cache_data(max_entries=32, show_spinner="Counting what autograd keeps…")
-def activations(config: Config) -> np.ndarray:
-    """Bytes in float32 [batch, way to keep them, length]; a window is counted as if each token saw the whole past."""
-    laws = [memory.activation_law(replace(config, attention="full", window=None), kept) for kept in KEPT.values()]
-    return np.array([[[law(n, batch) for n in LENGTHS] for law in laws] for batch in BATCHES], float)
+def trained(config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """(bytes [part, batch, precision, way to keep activations, length], longest text [batch, precision, way, card]).
+
+    A window is counted as if each token saw the whole past.
+    """
+    full = replace(config, attention="full", window=None)
+    laws = [memory.activation_law(full, kept) for kept in KEPT.values()]
+    held = [[[[memory.training(full, n, batch, width, master, law) for n in LENGTHS] for law in laws]
+             for width, master in PRECISIONS.values()] for batch in BATCHES]  # fmt: skip
+    longest = [[[[memory.longest_trained(full, int(budget), law, batch, width, master) for budget in budgets()]
+                 for law in laws] for width, master in PRECISIONS.values()] for batch in BATCHES]  # fmt: skip
+    return np.moveaxis(np.array(held, float), -1, 0), np.array(longest)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -152,23 +161,9 @@ def show_run(picture: DeltaGenerator) -> Shown:
 def show_train(picture: DeltaGenerator) -> Shown:
     here = stand()
     shown, epoch = held.to_send("curves", here)
-    P = sum(cost.parameters(config).values())
-    acts, wide = activations(config) / charts.GB, len(LENGTHS)
-
-    def fixed(bytes_of: dict[str, int]) -> np.ndarray:  # [1, precision, 1, 1, length]
-        values = np.array([bytes_of[name] for name in PRECISIONS], float) * P / charts.GB
-        return np.broadcast_to(values.reshape(1, -1, 1, 1, 1), (1, len(PRECISIONS), 1, 1, wide)).copy()
-
-    widths = {name: width for name, (width, _) in PRECISIONS.items()}
-    part = np.array([width / 4 for width in widths.values()]).reshape(1, -1, 1, 1, 1)
-    layers = [
-        charts.Layer("weights", "residual", fixed(widths)),
-        charts.Layer("gradients", "ffn", fixed(widths)),
-        charts.Layer("AdamW", "query", fixed({name: 12 if master else 8 for name, (_, master) in PRECISIONS.items()})),
-        charts.Layer("activations", "attention", acts[:, None, :, None] * part),
-    ]
-    whole = sum(layer.gigabytes for layer in layers)  # [batch, precision, kept, 1, length]
-    longest = np.where(whole <= (budgets() / charts.GB)[:, None], LENGTHS, 0).max(-1, keepdims=True)
+    bytes_of, longest = trained(config)
+    layers = [charts.Layer(name, role, of[:, :, :, None] / charts.GB)
+              for (name, role), of in zip(TRAINED.items(), bytes_of, strict=True)]  # fmt: skip
     with picture:
         curves.mount(key="curves", on_stand_change=keep, data=charts.stack(
             "memory-training", "Gigabytes while the model learns, against the length of the texts; left and right arrows move "
@@ -177,10 +172,10 @@ def show_train(picture: DeltaGenerator) -> Shown:
             others=[curves.Choice("Texts a step", BATCHES, shown.batch),
                     curves.Choice("Precision", list(PRECISIONS), shown.precision),
                     curves.Choice("Attention", list(KEPT), shown.kept)],
-            longest=longest, cursor=shown.n, epoch=epoch,
+            longest=longest[..., None], cursor=shown.n, epoch=epoch,
         ))  # fmt: skip
     b, p, k = BATCHES.index(here.batch), list(PRECISIONS).index(here.precision), list(KEPT).index(here.kept)
-    row = [np.broadcast_to(layer.gigabytes, whole.shape)[b, p, k, 0] for layer in layers]
+    row = [layer.gigabytes[b, p, k, 0] for layer in layers]
     at = LENGTHS.index(here.n)
     if config.window:
         picture.caption(f"Its window of {config.window:,} keys saves nothing here: activations are counted as if each token saw "
@@ -205,7 +200,7 @@ def show_kinds(picture: DeltaGenerator) -> Shown:
     for name, kind in kinds.items():
         each[name] = cost.kv_cache_bytes(kind, 1) / 1e3
         gigabytes[name] = np.array([[[cost.kv_cache_bytes(kind, n, batch) / charts.GB for n in LENGTHS]] for batch in BATCHES])
-        longest[name] = np.array([[[max(0, int(free // (each[name] * 1e3 * batch)))] for free in room] for batch in BATCHES])
+        longest[name] = np.array([[[memory.longest_cached(kind, int(free), batch)] for free in room] for batch in BATCHES])
     with picture:
         curves.mount(key="curves", on_stand_change=keep, data=charts.kinds(
             np.array(LENGTHS), gigabytes, each, longest, room.reshape(1, -1, 1) / charts.GB,

@@ -156,3 +156,17 @@ def test_a_training_step_is_forward_backward_and_the_update():
     assert sum(p.flops for p in parts.values()) == expected
     assert parts["optimiser"].traffic == 28 * P and parts["optimiser"].intensity < 1
     assert parts["ffn"].traffic == 3 * roofline.work(config, 128, 4)["ffn"].traffic
+
+
+@pytest.mark.parametrize("kept", ["fused", "textbook", "recomputed"])
+def test_the_longest_text_to_train_on_fits_and_one_token_more_does_not(kept):
+    config = PRESETS["smollm2-135m"]
+    law = memory.activation_law(config, kept)
+    n = memory.longest_trained(config, 24 * 2**30, law, batch=4, bytes_per_value=2, master=True)
+    assert sum(memory.training(config, n, 4, 2, True, law)) <= 24 * 2**30 < sum(memory.training(config, n + 1, 4, 2, True, law))
+    assert memory.longest_trained(PRESETS["llama-3-8b"], 24 * 2**30, law) == 0  # 128 GB before the first activation
+
+
+def test_a_law_and_counting_give_one_training_memory():
+    config = dataclasses.replace(PRESETS["gpt2"], n_layers=2)
+    assert memory.training(config, 33, 2) == memory.training(config, 33, 2, law=memory.activation_law(config))

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 import transformer
 from transformer import PRESETS, Config, build, cost, names
 from transformer.experiments import tying
-from transformer.pretrained.fetch import is_fetched
 from transformer.recording import CAPITAL
 
 MEASURED = Path(__file__).parents[2] / "assets/measured/tied-table.json"
@@ -136,10 +135,9 @@ def test_the_walk_ends_at_the_models_answer():
     torch.testing.assert_close(walk.own[-1], p[range(len(ids)), ids])
 
 
-@pytest.mark.skipif(not is_fetched("smollm2-135m"), reason="SmolLM2 has not been fetched")
-def test_the_recorded_table_is_the_models():
+def test_the_recorded_table_is_the_models(smollm2):
     kept = json.loads(MEASURED.read_text("utf-8"))["texts"][CAPITAL]
-    found = tying.alone(*transformer.load("smollm2-135m"), CAPITAL)
+    found = tying.alone(*smollm2, CAPITAL)
     np.testing.assert_allclose(kept["dots"], found.dots.numpy(), rtol=1e-3)
     np.testing.assert_allclose(kept["own"], found.own.numpy(), rtol=5e-3, atol=1e-6)
     assert kept["rank"] == found.rank.tolist() and kept["answers"][-1] == " Paris" == found.answers[-1]
