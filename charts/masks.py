@@ -85,10 +85,11 @@ class Runs:
 
 
 def losses_message(
-    steps: np.ndarray, runs: Mapping[str, Runs], *, blind: float, cursor: float, epoch: int = 0
-) -> bytes:
+    steps: np.ndarray, runs: Mapping[str, Runs], likelihood: Mapping[str, Runs], *, blind: float, cursor: float,
+    epoch: int = 0,
+) -> bytes:  # fmt: skip
     """Held-out losses while the causal model and the broken one learn; lines are means, bands all seeds;
-    blind: the loss of a guess."""
+    likelihood: the probability that a mean loss stands for [step]; blind: the loss of a guess."""
     roles = {CAUSAL: "query", BROKEN: "positive"}
     top = max(of.max() for run in runs.values() for of in (run.whole, run.cut))
 
@@ -102,7 +103,7 @@ def losses_message(
         return Panel(title, (0, 1.05 * top), [*series, guess], short=short, note=note)
 
     rows = [
-        Row(name, roles[name], [part for of in (run.whole, run.cut) for part in (of.mean(0), np.exp(-of.mean(0)))])
+        Row(name, roles[name], [run.whole.mean(0), likelihood[name].whole, run.cut.mean(0), likelihood[name].cut])
         for name, run in runs.items()
     ]
     seeds = len(next(iter(runs.values())).whole)

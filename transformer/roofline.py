@@ -3,6 +3,7 @@ longer. Williams, Waterman & Patterson 2009, doi:10.1145/1498765.1498785
 """
 
 import time
+from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
@@ -86,6 +87,12 @@ def training_work(config: Config, n: int, batch: int = 1, bytes_per_value: int =
     P = sum(cost.parameters(config).values())
     steps = {part: Work(w.flops + backward[part], 3 * w.traffic) for part, w in forward.items()}
     return steps | {"optimiser": Work(12 * P, 28 * P)}
+
+
+def together(parts: Iterable[Work]) -> Work:
+    """Several parts as one."""
+    flops, traffic = zip(*parts, strict=True)
+    return Work(sum(flops), sum(traffic))
 
 
 def roofline(

@@ -40,6 +40,12 @@ def recorded() -> Cheat:
     return Cheat(np.array(found["runs"][0]["curve"]["step"][first:], dtype=float), runs, found["made"])
 
 
+def likelihoods(runs: dict[str, Runs]) -> dict[str, Runs]:
+    """The probability that each mean loss stands for [step]."""
+    of = np.vectorize(cheat.likelihood)
+    return {mask: Runs(of(run.whole.mean(0)), of(run.cut.mean(0))) for mask, run in runs.items()}
+
+
 @st.cache_resource(show_spinner=False)
 def pair() -> dict[str, tuple]:
     """mask -> (model, tokenizer)."""

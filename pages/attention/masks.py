@@ -184,8 +184,8 @@ def show_loss(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with picture:
         curves.mount(
             key=component(), on_stand_change=keep,
-            data=charts.losses_message(found.steps, found.runs, blind=cheat.BLIND, cursor=shown.cursor,
-                                       epoch=epoch),
+            data=charts.losses_message(found.steps, found.runs, cheating.likelihoods(found.runs), blind=cheat.BLIND,
+                                       cursor=shown.cursor, epoch=epoch),
         )  # fmt: skip
     at = int(np.abs(found.steps - here.cursor).argmin())
     parts = ("whole", "cut")

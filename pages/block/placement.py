@@ -109,9 +109,10 @@ def show_gradient(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         rf"\text{{{p}: }}\lVert\partial L/\partial W\rVert\ {e[0]:.2f}\text{{ first, }}{e[layers - 1]:.2f}\text{{ "
         rf"last}}" for p, e in edge.items() if np.isfinite(e[0])
     ) + r"\end{gathered}"  # fmt: skip
-    return Shown(table, numbers, {"text": text.text, "layers": layers, "place": place}, [
-        ("x_l", (f"token {len(text.ids) - 1}", f"model {depth.WIDTH}"), "residual"),
-        (r"\partial L/\partial x_l", (f"token {len(text.ids) - 1}", f"model {depth.WIDTH}"), "residual"),
+    of = depths.text_of(CAPITAL) if of_default else text
+    return Shown(table, numbers, {"text": of.text, "layers": layers, "place": place}, [
+        ("x_l", (f"token {len(of.ids) - 1}", f"model {depth.WIDTH}"), "residual"),
+        (r"\partial L/\partial x_l", (f"token {len(of.ids) - 1}", f"model {depth.WIDTH}"), "residual"),
         (r"\partial L/\partial W_1", (depth.WIDTH, 4 * depth.WIDTH), "ffn"),
     ])  # fmt: skip
 

@@ -100,10 +100,11 @@ def show_signal(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     ends = {v: of["signal"][0][frame, [layers, 0]] for v, of in found.items()}
     lines += [rf"\text{{{v}: {top:.1e}}} \to \text{{{bottom:.1e}}}" for v, (top, bottom) in ends.items()]
     norm, share = VARIANTS[variant]
+    read = depths.text_of(CAPITAL) if of_default else text
     return Shown(table, r"\begin{gathered}" + r"\\[.3em]".join(lines) + r"\end{gathered}",
-                 {"text": text.text, "layers": layers, "norm": norm, "share": share},
-                 [("x_l", (f"token {len(text.ids) - 1}", f"model {depth.WIDTH}"), "residual"),
-                  (r"\partial L/\partial x_l", (f"token {len(text.ids) - 1}", f"model {depth.WIDTH}"), "residual")])  # fmt: skip
+                 {"text": read.text, "layers": layers, "norm": norm, "share": share},
+                 [("x_l", (f"token {len(read.ids) - 1}", f"model {depth.WIDTH}"), "residual"),
+                  (r"\partial L/\partial x_l", (f"token {len(read.ids) - 1}", f"model {depth.WIDTH}"), "residual")])  # fmt: skip
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -199,7 +200,7 @@ def show_cut(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     if found is None:  # not measured yet
         found, own = numbers.cuts_recorded(), True
     of, loss, entropy = found
-    n = len(of.tokens)
+    whose, n = numbers.subject_of(own, reading), len(of.tokens)
     here = stand_cut()
     (layer, kind), epoch = held.to_send("answers", here)
     curve = of.numbers["loss"]
@@ -225,9 +226,9 @@ def show_cut(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                  rf"\begin{{gathered}}\text{{layer {at}, {here[1]}:}}\\[.3em]\text{{loss }}{loss:.2f} \to "
                  rf"{curve[at, which]:.2f}"
                  rf"\text{{ nats a token}}\end{{gathered}}",
-                 {"model": reading.model, "text": CAPITAL if own else reading.text, "layer": at, "cut": which},
-                 [("x_l", (f"token {len(reading.ids)}", f"model {config.d_model}"), "residual"),
-                  ("F_l(x_l)", (f"token {len(reading.ids)}", f"model {config.d_model}"), "residual")])  # fmt: skip
+                 {"model": whose.model, "text": whose.text, "layer": at, "cut": which},
+                 [("x_l", (f"token {whose.tokens}", f"model {whose.width}"), "residual"),
+                  ("F_l(x_l)", (f"token {whose.tokens}", f"model {whose.width}"), "residual")])  # fmt: skip
 
 
 # --- all tokens alike -------------------------------------------------------------------------------------------------
@@ -317,11 +318,12 @@ def show_paths(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     lengths = np.arange(m + 1)
     table = {"length": lengths, "paths": count[at, : m + 1], "share": share[at, 0, : m + 1], "size": size[at, 0, : m + 1]}
     narrow = stacks[at] in map(words.stack, paths.DEPTHS)  # an untrained stack, which reads bytes
-    tokens, width = (len(read.ids), depth.WIDTH) if narrow else (len(reading.ids), config.d_model)
+    whose = numbers.subject_of(of_default, reading)
+    tokens, width = (len(read.ids), depth.WIDTH) if narrow else (whose.tokens, whose.width)
     mean = paths.mean_length(torch.tensor(np.mean(list(found.values())[at][0], 0)))
     return Shown(table, rf"\begin{{gathered}}2^{{{m}}}\text{{ paths, their mean length }}{m / 2:.1f}\\[.3em]"
                  rf"\text{{the gradient's }}{mean:.1f}\end{{gathered}}",
-                 {"model": reading.model, "text": CAPITAL if of_default else reading.text},
+                 {"model": whose.model, "text": whose.text},
                  [("G_k", (f"token {tokens - 1}", f"model {width}"), "value")])  # fmt: skip
 
 

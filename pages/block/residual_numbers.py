@@ -9,9 +9,10 @@ import torch
 
 from pages.block import depths
 from pages.block.residual_words import stack
-from pages.shared import models
+from pages.shared import models, recorded
 from pages.shared.pool import Job
 from transformer.experiments import paths, skipping
+from transformer.recording import CAPITAL
 
 FILE = "residual"
 CUT_NUMBERS = "before", "after", "loss", "kl", "entropy"
@@ -23,6 +24,21 @@ class Cuts(NamedTuple):
     answers: depths.Answers
     loss: float
     entropy: float
+
+
+class Subject(NamedTuple):
+    """Whose numbers are drawn."""
+
+    model: str
+    text: str
+    tokens: int
+    width: int
+
+
+def subject_of(recording: bool, reading: models.Reading) -> Subject:
+    """The recorded run's own, where that is what is drawn, else the reading's."""
+    of = recorded.of(models.DEFAULT, CAPITAL) if recording else reading
+    return Subject(of.model, of.text, len(of.ids), of.config.d_model)
 
 
 def cuts_recorded() -> Cuts:

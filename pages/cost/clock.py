@@ -115,12 +115,12 @@ def surveyed(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for where in np.ndindex(shape):
         p, b, w, i = where
         found = work_of(config, list(PASSES.values())[p], LENGTHS[i], BATCHES[b], list(BITS.values())[w])
-        whole[where] = sum(x.flops for x in found.values()) / sum(x.traffic for x in found.values())
+        whole[where] = roofline.together(found.values()).intensity
         for k, (_, names) in enumerate(PARTS.values()):
             one = {name: found[name] for name in names if name in found}
             if not one:
                 continue
-            asked[(k, *where)] = sum(x.flops for x in one.values()) / sum(x.traffic for x in one.values())
+            asked[(k, *where)] = roofline.together(one.values()).intensity
             for m, machine in enumerate(machines().values()):
                 ms[k, p, m, b, w, i] = 1e3 * roofline.seconds(roofline.on(machine, one))
     return ms, asked[:, :, None], whole[:, None]
@@ -184,7 +184,8 @@ def show_here(picture: DeltaGenerator) -> Shown:
         ratios = clocked.error(read, read_least), clocked.error(write, write_least)
         st.markdown(f"Measured ÷ least, geometric mean over n = {ns[0]} … {ns[-1]}: **{ratios[0]:.2f} ×** to read, "
                     f"**{ratios[1]:.2f} ×** to write. The machine: {machine.flops / 1e9:.0f} GFLOP/s, "
-                    f"{machine.bandwidth / 1e9:.1f} GB/s, ridge {machine.ridge:.1f} FLOPs a byte.")  # fmt: skip
+                    f"{machine.bandwidth / 1e9:.1f} GB/s, ridge {machine.ridge:.1f} FLOPs a byte. The tokens are drawn from the "
+                    "vocabulary, the length as seed: which they are is no matter to the clock.")  # fmt: skip
     i = int(np.abs(ns - here.n).argmin())
     return Shown(
         {"n": ns, "read ms": read, "read least ms": read_least, "write ms": write, "write least ms": write_least},

@@ -123,7 +123,8 @@ def show_chain(picture: DeltaGenerator) -> Shown:
             st.button("Time them again", icon=":material/refresh:", type="tertiary", on_click=lambda: st.session_state.update(
                 _parallel_round=again + 1))
             st.caption(f"One layer each, d = {chains.WIDTH}, one text, one processor core: measured on this machine, the pass of "
-                       "median duration of nine.")  # fmt: skip
+                       "median duration of nine. The text is n drawn vectors, n their seed: what they say is no matter to the "
+                       "clock.")  # fmt: skip
     i = SHORT.index(here.n)
     ends = {way: of[i][-1].end * 1e6 for way, of in spans.items()}
     rows = [(way, span) for way, of in spans.items() for span in of[i]]

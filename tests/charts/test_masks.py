@@ -44,7 +44,10 @@ def test_each_mask_is_sent_whole_and_hidden_cells_are_hatched():
 def test_the_two_trainings_are_drawn_as_means_with_all_seeds_between():
     g = np.random.default_rng(0)
     runs = {name: charts.Runs(g.random((3, 5)), 1 + g.random((3, 5))) for name in ("causal", "broken")}
-    header, arrays = unpack(charts.losses_message(np.arange(5.0), runs, blind=5.75, cursor=4.0))
+    chance = {name: charts.Runs(g.random(5), g.random(5)) for name in runs}
+    header, arrays = unpack(charts.losses_message(np.arange(5.0), runs, chance, blind=5.75, cursor=4.0))
+    for row, of in zip(header["table"]["rows"], chance.values(), strict=True):
+        np.testing.assert_allclose([arrays[row["cells"][i]] for i in (1, 3)], [of.whole, of.cut], rtol=1e-6)
     for panel, which in zip(header["panels"], ("whole", "cut"), strict=True):
         bands = [s for s in panel["series"] if s["kind"] == "band"]
         lines = [s for s in panel["series"] if s["kind"] == "line"]

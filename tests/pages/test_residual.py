@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import transformer
-from pages.block.residual_words import ALIKE, CUT, CUTS, PATHS, TRAIN, VARIANTS
+from pages.block.residual_words import ALIKE, CUT, CUTS, PATHS, SIGNAL, TRAIN, VARIANTS
 from tests.messages import sent
 from tests.pages.test_placement import LINE, panel, run, settled, snippet
 from transformer.experiments import depth, paths, skipping
@@ -135,7 +135,8 @@ def test_the_snippets_give_the_pages_numbers(open_page):
     header, arrays = sent(app := open_page(PAGE, view=ALIKE, model="tiny", text=LINE), "curves")
     assert float(run(snippet(app))[-1].split()[-1]) == pytest.approx(
         float(header["panels"][0]["note"][0].split()[1]), abs=0.006)
-    line = run(snippet(open_page(PAGE, view=PATHS, model="tiny", text=LINE)))[0]
+    code = snippet(open_page(PAGE, view=PATHS, model="tiny", text=LINE))  # not measured yet: SmolLM2's recording is drawn
+    line = run(code.replace("smollm2-135m", "tiny"))[0]
     assert float(line.split()[1]) == pytest.approx(1, abs=1e-4)
 
 
@@ -151,3 +152,12 @@ def test_the_pictures_numbers_can_be_put_in(open_page, view):
     app = open_page(PAGE, **({} if view is None else {"view": view}))
     app.toggle(key="numbers").set_value(True).run()
     assert not app.exception and len(app.latex) == 2
+
+
+@pytest.mark.parametrize("view", [SIGNAL, PATHS])
+def test_what_is_recorded_is_said_with_its_own_text_and_shape(open_page, view):
+    """Another text is typed and not measured yet: the picture is of the recorded one, and so is all beside it."""
+    text = "Roses are red, violets are blue, sugar is sweet"
+    app = open_page(PAGE, view=view, text=text)
+    assert not app.exception and any("Recorded" in c.value for c in app.caption)
+    assert CAPITAL in snippet(app) and text not in snippet(app)
