@@ -1,14 +1,16 @@
 """What the lessons on depth show: recorded for their first sentence, live for any other; the runs a learner trains."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from charts.depth import Spread, Trained
+from pages.shared.lesson import Lesson
 from pages.shared.pool import Job
 from transformer.experiments import depth
 from transformer.recording import CAPITAL
@@ -45,6 +47,24 @@ def from_runs(runs: Mapping[str, Job], fields: Sequence[str]) -> dict[str, dict[
     found = {variant: job.reports[:] for variant, job in runs.items() if job.reports}
     return {variant: {field: tuple(x.numpy() for x in depth.spread(reports, field)) for field in fields}
             for variant, reports in found.items()}  # fmt: skip
+
+
+class Shown(NamedTuple):
+    """What a picture leaves for the parts around it."""
+
+    table: dict
+    numbers: str | None
+    values: dict  # for the snippet
+    shapes: list
+
+
+def beside(lesson: Lesson, code_place: DeltaGenerator, shown: Shown, view: str, formula: str, functions: Sequence[Callable],
+           snippet: str) -> None:  # fmt: skip
+    """What stands around a picture of either lesson: its formula, code and downloads."""
+    lesson.formula(formula, shapes=shown.shapes, numbers=shown.numbers)
+    with code_place.container():
+        lesson.code(functions, snippet.format_map({name: repr(value) for name, value in shown.values.items()}))
+    lesson.downloads(table=shown.table, config=shown.values | {"view": view})
 
 
 class Text(NamedTuple):

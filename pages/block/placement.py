@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -13,6 +12,7 @@ from charts import answers, blocks, curves
 from charts import depth as charts
 from charts.curves import Choice, Picks, Switch
 from pages.block import depths, placement_words as words
+from pages.block.depths import Shown
 from pages.block.placement_numbers import final_of, flow_of, streams_of
 from pages.block.placement_words import BLOCKS, FINAL, GRADIENT, MODEL, PLACES, VIEWS, WARMUP
 from pages.shared import held, models, url
@@ -39,15 +39,6 @@ LOOKS = {"with warm-up": ("value", None), "without": ("key", (7, 5))}
 SHAPE = len(training.PLACES), len(training.LAYERS), len(training.RATES)
 RUN = training.PLACES[0], 8, 3e-3  # telling
 MOST = 48  # tokens of the text that a trained model's pictures take
-
-
-class Shown(NamedTuple):
-    """What a picture leaves for the parts around it."""
-
-    table: dict
-    numbers: str | None
-    values: dict  # for the snippet
-    shapes: list
 
 
 # --- gradients at the start -------------------------------------------------------------------------------------------
@@ -339,10 +330,7 @@ CODE = {
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
     shown = SHOW[view](*lesson.stage(0.24))
-    lesson.formula(words.FORMULA[view], shapes=shown.shapes, numbers=shown.numbers)
-    with code_place.container():
-        lesson.code(CODE[view], words.SNIPPET[view].format_map({name: repr(value) for name, value in shown.values.items()}))
-    lesson.downloads(table=shown.table, config=shown.values | {"view": view})
+    depths.beside(lesson, code_place, shown, view, words.FORMULA[view], CODE[view], words.SNIPPET[view])
 
 
 lesson, live = Lesson("D2"), Training("D2")

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -13,6 +12,7 @@ from charts import answers, curves
 from charts import depth as charts
 from charts.curves import Choice, Picks
 from pages.block import depths, residual_numbers as numbers, residual_words as words
+from pages.block.depths import Shown
 from pages.block.residual_words import ALIKE, CUT, CUTS, PATHS, SIGNAL, TRAIN, VARIANTS, VIEWS
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
@@ -35,15 +35,6 @@ DEEP = list(training.RESIDUAL_RATES)
 RUN_LAYERS = 8
 CUT_LAYER = 12  # where the real model's picture opens, if it has so many
 MOST = 48  # tokens of the text that a trained model's pictures take
-
-
-class Shown(NamedTuple):
-    """What a picture leaves for the parts around it."""
-
-    table: dict
-    numbers: str | None
-    values: dict  # for the snippet
-    shapes: list
 
 
 # --- signal and gradient ----------------------------------------------------------------------------------------------
@@ -339,10 +330,7 @@ CODE = {
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
     shown = SHOW[view](*lesson.stage(0.24))
-    lesson.formula(words.FORMULA[view], shapes=shown.shapes, numbers=shown.numbers)
-    with code_place.container():
-        lesson.code(CODE[view], words.SNIPPET[view].format_map({name: repr(value) for name, value in shown.values.items()}))
-    lesson.downloads(table=shown.table, config=shown.values | {"view": view})
+    depths.beside(lesson, code_place, shown, view, words.FORMULA[view], CODE[view], words.SNIPPET[view])
 
 
 lesson, live = Lesson("D7"), Training("D7")
