@@ -60,4 +60,4 @@ def message(
 
 def mount(**where: object) -> object:
     """Put the component on the page: data=message(...), key=..., on_stand_change=..."""
-    return component.declare("answers", "plot.js")(**where)
+    return component.declare("answers", "plot.js", "table.css")(**where)

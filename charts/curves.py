@@ -256,7 +256,7 @@ def padded(*arrays: np.ndarray, share: float = 0.06) -> tuple[float, float]:
 
 def mount(**where: object) -> object:
     """Put the component on the page: data=message(...), key=..., on_stand_change=..."""
-    return component.declare("curves", "plot.js")(**where)
+    return component.declare("curves", "plot.js", "table.css")(**where)
 
 
 def _colour(role: Tone, shade: float | None) -> dict[str, object]:

@@ -42,7 +42,7 @@ def routing(
 
 def mount_routing(**where: object) -> object:
     """Put it on the page: data=routing(...), key=..., on_stand_change=..."""
-    return component.declare("routing", "plot.js")(**where)
+    return component.declare("routing", "plot.js", "sticky.css")(**where)
 
 
 def told(layers: int, shares: Mapping[str, np.ndarray], spread: Mapping[str, np.ndarray], rows: Sequence[str]) -> bytes:

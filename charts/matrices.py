@@ -16,7 +16,10 @@ import numpy as np
 from charts import component
 from charts.curves import Choice, Picks, Switch, Tone, Words
 
-PARTS = ("plot.js", "player.js", "player.css", "matrices/surface.js", "matrices/layout.js", "matrices/paint.js", "matrices/sums.js")
+PARTS = (
+    "plot.js", "player.js", "player.css", "sticky.css", "matrices/surface.js", "matrices/layout.js", "matrices/paint.js",
+    "matrices/sums.js",
+)  # fmt: skip
 SOFTMAX, SUM, TIMES = "softmax:", "sum:", "times:"
 
 

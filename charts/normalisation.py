@@ -69,7 +69,7 @@ def cube(
 
 def mount_cube(**where: object) -> object:
     """Put the cube on the page: data=cube(...), key=..., on_stand_change=..."""
-    return component.declare("norm_cube", "plot.js")(**where)
+    return component.declare("norm_cube", "plot.js", "sticky.css")(**where)
 
 
 def companions(

@@ -126,7 +126,7 @@ def message(
 
 def mount(**where: object) -> object:
     """Put the component on the page: data=message(...), key=..., on_stand_change=..."""
-    return component.declare("saturation", "plot.js")(**where)
+    return component.declare("saturation", "plot.js", "table.css")(**where)
 
 
 WITHOUT, WITH = "not divided", "÷ √d_k"
