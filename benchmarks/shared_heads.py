@@ -51,7 +51,7 @@ def main() -> None:
         "command": "python -m benchmarks.shared_heads", "date": datetime.date.today().isoformat(),
         "text": f"the first {options.tokens} tokens of Macbeth",
         "measured": {name: measured(name, text, options.tokens) for name in ("tiny",
-                                                                             "smollm2-135m") if name == "tiny" or is_fetched(name)},
+            "smollm2-135m") if name == "tiny" or is_fetched(name)},
     }  # fmt: skip
     options.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 

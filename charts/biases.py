@@ -20,8 +20,8 @@ TERMS = {
     "a": "word meets word", "b": "query's word meets key's place", "c": "query's place meets key's word",
     "d": "place meets place",
 }  # fmt: skip
-XL_TERMS = TERMS | {"c": "u, for the query's place, meets key's word", "d": "v, for the query's place, meets the "
-                                                                            "distance",
+XL_TERMS = TERMS | {"c": "u, for the query's place, meets key's word",
+                    "d": "v, for the query's place, meets the " "distance",
                     "b": "query's word meets the distance"}  # fmt: skip
 LOOKS: dict[str, tuple[Tone, tuple[int,
                                    int] | None]] = {  # what belongs together has one colour, in the next lesson too
@@ -68,8 +68,8 @@ class Table:
 def parts_message(
     parts: Mapping[str, Parts], tables: Mapping[str, Sequence[Table]], words: Sequence[str], barred: np.ndarray | None,
     *,
-    titles: Mapping[str, str], picks: Picks, heads: Choice, about: str, step: int, at: tuple[str, int,
-                                                                                             int] | None = None,
+    titles: Mapping[str, str], picks: Picks, heads: Choice, about: str, step: int,
+    at: tuple[str, int, int] | None = None,
     says: Mapping[str, str] = SAYS, epoch: int = 0, height: int = 380,
 ) -> bytes:  # fmt: skip
     """Content + position = scores, and the weights: for each way its own model's. A frame a head. Keys of the matrices
@@ -82,8 +82,8 @@ def parts_message(
         both = max(float(np.abs(part[:, read]).max()) for part in (of.content, of.position, of.scores)) or 1.0
         where = {"rows": words, "cols": words, "pick": titles[way], "barred": barred}
         drawn = (
-            ("q·k", "Scores without positions", of.content, "scores", "q · k / √d_k of {row} and {col}, as if places "
-                                                                      "were unknown"),
+            ("q·k", "Scores without positions", of.content, "scores",
+             "q · k / √d_k of {row} and {col}, as if places " "were unknown"),
             ("position", "What positions add", of.position, "key", says[way]),
             ("S", "Sum: the scores", of.scores, "scores", f"sum:{way} q·k+{way} position"),
         )  # fmt: skip

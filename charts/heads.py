@@ -78,8 +78,8 @@ def mount_bars(**where: object) -> object:
 
 
 def effect_message(
-    kept: np.ndarray, latent: Mapping[str, np.ndarray], grouped: Mapping[int, Mapping[str, float]], at: Mapping[int,
-                                                                                                                int], *,
+    kept: np.ndarray, latent: Mapping[str, np.ndarray], grouped: Mapping[int, Mapping[str, float]],
+    at: Mapping[int, int], *,
     own: int, whose: str, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """What is lost against the numbers kept of a token in a layer: a latent of that rank, and averaged heads beside it.

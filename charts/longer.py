@@ -97,8 +97,8 @@ def place_message(
                          "place",
         places, "place in the window", "t",
         [Panel("Loss at each place: nats a token", _ranges(runs), _drawn(runs, False), short="Loss at each place",
-               note="mean of 8 places and all windows; band: three seeds", marks=[Mark(trained, "trained up to "
-                                                                                                "here")])],
+               note="mean of 8 places and all windows; band: three seeds",
+               marks=[Mark(trained, "trained up to " "here")])],
         cursor=cursor, columns=("mean", "least", "most"), rows=rows, frames=tops, picks=picks, height=520, gutter=134,
         epoch=epoch,
         sentence="around place {x} {pick} loses {0} nats a token, between {1} and {2} over the seeds",
@@ -168,8 +168,8 @@ def distance_message(
                               "the distance",
         distance, "distance back, tokens", "r",
         [Panel(f"Mean weight of the last {last} queries at each distance", (FLOOR, 1.2),
-               [Line(even, "muted", "even", width=1.5, dash=(2, 4), quiet=True), *series], short="Mean weight at each "
-                                                                                                 "distance",
+               [Line(even, "muted", "even", width=1.5, dash=(2, 4), quiet=True), *series],
+               short="Mean weight at each " "distance",
                log=True, note="logarithmic; dotted: an even share", marks=marks)],
         cursor=cursor, frames=heads, picks=picks, switch=switch, height=360, gutter=134, epoch=epoch,
         sentence="{pick}: a key {x} tokens back gets {0%} of the weight on average",

@@ -141,8 +141,9 @@ def worth_message(runs: Mapping[str, np.ndarray], *, cursor: float, epoch: int =
     return curves.message(
         "loss-by-place", "Held-out loss by place in the segment, with and without a memory; arrows move along", x,
         "place of the token in its segment", "place", [
-            Panel("Held-out loss, nats a token", (lo, hi), [*spread(without, "muted", "no memory", (6, 4)),
-                                                            *spread(with_, "attention", "memory", None)], share=1.3,
+            Panel("Held-out loss, nats a token", (lo, hi),
+                  [*spread(without, "muted", "no memory", (6, 4)), *spread(with_, "attention", "memory", None)],
+                  share=1.3,
                   note=f"mean and range of {len(with_)} seeds each, trained by us"),
             Panel("What the memory saves", (min(-0.02, float(gain.min()) * 1.1), float(gain.max()) * 1.15),
                   spread(gain, "value", "saved", None), note="per seed, without − with"),

@@ -58,7 +58,7 @@ def weights_message(
 
     order, beside = list(TITLES), 2 if len(words) <= 10 else 3  # few columns are drawn wide, with numbers in them
     grid = [[drawn(score, scores) for score in order[i : i + beside]] for scores in (False, True) for i in range(0, 6,
-                                                                                                                 beside)]
+        beside)]
     return matrices.message(
         "score-functions", "The same queries and keys of one head, weighed by six score functions.", grid, frames=heads,
         switch=switch, at=at, height=560, epoch=epoch,
@@ -79,8 +79,8 @@ def plane_message(
             raise ValueError(f"{score} has shape {list(S.shape)} for {len(points)} points of a square.")
     header = {
         "label": "A query and a key by hand; arrow keys move the key, with Shift the query.", "side": side, "step": step,
-        "titles": {score: TITLES[score] for score in fields}, "top": {s: float(np.abs(S).max()) for s,
-                                                                      S in fields.items()},
+        "titles": {score: TITLES[score] for score in fields},
+        "top": {s: float(np.abs(S).max()) for s, S in fields.items()},
         "picks": picks.header(), "q": q, "k": k, "epoch": epoch,
     }  # fmt: skip
     arrays = {"points": points.astype(np.float32)} | {score: S.astype(np.float16) for score, S in fields.items()}

@@ -182,7 +182,7 @@ def show_bytes(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, 
     with picture:
         charts.mount_bars(key="bars", on_stand_change=keep_bars, data=charts.bars_message(
             list(zip(KNOWN, notes, strict=True)), np.array([f for f, _, _ in found.values()]), [o for _, _,
-                                                                                                o in found.values()],
+                o in found.values()],
             [s for _, s, _ in found.values()], lengths=curves.Choice("Tokens n", LENGTHS, shown.at), epoch=epoch,
         ))  # fmt: skip
     table = {"model": list(found)} | {f"{way}, bytes at n = {here.at}": [f[i] * here.at for f, _, _ in found.values()]
@@ -249,7 +249,7 @@ def show_cost(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, i
                rf"{found['kept'][near]}:\ \text{{KL}} = {latent['kl'][near]:.3f},\quad "
                rf"\key{{h_{{kv}}}} = {least}\text{{, averaged}}:\ \text{{KL}} = {grouped[least]['kl']:.3f}")  # fmt: skip
     return TELLING.get(reading.model, (0, 0))[0], least, {"kept": found["kept"]} | {f"latent {f}": v for f,
-                                                                                    v in latent.items()}, numbers
+        v in latent.items()}, numbers
 
 
 SHOW = {WIRING: show_wiring, BYTES: show_bytes, COST: show_cost}
@@ -265,7 +265,7 @@ def draw(code_place: DeltaGenerator) -> None:
         r"\begin{gathered}" + r"\\[.5em]".join(words.FORMULAS[view]) + r"\end{gathered}",
         shapes=[("Q", (f"head {h}", f"query {n}", d_k), "query"), ("K", (f"kv_head {shown}", f"key {n}", d_k), "key"),
                 ("V", (f"kv_head {shown}", f"key {n}", d_k), "value"), ("A", (f"head {h}", f"query {n}", f"key {n}"),
-                                                                       "attention"),
+                    "attention"),
                 ("W_K", (config.d_model, shown * d_k), "output")],
         numbers=numbers,
     )  # fmt: skip

@@ -102,8 +102,7 @@ def cell_in_link(text: str) -> tuple[str, int, int]:
 
 def stand() -> Stand:
     head, shows, cell, pick, q, k, n = TELLING, False, ("scaled_dot", len(pieces) - 1,
-                                                        max(0,
-                                                            len(pieces) - 2)), TITLES["dot"], point("2,1"), point("1,2"), 512
+                                                        max(0, len(pieces) - 2)), TITLES["dot"], point("2,1"), point("1,2"), 512
     if view == WEIGHTS:
         head = url.url_state("head", TELLING, int, range(heads).__contains__)
         shows = url.url_state("before", "false", str.lower, ("true", "false").__contains__) == "true"

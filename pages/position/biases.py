@@ -13,11 +13,12 @@ from charts.biases import TITLES, Parts
 from charts.curves import Choice, Picks
 from pages.position import biases_words as words
 from pages.position import trained_ways as trained
+from pages.position.biases_arrays import FAR, HEADS, LOOK, REACH, ROWS, SLOPE_TO, all_buckets, counts, slopes
 from pages.position.biases_words import BUCKETS, DISTANCE, HEAD, REAL, SLOPES, VIEWS
 from pages.shared import held, models, url
 from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
-from transformer import PRESETS, biases, masks
+from transformer import biases, masks
 from transformer.experiments import added_positions
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
 from transformer.training import longer
@@ -31,15 +32,9 @@ REAL_TITLES = {"none": "rotation undone", "rope": "RoPE, as trained", "alibi": "
 REAL_SAYS = charts.SAYS | {"alibi": "−m · |i − j|: what ALiBi would add, in a model that was trained without it"}
 TELLING = {"smollm2-135m": (16, 0), "tiny": (2, 3)}  # layer and head: they read one word back by rotation
 FOUR = ("learned", "sinusoidal", "xl")  # ways that make four terms of one
-HEADS = [1, 2, 3, 4, 6, 8, 9, 12, 16, 32]
-SLOPE_TO = 128
-LOOK = ("past only (decoder)", "both directions (encoder)")
-ROWS, FAR = [8, 16, 32, 64], [32, 64, 128, 256]
-REACH = 160  # distances that buckets are drawn for
 STEPS = 4
 PARTS = {"content": "q·k", "position": "position", "S": "S", "A": "A"} | {term: term for term in "abcd"}  # by the link
-CURSORS = {DISTANCE: ("at", 20, 0, trained.FARTHEST - 1), SLOPES: ("r", 10, 0, SLOPE_TO), BUCKETS: ("d", 50, -REACH,
-                                                                                                    REACH)}
+CURSORS = {DISTANCE: ("at", 20, 0, trained.FARTHEST - 1), SLOPES: ("r", 10, 0, SLOPE_TO), BUCKETS: ("d", 50, -REACH, REACH)}
 
 
 class Stand(NamedTuple):
@@ -117,8 +112,7 @@ def stand(layer: int = 0, heads: int = longer.BASE["n_heads"]) -> Stand:
     if view == BUCKETS:
         return here._replace(
             look=LOOK[url.url_state("both", "false", str.lower, ("true", "false").__contains__) == "true"],
-            rows=url.url_state("buckets", 32, int, ROWS.__contains__), far=url.url_state("far", 128, int,
-                                                                                         FAR.__contains__),
+            rows=url.url_state("buckets", 32, int, ROWS.__contains__), far=url.url_state("far", 128, int, FAR.__contains__),
         )  # fmt: skip
     return here
 
@@ -138,9 +132,8 @@ def keep(layer: int = 0, heads: int = longer.BASE["n_heads"]) -> None:
         if isinstance(said.get("step"), int):
             url.set_url_state("step", said["step"] + 1, STEPS)
         names = {name: part for part, name in PARTS.items()}
-        if isinstance(at := said.get("at"), list) and len(at) == 3 and (part := names.get(str(at[0]).split(" ",
-                                                                                                           1)[-1])):
-            if part in PARTS and isinstance(at[1], int) and isinstance(at[2], int):
+        if isinstance(at := said.get("at"), list) and len(at) == 3 and all(isinstance(i, int) for i in at[1:]):
+            if (part := names.get(str(at[0]).split(" ", 1)[-1])) in PARTS:
                 url.set_url_state("cell", written((part, at[1], at[2])), written(("S", tokens() - 1, 0)))
     if view == DISTANCE and said.get("zoom") in UP_TO:
         url.set_url_state("up_to", said["zoom"], 128)
@@ -204,9 +197,8 @@ def of_parts(of: Parts, head: int, names: list[str]) -> tuple[dict, list]:
     table = {"query": [q for q in names for _ in names], "key": names * n}
     table |= {name: getattr(of, name)[head].flatten() for name in ("content", "position", "scores", "A")}
     h = len(of.A)
-    return table, [("S", (f"head {h}", f"query {n}", f"key {n}"), "scores"), ("b", (f"head {h}", f"query {n}",
-                                                                                    f"key {n}"), "key"),
-                   ("A", (f"head {h}", f"query {n}", f"key {n}"), "attention")]  # fmt: skip
+    axes = (f"head {h}", f"query {n}", f"key {n}")
+    return table, [("S", axes, "scores"), ("b", axes, "key"), ("A", axes, "attention")]
 
 
 def numbers(of: Parts, here: Stand) -> str:
@@ -236,10 +228,8 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         curves.mount(
             key="distance", on_stand_change=lambda: keep(layer),
             data=charts.distance_message(
-                found, titles=titles(layer), picks=Picks("Positions", list(titles(layer).values()), TITLES[shown.way],
-                                                         role="ink"),
-                heads=Choice("Head", list(range(heads)), shown.head), up_to=Choice("Distances up to", UP_TO,
-                                                                                   shown.up_to),
+                found, titles=titles(layer), picks=Picks("Positions", list(titles(layer).values()), TITLES[shown.way], role="ink"),
+                heads=Choice("Head", list(range(heads)), shown.head), up_to=Choice("Distances up to", UP_TO, shown.up_to),
                 trained=longer.LENGTH, cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip
@@ -247,25 +237,13 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     of = found[way]
     mean = of.mean[here.head] - of.mean[here.head, 0]
     table = {"distance": np.arange(len(mean))} | {
-        f"{TITLES[name]}, {part}": getattr(one, part)[here.head] for name, one in found.items() for part in ("mean",
-                                                                                                             "low",
-                                                                                                             "high")
+        f"{TITLES[name]}, {part}": getattr(one, part)[here.head]
+        for name, one in found.items() for part in ("mean", "low", "high")
     }  # fmt: skip
     value = f"{mean[r]:.3f}" if np.isfinite(mean[r]) else r"\text{not there: the table has ended}"
     return Shown(table, [("b", (f"head {heads}", f"distance {len(mean)}"), "key")],
-                 {"way": way, "layer": layer, "head": here.head}, rf"\text{{{TITLES[way]}: }} \bar b({r}) - \bar b(0) "
-                                                                  rf"= {value}")  # fmt: skip
-
-
-@st.cache_data(show_spinner=False)
-def slopes() -> tuple[np.ndarray, np.ndarray]:
-    """Bias and what is kept, [number of heads, head, distance], NaN where there are fewer heads."""
-    both = np.full((2, len(HEADS), max(HEADS), SLOPE_TO + 1), np.nan)
-    for i, count in enumerate(HEADS):
-        for array, part in zip(both, added_positions.slopes_against_distance(count, torch.arange(SLOPE_TO + 1.0)),
-                               strict=True):
-            array[i, :count] = part.numpy()
-    return both[0], both[1]
+                 {"way": way, "layer": layer, "head": here.head},
+                 rf"\text{{{TITLES[way]}: }} \bar b({r}) - \bar b(0) = {value}")  # fmt: skip
 
 
 def show_slopes(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
@@ -274,9 +252,8 @@ def show_slopes(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     bias, kept = slopes()
     with picture:
         curves.mount(key="slopes", on_stand_change=keep,
-                     data=charts.slopes_message(np.arange(SLOPE_TO + 1.0), bias, kept, Choice("Number of heads", HEADS,
-                                                                                              shown.heads),
-                                                cursor=shown.cursor, epoch=epoch))  # fmt: skip
+                     data=charts.slopes_message(np.arange(SLOPE_TO + 1.0), bias, kept,
+                                                Choice("Number of heads", HEADS, shown.heads), cursor=shown.cursor, epoch=epoch))  # fmt: skip
     i, r = HEADS.index(here.heads), here.cursor
     m = biases.alibi_slopes(here.heads).numpy()
     with controls:
@@ -288,19 +265,6 @@ def show_slopes(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                  {"heads": here.heads, "at": r},
                  rf"m_1 = {m[0]:.4g},\quad -m_1\cdot {r} = {bias[i, 0, r]:.3f},\quad e^{{{bias[i, 0, r]:.3f}}} = "
                  rf"{kept[i, 0, r]:.3g}")
-
-
-@st.cache_data(show_spinner=False)
-def all_buckets() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Way to look -> the bucket of each distance and how many share it, [buckets, farthest, distance]."""
-    distance = torch.arange(-REACH, REACH + 1)
-    bucket, width = {}, {}
-    for look, both in zip(LOOK, (False, True), strict=True):
-        each = [[biases.t5_bucket(distance, both, rows, far) for far in FAR] for rows in ROWS]
-        bucket[look] = torch.stack([torch.stack(row) for row in each]).float().numpy()
-        shared = [torch.stack([added_positions.bucket_width(one) for one in row]) for row in each]
-        width[look] = torch.stack(shared).float().numpy()
-    return bucket, width
 
 
 def show_buckets(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
@@ -370,9 +334,8 @@ def show_real(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             ),
         )  # fmt: skip
     way = here.way
-    return Shown(*of_parts(found[way], here.head, names), {"model": reading.model, "way": way, "layer": layer,
-                                                           "head": here.head},
-                 numbers(found[way], here))  # fmt: skip
+    return Shown(*of_parts(found[way], here.head, names),
+                 {"model": reading.model, "way": way, "layer": layer, "head": here.head}, numbers(found[way], here))  # fmt: skip
 
 
 SHOW = {HEAD: show_head, DISTANCE: show_distance, SLOPES: show_slopes, BUCKETS: show_buckets, REAL: show_real}
@@ -394,14 +357,6 @@ def draw(code_place: DeltaGenerator) -> None:
             words.SNIPPET[view].format_map({"most": MOST, "farthest": trained.FARTHEST} | setting),
         )  # fmt: skip
     lesson.downloads(table=shown.table, config=setting | {"view": view})
-
-
-@st.cache_data(show_spinner=False)
-def counts() -> dict[str, dict[str, int]]:
-    """Learned numbers that each way adds to our decoders and to one of SmolLM2's shape."""
-    ours = {way: sum(p.numel() for p in model.parameters()) for way, model in trained.models().items()}
-    return {"ours": {way: count - ours["none"] for way, count in ours.items()},
-            "smollm2": added_positions.extra_parameters(PRESETS["smollm2-135m"])}  # fmt: skip
 
 
 def compare() -> None:
@@ -432,9 +387,8 @@ def predict() -> None:
         "number whatever the words are?",
         options, said,
         "Largest difference between two cases at one distance in the first layer, on this text: " + ", ".join(
-            f"{TITLES[way]} {width[way]:.2g}" for way in ("alibi", "t5", "shaw", "xl")) + ". Shaw's vector and "
-                                                                                          "Transformer-XL's "
-        "$W_R R$ meet the query, so the query has its say; only $v\\cdot W_R R$, term (d), is free of it.",
+            f"{TITLES[way]} {width[way]:.2g}" for way in ("alibi", "t5", "shaw", "xl"))
+        + ". Shaw's vector and Transformer-XL's $W_R R$ meet the query, so the query has its say; only $v\\cdot W_R R$, term (d), is free of it.",
     )  # fmt: skip
 
 

@@ -170,16 +170,15 @@ def interview(counts: Mapping[str, int], shape: str) -> list[tuple[str, str]]:
         ("T5 has 32 buckets and a distance of 128. How is distance 50 read by its decoder, and by its encoder?",
          "Decoder (past only): half of the 32 rows, 16, are exact; the other 16 go logarithmically from 16 to 128: $16 "
          "+ "
-         "\\lfloor \\ln(50/16)/\\ln(128/16)\\cdot 16\\rfloor = " f"{past}$. Encoder: 16 rows for each direction, 8 "
-                                                                 f"exact: $8 + \\lfloor "
+         "\\lfloor \\ln(50/16)/\\ln(128/16)\\cdot 16\\rfloor = " f"{past}$. Encoder: 16 rows for each direction, 8 " f"exact: $8 + \\lfloor "
          "\\ln(50/8)/\\ln(128/8)\\cdot 8\\rfloor = " f"{both}$, plus 16 where the key lies in the future. The rounding "
                                                      f"is done in "
          "float32: at a boundary another order of operations reads another row. The table is one for all layers, and "
          "T5 does "
          "**not** divide by $\\sqrt{d_k}$."),
         ("How many parameters does each add to a model of SmolLM2's shape?",
-         f"{shape}: " + ", ".join(f"{TITLES[way]} {count:,}" for way, count in counts.items()) + ". ALiBi and RoPE are "
-                                                                                                 "free; T5's "
+         f"{shape}: " + ", ".join(f"{TITLES[way]} {count:,}" for way,
+                                  count in counts.items()) + ". ALiBi and RoPE are " "free; T5's "
          "table is shared by all layers; Shaw's two tables are shared by the heads of a layer; Transformer-XL has a "
          "whole matrix "
          "$W_R$ in each layer; a learned table grows with the longest text."),

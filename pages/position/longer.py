@@ -66,12 +66,12 @@ def cursor_of() -> tuple[str, int, list[int]]:
 
 def stand() -> Stand:
     name, start, places = cursor_of()
-    here = Stand(view, url.url_state("way", SHOWN, str, TITLES.__contains__), cursor=url.url_state(name, start, int,
-                                                                                                   lambda at: at >= 0))
+    here = Stand(view, url.url_state("way", SHOWN, str, TITLES.__contains__),
+                 cursor=url.url_state(name, start, int, lambda at: at >= 0))
     here = here._replace(cursor=here.cursor if here.cursor in places else start)  # of another text
     if view in (LENGTHS, PLACE):
-        return here._replace(top=TOPS[url.url_state("zoom", "false", str.lower, ("true",
-                                                                                 "false").__contains__) == "true"])
+        return here._replace(top=TOPS[url.url_state("zoom", "false", str.lower,
+            ("true", "false").__contains__) == "true"])
     if view == HEADS:
         return here._replace(head=url.url_state("head", 0, int, range(len(HEAD_NAMES)).__contains__),
                              every=url.url_state("every", "false", str.lower, SAID.__contains__) == "true")  # fmt: skip
@@ -109,8 +109,8 @@ def recorded() -> tuple[dict[str, Runs], dict[str, Runs], dict[str, Runs], dict[
             each[i, : len(run["by_place"])] = run["by_place"]
         return Runs(each)
 
-    return ({way: by_length(way, "loss") for way in TITLES}, {way: by_length(way,
-                                                                             "loss_same_tokens") for way in TITLES},
+    return ({way: by_length(way, "loss") for way in TITLES},
+            {way: by_length(way, "loss_same_tokens") for way in TITLES},
             {way: by_place(way) for way in TITLES},
             {way: np.array([run["weight_beyond"] for run in rows[way]["runs"]]) for way in TITLES})  # fmt: skip
 
@@ -137,8 +137,8 @@ def show_lengths(picture: DeltaGenerator) -> Shown:
         curves.mount(
             key="length", on_stand_change=keep,
             data=charts.length_message(
-                np.array(longer.LENGTHS, dtype=float), loss, same, picks=picks(shown.way), tops=Choice("Axis shows",
-                                                                                                       TOPS, shown.top),
+                np.array(longer.LENGTHS, dtype=float), loss, same, picks=picks(shown.way),
+                tops=Choice("Axis shows", TOPS, shown.top),
                 trained=longer.LENGTH, words=longer.LAST, cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip
@@ -150,8 +150,8 @@ def show_lengths(picture: DeltaGenerator) -> Shown:
                                      run in enumerate(one.values)}
     values = (r"\text{it cannot be asked}" if np.isnan(of[0, at]) else ",\\ ".join(f"{x:.3f}" for x in of[:, at])
               + rf"\quad\text{{at {longer.LENGTH}: }}" + ",\\ ".join(f"{x:.3f}" for x in of[:, 0]))  # fmt: skip
-    return Shown(table, [("L", ("seed 3", f"length {len(longer.LENGTHS)}"), "output")], {"way": here.way,
-                                                                                         "n": here.cursor},
+    return Shown(table, [("L", ("seed 3", f"length {len(longer.LENGTHS)}"), "output")],
+                 {"way": here.way, "n": here.cursor},
                  rf"\text{{{TITLES[here.way]}: }} L({here.cursor}) = {values}")
 
 
@@ -178,8 +178,8 @@ def show_place(picture: DeltaGenerator) -> Shown:
     with picture:
         curves.mount(
             key="place", on_stand_change=keep,
-            data=charts.place_message(PLACES, places, picks=picks(shown.way), tops=Choice("Axis shows", TOPS,
-                                                                                          shown.top),
+            data=charts.place_message(PLACES, places, picks=picks(shown.way),
+                                      tops=Choice("Axis shows", TOPS, shown.top),
                                       trained=longer.LENGTH, cursor=shown.cursor, epoch=epoch),
         )  # fmt: skip
         st.caption(made())
@@ -271,8 +271,8 @@ def show_heads(picture: DeltaGenerator) -> Shown:
             data=charts.distance_message(
                 {way: of.by_distance for way, of in found.items()},
                 picks=Picks("Positions", [TITLES[way] for way in found], TITLES[shown.way], role="ink"),
-                heads=Choice("Head", HEAD_NAMES, HEAD_NAMES[shown.head]), switch=Switch("All ways at once",
-                                                                                        shown.every),
+                heads=Choice("Head", HEAD_NAMES, HEAD_NAMES[shown.head]),
+                switch=Switch("All ways at once", shown.every),
                 trained=longer.LENGTH, last=last, cursor=shown.cursor, epoch=epoch,
             ),
         )  # fmt: skip
@@ -320,8 +320,8 @@ def draw(code_place: DeltaGenerator) -> None:
 def predict() -> None:
     """Which way of reading RoPE longer costs least? Answered by the recorded runs."""
     _, same, _, _ = recorded()
-    options = ["as it was trained", "linear: all angles divided", "NTK-aware: a larger base", "YaRN: slow pairs "
-                                                                                              "divided"]
+    options = ["as it was trained", "linear: all angles divided", "NTK-aware: a larger base",
+               "YaRN: slow pairs divided"]
     ways = ["rope", "rope_linear", "rope_ntk", "rope_yarn"]
     at = [same[way].mean[-1] for way in ways]
     lesson.predict(

@@ -61,7 +61,7 @@ def parts_of(ids: tuple[int, ...], layer: int) -> dict[str, Parts]:
 def against_distance(ids: tuple[int, ...], layer: int) -> dict[str, Against]:
     """Way -> what it adds at each distance, as far as four times the trained length."""
     return {way: Against(*(part.numpy() for part in added_positions.by_distance(models()[way], list(ids), FARTHEST,
-                                                                                layer)))
+        layer)))
             for way in ways_of(layer)}  # fmt: skip
 
 
@@ -69,8 +69,8 @@ def against_distance(ids: tuple[int, ...], layer: int) -> dict[str, Against]:
 def tables_of(layer: int) -> dict[str, list[Table]]:
     """The trained tables that are small enough to show, by way."""
     ways = [way for way in ways_of(layer) if way in ("learned", "t5", "shaw", "xl")]
-    found = {way: {name: array.numpy() for name, array in zip(*added_positions.tables(models()[way], layer),
-                                                              strict=True)}
+    found = {way: {name: array.numpy() for name,
+                   array in zip(*added_positions.tables(models()[way], layer), strict=True)}
              for way in ways}  # fmt: skip
     config = models()["shaw"].config
     reach = range(-config.max_distance, 1)  # a decoder never reads the rows for later keys

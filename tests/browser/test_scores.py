@@ -43,7 +43,7 @@ def test_arrow_keys_move_the_key_and_shift_the_query(open_page):
     page.locator(f"{PLANE} .gf-pick").get_by_text("cosine", exact=True).click()
     cosine = six_scores.on_plane("cosine", torch.stack((found["q"], found["k"])))[0, 1].item()
     assert float(re.search(r"= (-?[\d.]+):", page.locator(f"{PLANE} .sum").inner_text())[1]) == pytest.approx(cosine,
-                                                                                                              abs=0.006)
+        abs=0.006)
     link_says(page, score="cosine")
     again = open_page(page.url.split("/", 3)[3])
     assert picture(again, PLANE) == picture(page, PLANE)

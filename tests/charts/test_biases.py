@@ -15,19 +15,18 @@ FUTURE = ~np.tril(np.ones((3, 3), dtype=bool))
 
 def parts(terms: bool = False) -> Parts:
     content, position = RNG.normal(size=(2, 2, 3, 3))
-    return Parts(content, position, content + position, RNG.random((2, 3, 3)), RNG.normal(size=(4, 2, 3,
-                                                                                                3)) if terms else None)
+    return Parts(content, position, content + position, RNG.random((2, 3, 3)),
+                 RNG.normal(size=(4, 2, 3, 3)) if terms else None)
 
 
 def test_parts_and_tables_of_each_way_come_back():
     given = {"alibi": parts(), "shaw": parts(), "xl": parts(terms=True)}
     given["alibi"].position[:, 0, 2] = 900.0  # in the future
-    table = Table("a_K", "trained", RNG.normal(size=(2, 4)), ["1 back", "0 back"], list("abcd"), ("distance",
-                                                                                                  "dimension"))
+    table = Table("a_K", "trained", RNG.normal(size=(2, 4)), ["1 back", "0 back"], list("abcd"),
+                  ("distance", "dimension"))
     header, arrays = unpack(biases.parts_message(
-        given, {"shaw": [table], "t5": [table]}, WORDS, FUTURE, titles=TITLES, picks=Picks("Positions",
-                                                                                           [TITLES[w] for w in given],
-                                                                                           "ALiBi"),
+        given, {"shaw": [table], "t5": [table]}, WORDS, FUTURE, titles=TITLES,
+        picks=Picks("Positions", [TITLES[w] for w in given], "ALiBi"),
         heads=Choice("Head", [0, 1], 1), about="A head", step=3, at=("xl S", 2, 0), epoch=3,
     ))  # fmt: skip
     for way, of in given.items():
@@ -37,8 +36,8 @@ def test_parts_and_tables_of_each_way_come_back():
     np.testing.assert_allclose(arrays["shaw a_K"], table.values, rtol=1e-6)
     assert not any(key.startswith("t5") for key in arrays)  # not among the ways that are shown
     drawn = {m["key"]: m for row in header["grid"] for m in row}
-    assert drawn["alibi position"]["top"] < 10 and drawn["alibi S"]["says"] == {"kind": "sum", "of": ["alibi q·k",
-                                                                                                      "alibi position"]}
+    assert drawn["alibi position"]["top"] < 10 and drawn["alibi S"]["says"] == {"kind": "sum",
+        "of": ["alibi q·k", "alibi position"]}
     assert drawn["xl A"]["says"] == {"kind": "softmax", "of": "xl S"} and drawn["xl A"]["pick"] == "Transformer-XL"
     assert [len(step["shows"]) for step in header["steps"]] == [5, 11, 14, 17]
     assert "xl c" in header["steps"][0]["shows"] and "xl d" not in header["steps"][0]["shows"]  # u · k has no place in it
@@ -46,8 +45,8 @@ def test_parts_and_tables_of_each_way_come_back():
 
 def test_what_is_added_is_drawn_against_its_start():
     mean = np.stack([np.linspace(3, -5, 9), np.linspace(1, 0, 9)])
-    given = {"shaw": Against(mean, mean - 1, mean + 2), "learned": Against(*np.where(np.arange(9) < 6, mean,
-                                                                                     np.nan)[None].repeat(3, 0))}
+    given = {"shaw": Against(mean, mean - 1, mean + 2),
+             "learned": Against(*np.where(np.arange(9) < 6, mean, np.nan)[None].repeat(3, 0))}
     header, arrays = unpack(biases.distance_message(
         given, titles=TITLES, picks=Picks("Positions", ["Shaw", "learned"], "Shaw"), heads=Choice("Head", [0, 1], 0),
         up_to=Choice("Distances up to", [4, 8], 8), trained=5, cursor=2, epoch=1,

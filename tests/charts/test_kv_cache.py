@@ -42,7 +42,7 @@ def test_what_does_not_fit_is_refused(wrong):
 def test_cost_and_bytes_are_the_given_numbers():
     x = np.array([64, 128, 192])
     flops, seconds = kv_cache.Step(np.array([9e9, 2e10, 3e10]), np.full(3, 1e9)), kv_cache.Step(x / 1e3,
-                                                                                                np.full(3, 0.01))
+        np.full(3, 0.01))
     header, arrays = unpack(kv_cache.cost_message(x, flops, seconds, x * 1e6, model="m", measured="here", cursor=64))
     drawn = [arrays[line["y"]] for panel in header["panels"] for line in panel["series"]]
     for line, expected in zip(drawn,

@@ -27,9 +27,8 @@ def drawn(header: dict, arrays: dict, panel: int) -> dict[str, np.ndarray]:
 
 def test_losses_by_length():
     loss, same = runs(), runs()
-    header, arrays = unpack(longer.length_message(LENGTHS, loss, same, picks=picks(), tops=Choice("Axis", TOPS,
-                                                                                                  TOPS[1]), trained=64,
-                                                                                                  words=32,
+    header, arrays = unpack(longer.length_message(LENGTHS, loss, same, picks=picks(),
+        tops=Choice("Axis", TOPS, TOPS[1]), trained=64, words=32,
                                                   cursor=96, epoch=2))  # fmt: skip
     for panel, given in ((0, same), (1, loss)):
         lines = drawn(header, arrays, panel)
@@ -44,9 +43,8 @@ def test_losses_by_length():
 
 def test_losses_by_place():
     given = runs(5)
-    header, arrays = unpack(longer.place_message(np.arange(4.0, 44, 8), given, picks=picks(), tops=Choice("Axis", TOPS,
-                                                                                                          TOPS[0]),
-                                                                                                          trained=64,
+    header, arrays = unpack(longer.place_message(np.arange(4.0, 44, 8), given, picks=picks(),
+        tops=Choice("Axis", TOPS, TOPS[0]), trained=64,
                                                  cursor=12))  # fmt: skip
     np.testing.assert_allclose(drawn(header, arrays, 0)["ALiBi"], given["alibi"].mean, rtol=1e-6)
 

@@ -17,9 +17,8 @@ BARRED = np.triu(np.ones((N, N), dtype=bool), 1)
 def test_all_six_go_out_before_and_after_the_softmax():
     header, arrays = unpack(scores.weights_message(
         list("abc"), S, A, {score: scores.said(score, S[score], A[score], TERMS[score],
-                                               BARRED) for score in S}, heads=Choice("Head", [0, 1],
-                                                                                     1), switch=Switch("S",
-                                                                                                       False), barred=BARRED,
+                                               BARRED) for score in S}, heads=Choice("Head", [0,
+                                               1], 1), switch=Switch("S", False), barred=BARRED,
         at=("A dot", 2, 1),
     ))  # fmt: skip
     for score in scores.TITLES:

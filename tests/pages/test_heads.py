@@ -26,7 +26,7 @@ def test_it_opens_on_smollm2s_own_grouping(open_page):
     assert not app.exception and not app.warning and not app.error
     header, arrays = sent(app, "wiring")
     assert (header["heads"], header["own"], header["choices"]["values"], header["choices"]["at"]) == (9, 3, [9, 3, 1],
-                                                                                                      3)
+        3)
     assert header["head"] == 8 and header["cell"] == {"i": 8, "j": 1}  # “it” reads “animal”
     np.testing.assert_array_equal(arrays["Q"], PRONOUN[AT + "Q"][0].numpy())
     np.testing.assert_array_equal(arrays["K3"], PRONOUN[AT + "K"][0].numpy())

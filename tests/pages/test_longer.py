@@ -128,8 +128,8 @@ def test_prose_says_what_the_runs_say_and_that_it_is_small(open_page):
     assert table.count("cannot be asked") == 2
 
 
-@pytest.mark.parametrize("query", [{"way": "abs"}, {"n": "-3"}, {"zoom": "maybe"}, {"view": "A head out there",
-                                                                                    "head": "8"}])
+@pytest.mark.parametrize("query",
+                         [{"way": "abs"}, {"n": "-3"}, {"zoom": "maybe"}, {"view": "A head out there", "head": "8"}])
 def test_a_link_that_cannot_be_gets_one_sentence(open_page, query):
     app = open_page(PAGE, **query)
     assert not app.exception and len(app.warning) == 1

@@ -31,7 +31,7 @@ def expected(six, text: str, layer: int) -> dict[str, torch.Tensor]:
     at = f"layers.{layer}.attention."
     trace = models["scaled_dot"].run(ids, record=at + "*").trace
     return {score: model.stack.blocks[layer].attention.score(trace[at + "Q"], trace[at + "K"],
-                                                             torch.arange(len(ids))[None])[0]
+        torch.arange(len(ids))[None])[0]
             for score, model in models.items()} | {"A": trace[at + "A"][0]}  # fmt: skip
 
 
@@ -69,8 +69,8 @@ def test_layer_head_and_cell_come_from_the_link(open_page, six):
 
 
 @pytest.mark.parametrize("query", [{"head": "9"}, {"cell": "dot.1.5"}, {"cell": "x"}, {"before": "7"}, {"layer": "4"},
-                                   {"view": "Two vectors by hand", "q": "9,9"}, {"view": "Two vectors by hand",
-                                                                                 "k": "a"},
+                                   {"view": "Two vectors by hand", "q": "9,9"},
+                                   {"view": "Two vectors by hand", "k": "a"},
                                    {"view": "Cost", "n": "65"}, {"view": "Cost", "score": "best"}])  # fmt: skip
 def test_what_a_link_cannot_mean_is_one_sentence(open_page, query):
     app = open_page(PAGE, **query)
@@ -81,7 +81,7 @@ def test_the_plane_is_the_librarys(open_page):
     header, arrays = sent(open_page(PAGE, view="Two vectors by hand", q="1.5,-2", score="cosine"), "two_vectors")
     points = torch.from_numpy(arrays["points"].copy())
     assert points[header["q"]].tolist() == [1.5, -2.0] and points[header["k"]].tolist() == [1.0,
-                                                                                            2.0] and header["picks"]["at"] == "cosine"
+        2.0] and header["picks"]["at"] == "cosine"
     for score in SCORES:
         S = six_scores.on_plane(score, points)
         np.testing.assert_allclose(arrays[score].astype(np.float32), S.numpy(), rtol=1e-3,

@@ -114,8 +114,8 @@ def test_a_learned_table_has_no_distance_beyond_its_end():
 
 def test_tables_are_the_models_own():
     assert {way: tables(model(way)).names for way in POSITIONS} == {
-        "none": (), "learned": ("W_P",), "sinusoidal": (), "rope": (), "alibi": (), "t5": ("table",), "shaw": ("a_K",
-                                                                                                               "a_V"),
+        "none": (), "learned": ("W_P",), "sinusoidal": (), "rope": (), "alibi": (), "t5": ("table",),
+        "shaw": ("a_K", "a_V"),
         "xl": ("u", "v"),
     }  # fmt: skip
     assert [list(array.shape) for array in tables(model("shaw")).arrays] == [[33, 12], [33, 12]]

@@ -46,8 +46,8 @@ def test_one_shape_and_every_seed():
 def test_the_checkpoints_break_or_hold_as_the_table_says(models, unseen, row):
     """On another text than the table's, the growth of the loss from 1x to 4x is the table's within a third."""
     of = TABLE["rows"][row]
-    found = longer.asked(models[of["checkpoint"]][0], unseen, of["rope_scaling"], (LENGTHS[0],
-                                                                                   LENGTHS[-1]))["loss_same_tokens"]
+    found = longer.asked(models[of["checkpoint"]][0], unseen, of["rope_scaling"],
+                         (LENGTHS[0], LENGTHS[-1]))["loss_same_tokens"]
     growth = found["256"] - found["64"]
     told = of["runs"][0]["loss_same_tokens"]
     assert growth == pytest.approx(told["256"] - told["64"], rel=0.34, abs=0.06)
@@ -77,8 +77,8 @@ def test_the_same_words_are_asked_at_every_length(models, unseen):
     model, _ = models["alibi"]
     found = longer.asked(model, unseen[:4], lengths=(64, 128))
     by_hand = [model(window[-129:-1][None])[0, -32:] for window in unseen[:4]]
-    expected = torch.stack([F.cross_entropy(logits, window[-32:]) for logits, window in zip(by_hand, unseen[:4],
-                                                                                            strict=True)])
+    expected = torch.stack([F.cross_entropy(logits, window[-32:]) for logits,
+                            window in zip(by_hand, unseen[:4], strict=True)])
     assert found["loss_same_tokens"]["128"] == pytest.approx(expected.mean().item(), abs=1e-3)
     assert found["by_place"][0] == pytest.approx(longer.losses(model, unseen[:4, -129:])[:, :8].mean().item(), abs=1e-3)
 

@@ -42,7 +42,7 @@ def test_the_shipped_losses_are_those_of_the_shipped_weights(six, plays):
     """The training script's own measure, on a part of its held-out windows: within what a part may differ."""
     models, tokenizer, made = six
     unseen = torch.tensor([i for title in made["held_out"] for i in [*tokenizer.encode(plays[title]),
-                                                                     tokenizer.end_id]])
+        tokenizer.end_id]])
     windows = training.judged(unseen)[::8]
     for score, model in models.items():
         assert training.evaluate(model, windows) == pytest.approx(made["held_out_loss"]["together"][score][0], abs=0.1)

@@ -101,7 +101,7 @@ def four_terms(model: Model, e: Tensor, p: Tensor) -> Tensor:
     rms = ((e + p).square().mean(-1, keepdim=True) + config.norm_eps).sqrt()
     attention = block.attention
     Q, K = ([attention.split(W(block.norm_1.gamma * part / rms)) for part in (e, p)] for W in (attention.W_Q,
-                                                                                               attention.W_K))
+        attention.W_K))
     places = torch.arange(e.shape[1])[None]
     return torch.stack([attention.score(q, attention.share(k), places) for q in Q for k in K])
 
