@@ -1,5 +1,7 @@
 """What ``fit`` can make small, beside the plain next-token loss: each function makes a loss of a model and a batch of ids."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -54,5 +56,17 @@ def distilled(teacher: Model, temperature: float = 2.0, mix: float = 0.5) -> Los
         agreement = (logits.argmax(-1) == soft.argmax(-1)).float().mean()
         metrics = {"cross_entropy": losses.cross_entropy(logits.detach(), target), "agreement": agreement}
         return losses.distillation(logits, soft, target, temperature=temperature, mix=mix), metrics
+
+    return loss
+
+
+def classified(of: Callable[[Tensor, Tensor], Tensor] = losses.cross_entropy) -> Loss:
+    """A loss ``of`` logits [example, class] and classes [example], for a model that reads one batch and names a class: an
+    image or a text. Reports the share that is right."""
+
+    def loss(model: Model, examples: tuple[Tensor, Tensor]) -> tuple[Tensor, Metrics]:
+        read, target = examples
+        logits = model(read)  # [example, class]
+        return of(logits, target), {"accuracy": (logits.detach().argmax(-1) == target).float().mean()}
 
     return loss
