@@ -55,28 +55,29 @@ def focal(
 
 
 def distillation(
-    student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float, mix: float, ignore: int | None = None
-) -> Tensor:
+    student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float, mix: float, ignore: int | None = None,
+    unlabelled: int | None = None,
+) -> Tensor:  # fmt: skip
     """L = (1 − λ)·CE(student, target) + λ·T²·KL(teacher_T ‖ student_T). Hinton et al. 2015, arXiv:1503.02531
 
     Both distributions are softened by T. Their difference's gradient shrinks as 1/T², which the factor T² undoes, so λ
-    means the same at every T. λ = 0 is plain training.
+    means the same at every T. λ = 0 is plain training, λ = 1 asks for no label.
 
-    student, teacher [..., class] logits, target [...]; ``ignore`` as in ``cross_entropy`` -> []. The teacher gets no
+    student, teacher [..., class] logits, target [...]; ``ignore`` as in ``cross_entropy``; ``unlabelled``: targets with
+    this value are unknown, so that the teacher alone says something about these positions -> []. The teacher gets no
     gradient. Raises ValueError for T not above 0, λ outside [0, 1], and shapes that do not match.
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it must be above 0.")
     if not 0 <= mix <= 1:
         raise ValueError(f"mix is {mix}; it must be between 0 and 1.")
-    plain = cross_entropy(student, target, ignore=ignore)
+    target, student, teacher = _counting(target, ignore, student, teacher.detach())
     if mix == 0:
-        return plain
-    _, student, teacher = _counting(target, ignore, student, teacher.detach())
+        return cross_entropy(student, target, ignore=unlabelled)
     log_p = (student / temperature).log_softmax(-1)  # [position, class]
     log_q = (teacher / temperature).log_softmax(-1)
-    soft = F.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
-    return (1 - mix) * plain + mix * temperature**2 * soft
+    soft = temperature**2 * F.kl_div(log_p, log_q, reduction="batchmean", log_target=True)
+    return soft if mix == 1 else (1 - mix) * cross_entropy(student, target, ignore=unlabelled) + mix * soft
 
 
 def _counting(target: Tensor, ignore: int | None, *logits: Tensor) -> tuple[Tensor, ...]:

@@ -125,6 +125,22 @@ def test_distillation_without_the_teacher_is_plain_training_bit_for_bit():
     )
 
 
+@pytest.mark.parametrize("mix", [0.0, 0.4, 1.0])
+def test_of_an_unlabelled_position_the_teacher_alone_says_something(mix):
+    student, teacher, target = LOGITS[0], LOGITS[1], torch.tensor([1, -1, 2, -1, 0, 4])
+    told, T = target != -1, 2.0
+    ours = distillation(student, teacher, target, temperature=T, mix=mix, unlabelled=-1)
+    soft = F.kl_div((student / T).log_softmax(-1), (teacher / T).softmax(-1), reduction="batchmean")
+    expected = (1 - mix) * F.cross_entropy(student[told], target[told]) + mix * T**2 * soft
+    torch.testing.assert_close(ours, expected)
+    nobody = torch.full_like(target, -1)
+    if mix < 1:
+        with pytest.raises(ValueError, match="no position counts"):
+            distillation(student, teacher, nobody, temperature=T, mix=mix, unlabelled=-1)
+    else:
+        assert torch.equal(distillation(student, teacher, nobody, temperature=T, mix=1.0, unlabelled=-1), ours)
+
+
 def test_t_squared_keeps_the_gradients_scale():
     """For large T the gradient tends to (student − teacher) / V, whatever T is, for logits of mean 0."""
     student = (LOGITS[0] - LOGITS[0].mean(-1, keepdim=True)).requires_grad_()

@@ -521,6 +521,16 @@ def test_our_own_folder_comes_back(tmp_path, tokenizer):
     not_opened(tmp_path / "new", "has no config")
 
 
+def test_a_checkpoint_that_reads_images_has_no_tokenizer(tmp_path):
+    config = transformer.Config(kind="vision", image_size=8, patch_size=4, channels=1, n_classes=3, d_model=16, n_layers=1,
+                                n_heads=2, max_len=5)  # fmt: skip
+    model = transformer.build(config, seed=0).eval()
+    native.save(model, None, tmp_path)
+    opened, tokenizer = transformer.load(tmp_path)
+    images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert tokenizer is None and torch.equal(opened(images), model(images))
+
+
 # --- GGUF
 
 KINDS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8, "BF16": 30, "Q5_0": 6}

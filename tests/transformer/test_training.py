@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 import transformer
 from transformer.analysis import pattern_scores
-from transformer.training import checkpoint, objectives, tiny
+from transformer.training import checkpoint, digits, objectives, tiny
 from transformer.training.loop import State, evaluate, fit, next_token_loss, optimiser_for
 from transformer.training.plays import spoken
 
@@ -236,6 +236,23 @@ def test_without_its_teacher_a_student_trains_as_any_model():
     list(fit(alone, batch, 4))
     list(fit(student, batch, 4, loss=objectives.distilled(teacher, mix=0.0)))
     torch.testing.assert_close(weights(student), weights(alone), rtol=0, atol=1e-6)
+
+
+def test_without_its_teacher_a_student_of_images_trains_as_any_model_bit_for_bit():
+    config = digits.small(d_model=16, n_layers=1, n_heads=2, patch_size=4)
+    refused = []  # a teacher that is asked all the same would be found out
+    setting = dict(lr=1e-2, warmup=2, seed=3)
+    trained = {}
+    for name, loss in {
+        "plain": objectives.classified(), "alone": objectives.distilled(refused.append, 4.0, mix=0.0),
+        "taught": objectives.distilled(lambda images: images.flatten(1)[:, :10], 4.0, mix=0.5),
+    }.items():  # fmt: skip
+        model = transformer.build(config, seed=0)
+        *_, last = fit(model, digits.batches(16), 6, loss=loss, **setting)
+        trained[name] = weights(model)
+    assert torch.equal(trained["alone"], trained["plain"]) and refused == []
+    assert not torch.equal(trained["taught"], trained["plain"])
+    assert 0 <= last.metrics["agreement"] <= 1 and last.metrics["cross_entropy"] > 0
 
 
 def test_in_bfloat16_the_weights_stay_in_float32_and_learn_the_same():

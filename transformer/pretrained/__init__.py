@@ -31,8 +31,8 @@ def from_state_dict(family: str, config: Mapping[str, Any], state_dict: Mapping[
     return _model(family, config, {name: w.detach().clone() for name, w in state_dict.items()})
 
 
-def load(name: str | Path) -> tuple[Model, Tokenizer]:
-    """A real model in eval mode (float32), and its tokenizer.
+def load(name: str | Path) -> tuple[Model, Tokenizer | None]:
+    """A real model in eval mode (float32), and its tokenizer; None for one that reads images.
 
     name: "smollm2-135m", "minilm-l6", "marian-en-pt" or "marian-pt-en" (both in the archive of the first), once fetched;
     "tiny", "dates", "readable", "segments" or "experts", which are always there; a folder of our own or of a

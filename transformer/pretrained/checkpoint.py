@@ -51,7 +51,8 @@ def translate(
     if unknown:
         raise ValueError(f"the checkpoint has {_listed(unknown)}, which a model of this config has no place for.")
     wanted = shapes(config)
-    dtype = tensors[ours_to_theirs["embedding.W_E.weight"]].dtype
+    table = "embedding.W_patch.weight" if config.kind == "vision" else "embedding.W_E.weight"
+    dtype = tensors[ours_to_theirs[table]].dtype
     for ours, theirs in ours_to_theirs.items():
         if tensors[theirs].shape != wanted[ours]:
             raise ValueError(

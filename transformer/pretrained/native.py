@@ -1,4 +1,4 @@
-"""Our own checkpoints: a folder of config.json, model.safetensors and tokenizer.json."""
+"""Our own checkpoints: a folder of config.json, model.safetensors and, where text is read, tokenizer.json."""
 
 import json
 from collections.abc import Mapping
@@ -18,8 +18,9 @@ FORMAT = "glassformer"
 SHARED = "encoder.embedding.W_E.weight"  # of an encoder–decoder: the decoder's own table, unless it has two
 
 
-def save(model: Model, tokenizer: Tokenizer, folder: Path, made: Mapping[str, Any] | None = None) -> None:
-    """Write ``folder``, which ``transformer.load`` opens. ``made``: how it came about (command, seed, data, loss)."""
+def save(model: Model, tokenizer: Tokenizer | None, folder: Path, made: Mapping[str, Any] | None = None) -> None:
+    """Write ``folder``, which ``transformer.load`` opens. ``tokenizer``: None for a model that reads images; ``made``: how it
+    came about (command, seed, data, loss)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}
@@ -29,6 +30,8 @@ def save(model: Model, tokenizer: Tokenizer, folder: Path, made: Mapping[str, An
     about = {"format": FORMAT, "config": model.config.to_dict(), "made": dict(made or {})}
     (folder / "config.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     match tokenizer:
+        case None:
+            return
         case BytePairEncoding() | Characters():
             spelling = json.dumps(tokenizer.to_dict(), ensure_ascii=False)
         case Wrapped():
@@ -41,8 +44,8 @@ def is_native(about: Mapping[str, Any]) -> bool:
     return about.get("format") == FORMAT
 
 
-def open_folder(folder: Path) -> tuple[Model, Tokenizer]:
-    """(model in eval mode, float32; tokenizer). Raises ValueError, one sentence, for a folder that is not whole."""
+def open_folder(folder: Path) -> tuple[Model, Tokenizer | None]:
+    """(model in eval mode, float32; tokenizer, None where it reads images). Raises ValueError, one sentence, for a folder that is not whole."""
     about = read_json(folder / "config.json")
     if not isinstance(about.get("config"), dict):
         raise ValueError(f"{folder / 'config.json'} has no config, so the model cannot be built.")
@@ -52,4 +55,4 @@ def open_folder(folder: Path) -> tuple[Model, Tokenizer]:
         weights[SHARED] = weights["embedding.W_E.weight"]
     same_names = {name: name for name in shapes(config)}
     model = assemble(config, translate(weights, same_names, config, harmless=r"$^"))
-    return model, tokenizers.open_file(folder / "tokenizer.json")
+    return model, None if config.kind == "vision" else tokenizers.open_file(folder / "tokenizer.json")

@@ -9,7 +9,7 @@ from transformer import losses, names
 from transformer.experts import balance_loss, z_loss
 from transformer.models import Model
 from transformer.tap import RecordingTap
-from transformer.training.loop import Loss, Metrics
+from transformer.training.loop import Examples, Loss, Metrics
 
 
 def smoothed(smoothing: float = 0.1, ignore: int | None = None) -> Loss:
@@ -45,17 +45,28 @@ def with_experts(balance: float = 0.01, z: float = 0.001) -> Loss:
     return loss
 
 
-def distilled(teacher: Model, temperature: float = 2.0, mix: float = 0.5) -> Loss:
-    """``losses.distillation`` from a teacher of the same vocabulary, which is not trained; reports the cross-entropy and
-    the share of positions at which both would say the same."""
+def distilled(
+    teacher: Callable[[Tensor], Tensor], temperature: float = 2.0, mix: float = 0.5, unlabelled: int | None = None
+) -> Loss:
+    """``losses.distillation`` from a teacher of the same classes or vocabulary, which is not trained.
 
-    def loss(model: Model, ids: Tensor) -> tuple[Tensor, Metrics]:
+    A batch is ids, whose targets are the next ids, or (what is read, its classes); ``unlabelled``: the class of examples
+    of which nothing but the teacher's answer is known. Reports the cross-entropy, and the share of positions at which
+    both would say the same; at λ = 0, which is plain training, the teacher is not asked.
+    """
+
+    def loss(model: Model, examples: Examples) -> tuple[Tensor, Metrics]:
+        read, target = examples if isinstance(examples, tuple) else (examples[:, :-1], examples[:, 1:])
+        logits = model(read).float()  # [..., class]
+        if mix == 0:
+            plain = losses.cross_entropy(logits, target, ignore=unlabelled)
+            return plain, {"cross_entropy": plain.detach()}
         with torch.no_grad():
-            soft = teacher(ids[:, :-1]).float()
-        logits, target = model(ids[:, :-1]).float(), ids[:, 1:]
-        agreement = (logits.argmax(-1) == soft.argmax(-1)).float().mean()
-        metrics = {"cross_entropy": losses.cross_entropy(logits.detach(), target), "agreement": agreement}
-        return losses.distillation(logits, soft, target, temperature=temperature, mix=mix), metrics
+            soft = teacher(read).float()
+        metrics = {"agreement": (logits.detach().argmax(-1) == soft.argmax(-1)).float().mean()}
+        if mix < 1:
+            metrics["cross_entropy"] = losses.cross_entropy(logits.detach(), target, ignore=unlabelled)
+        return losses.distillation(logits, soft, target, temperature=temperature, mix=mix, unlabelled=unlabelled), metrics
 
     return loss
 
