@@ -57,11 +57,16 @@ def matmuls(config: Config, n: int, batch: int = 1, cached: int = 0, source: int
     if config.kind == "vision":
         widened.insert(0, Matmul("embed", n - 1, config.channels * config.patch_size**2, config.d_embed, batch, 1))
     return [
-        *widened,
+        *_weights(widened),
         *cost_of_attention.matmuls(config, n, _held(config, cached), cached, batch),
-        *_ffn(config, n, config.n_layers * batch),
-        *_head(config, n, batch),
+        *_ffn(config, n, batch),
+        *_weights(_head(config, n, batch)),
     ]
+
+
+def _weights(products: list[Matmul], rights: float = 1) -> list[Matmul]:
+    """Products with a weight on the right, ``rights`` different ones each."""
+    return [product._replace(right="weight", rights=rights) for product in products]
 
 
 def _head(config: Config, n: int, batch: int) -> list[Matmul]:
@@ -94,18 +99,33 @@ def _across(config: Config, n: int, source: int, batch: int, cached: int) -> lis
     return products
 
 
-def _ffn(config: Config, n: int, times: int) -> list[Matmul]:
+def _ffn(config: Config, n: int, batch: int) -> list[Matmul]:
     """The FFN's products. Of several experts each token is read by k, and by the shared ones; none is dropped here,
     though a capacity may (so these are then the most)."""
     d, d_ff, up = config.d_model, config.d_ff, 2 if config.gated else 1  # W_1, and W_g of a gated one
+    layers = config.n_layers
+
+    def network(rows: int, wide: int, of: float = 1) -> list[Matmul]:
+        """W_1 and W_g, then W_2, ``of`` different ones a layer."""
+        return [
+            *_weights([Matmul("ffn", rows, d, wide, layers * batch * up)], layers * up * of),
+            *_weights([Matmul("ffn", rows, wide, d, layers * batch)], layers * of),
+        ]
+
     if config.experts == 1:
-        return [Matmul("ffn", n, d, d_ff, times * up), Matmul("ffn", n, d_ff, d, times)]
-    reads, wide = n * config.experts_per_token, config.shared_experts * d_ff
-    return [
-        Matmul("ffn", n, d, config.experts, times),  # the router
-        Matmul("ffn", n, d, wide, times * up), Matmul("ffn", n, wide, d, times),
-        Matmul("ffn", reads, d, d_ff, times * up), Matmul("ffn", reads, d_ff, d, times),
-    ]  # fmt: skip
+        return network(n, d_ff)
+    router = _weights([Matmul("ffn", n, d, config.experts, layers * batch)], layers)
+    chosen = network(n * config.experts_per_token, d_ff, experts_read(config, n * batch))
+    return [*router, *network(n, config.shared_experts * d_ff), *chosen]
+
+
+def experts_read(config: Config, tokens: int) -> float:
+    """How many of a layer's E experts are needed by at least one of so many tokens that choose k each, evenly:
+
+        E · (1 − (1 − k/E)^tokens): k for one token, nearly all for a long text.
+    """
+    E, k = config.experts, config.experts_per_token or 1
+    return E * (1 - (1 - k / E) ** tokens)
 
 
 def flops(config: Config, n: int, batch: int = 1, cached: int = 0, source: int | None = None) -> dict[str, int]:

@@ -1,14 +1,24 @@
 """What one kind of attention costs: its matrix products, its parameters, and what it keeps of a text. See ``cost``."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from transformer.config import Config
 from transformer.hashing import buckets
 from transformer.rope import turned_dims
 
 
+Right = Literal["weight", "kept", "passing"]
+Table = Literal["", "left", "result"]
+
+
 class Matmul(NamedTuple):
-    """[rows, inner] @ [inner, columns], done ``times`` times over (heads, layers, batch), for one part of the model."""
+    """[rows, inner] @ [inner, columns], done ``times`` times over (heads, layers, batch), for one part of the model.
+
+    ``right``: what the right-hand matrix is, a weight, keys or values that a cache keeps, or something made on the way;
+    ``rights``: how many different ones the ``times`` products read. A weight is one for all texts of a batch, keys and
+    values one for all query heads of a group; None: each product has its own. ``table``: which of the other two is the
+    n × n table, of scores or of weights, that a fused kernel never forms.
+    """
 
     part: str
     rows: int
@@ -16,6 +26,9 @@ class Matmul(NamedTuple):
     columns: int
     times: int
     backward: int = 2  # products of the same size on the way back: one for each operand that has a gradient
+    right: Right = "passing"
+    rights: float | None = None
+    table: Table = ""
 
     @property
     def flops(self) -> int:
@@ -35,11 +48,13 @@ def matmuls(config: Config, n: int, held: int, cached: int, batch: int) -> list[
         case "performer" | "linear":
             products = _weighed(config, n, n, batch) + _kernel(config, n, cached, batch)
         case "ssru":  # what is new and how much is forgotten: both make what is handed on
-            return [Matmul("V", n, config.d_model, config.d_model, 2 * config.n_layers * batch)]
+            layers = 2 * config.n_layers
+            return [Matmul("V", n, config.d_model, config.d_model, layers * batch, right="weight", rights=layers)]
         case _:
             products = _weighed(config, n, held + n, batch) + _scoring(config, n, cached, batch)
     if config.gate:
-        products.append(Matmul("out", n, config.d_model, config.n_heads, config.n_layers * batch))
+        gate = Matmul("out", n, config.d_model, config.n_heads, config.n_layers * batch)
+        products.append(gate._replace(right="weight", rights=config.n_layers))
     return products
 
 
@@ -49,13 +64,14 @@ def _weighed(config: Config, n: int, keys: int, batch: int) -> list[Matmul]:
     all_heads, kv_heads = config.n_heads * config.d_head, config.n_kv_heads * config.d_head
     layers, heads = config.n_layers * batch, config.n_heads * config.n_layers * batch
     met = config.max_len if config.score == "location" else keys  # rows that a query is multiplied by
+    L, groups = config.n_layers, config.n_kv_heads * config.n_layers * batch
     return [
-        Matmul("Q", n, d, all_heads, layers),
-        Matmul("K", n, d, kv_heads, layers, 0 if config.score == "location" else 2),  # whose scores read no key
-        Matmul("V", n, d, kv_heads, layers),
-        Matmul("scores", n, width, met, heads),
-        Matmul("z", n, keys, config.d_head, heads),
-        Matmul("out", n, all_heads, d, layers),
+        Matmul("Q", n, d, all_heads, layers, right="weight", rights=L),
+        Matmul("K", n, d, kv_heads, layers, 0 if config.score == "location" else 2, "weight", L),  # whose scores read no key
+        Matmul("V", n, d, kv_heads, layers, right="weight", rights=L),
+        Matmul("scores", n, width, met, heads, 2, "kept", groups, "result"),
+        Matmul("z", n, keys, config.d_head, heads, 2, "kept", groups, "left"),
+        Matmul("out", n, all_heads, d, layers, right="weight", rights=L),
     ]
 
 
@@ -113,15 +129,20 @@ def _latent(config: Config, n: int, keys: int, batch: int) -> list[Matmul]:
     d, all_heads, rank, turned = config.d_model, config.n_heads * config.d_head, config.rank, _turned(config)
     layers, heads = config.n_layers * batch, config.n_heads * config.n_layers * batch
     asked = config.q_rank or d
-    return [
+    weights = [
         *([Matmul("Q", n, d, config.q_rank, layers)] if config.q_rank else []),
         Matmul("Q", n, asked, all_heads + config.n_heads * turned, layers),
         Matmul("K", n, d, rank + turned, layers),  # c_KV too, which values share
         Matmul("K", keys, rank, all_heads, layers),
         Matmul("V", keys, rank, all_heads, layers),
-        Matmul("scores", n, config.d_head + turned, keys, heads),
-        Matmul("z", n, keys, config.d_head, heads),
         Matmul("out", n, all_heads, d, layers),
+    ]
+    *before, out = (product._replace(right="weight", rights=config.n_layers) for product in weights)
+    return [
+        *before,
+        Matmul("scores", n, config.d_head + turned, keys, heads, table="result"),
+        Matmul("z", n, keys, config.d_head, heads, table="left"),
+        out,
     ]
 
 

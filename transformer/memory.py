@@ -126,16 +126,19 @@ def activation_law(config: Config, kept: Kept = "fused") -> Law:
     else follows exactly.
     "fused", "textbook": as there. "recomputed" (gradient checkpointing, Chen et al. 2016, arXiv:1604.06174): 4·n·d a text
     for the input of each layer, and one layer's own activations, which are made again when its turn comes.
-    Raises ValueError for attention whose cost is no such polynomial: full and latent have one.
+    Images have one length, whatever n says. Raises ValueError for attention whose cost is no such polynomial, full and
+    latent have one; and for experts, whose share of the tokens nobody knows beforehand.
     """
     if kept not in get_args(Kept):
         raise ValueError(f"there is no {kept!r} way to keep activations; there is {', '.join(get_args(Kept))}.")
-    if config.attention not in ("full", "latent") or config.kind == "vision":
+    if config.attention not in ("full", "latent"):
         raise ValueError(f"the activations of {config.attention} attention follow no law in n; activation_bytes counts them.")
+    if config.experts > 1:
+        raise ValueError("what experts keep for the backward pass depends on the tokens that each of them gets.")
     stacks = ("n_layers", "n_encoder_layers") if config.kind == "encoder-decoder" else ("n_layers",)
     if len({getattr(config, stack) for stack in stacks}) > 1:
         raise ValueError("the law takes an encoder as deep as its decoder; activation_bytes counts any.")
-    h = min(16, config.max_len // 3) if config.position == "learned" else 16
+    h = min(16, config.max_len // 3) if config.position == "learned" and config.kind != "vision" else 16
     at = {
         (layers, batch): [
             _counted(replace(config, **dict.fromkeys(stacks, layers)), n, batch, kept == "textbook")
@@ -146,7 +149,7 @@ def activation_law(config: Config, kept: Kept = "fused") -> Law:
     }
 
     def bytes_of(n: int, batch: int = 1) -> int:
-        x = Fraction(n, h) - 1  # Newton's forward differences, x = 0, 1, 2 at the three lengths
+        x = 0 if config.kind == "vision" else Fraction(n, h) - 1  # Newton's forward differences, x = 0, 1, 2 at the three lengths
         (a, b), (c, d) = (
             [y[0] + x * (y[1] - y[0]) + x * (x - 1) / 2 * (y[2] - 2 * y[1] + y[0]) for y in (at[layers, 1], at[layers, 2])]
             for layers in (1, 2)

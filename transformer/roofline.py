@@ -57,23 +57,53 @@ class Work(NamedTuple):
         return self.flops / self.traffic
 
 
-def work(
-    config: Config, n: int, batch: int = 1, cached: int = 0, bytes_per_value: int = 2, source: int | None = None
-) -> dict[str, Work]:
-    """FLOPs and bytes moved by part of a forward pass: n tokens at once (prefill), or n = 1 with ``cached`` (decoding).
+class Values(NamedTuple):
+    """What a part reads and writes, in numbers rather than bytes: a precision for each makes bytes of them."""
 
-    Each matrix product reads its two operands and writes its result once, and a weight is read once for the whole
-    batch. Scores and A are then written and read as on the textbook path; a fused kernel keeps them in its caches, so
-    for long texts this is more than it moves. Keys as in ``cost.flops``.
+    flops: int
+    weights: float  # parameters
+    kept: int  # keys and values, written once and read
+    passing: int  # all else: what goes from product to product
+
+
+def values(
+    config: Config, n: int, batch: int = 1, cached: int = 0, source: int | None = None, fused: bool = False
+) -> dict[str, Values]:
+    """FLOPs and numbers moved by part of a forward pass: n tokens at once (prefill), or n = 1 with ``cached`` (decoding).
+
+    Each matrix product reads its two operands and writes its result once. A weight is read once for the whole batch,
+    and so are keys and values once for all query heads of their group; of experts those that are needed
+    (``cost.experts_read``). Scores and A are written and read as on the textbook path, or, ``fused``, never leave the
+    chip. Norms, softmax, activations and look-ups are not counted: no part of them is a product. Keys as in ``cost.flops``.
     """
-    found: dict[str, Work] = {}
+    found: dict[str, Values] = {}
     for product in cost.matmuls(config, n, batch, cached, source):
-        moved = product.times * product.rows * (product.inner + product.columns)
-        shared = batch if product.part not in cost.PAIRS and product.times % batch == 0 else 1
-        moved += product.inner * product.columns * product.times // shared
-        flops, traffic = found.get(product.part, (0, 0))
-        found[product.part] = Work(flops + product.flops, traffic + moved * bytes_per_value)
+        part, rows, inner, columns, times, _, right, rights, table = product
+        left = 0 if fused and table == "left" else times * rows * inner
+        made = 0 if fused and table == "result" else times * rows * columns
+        matrix = inner * columns * (times if rights is None else rights)
+        flops, weights, kept, passing = found.get(part, (0, 0, 0, 0))
+        stored = part in ("K", "V") and right == "weight"  # what they make is what the cache keeps
+        found[part] = Values(
+            flops + product.flops, weights + matrix * (right == "weight"),
+            kept + matrix * (right == "kept") + made * stored,
+            passing + left + made * (not stored) + matrix * (right == "passing"),
+        )  # fmt: skip
     return found
+
+
+def work(
+    config: Config, n: int, batch: int = 1, cached: int = 0, bytes_per_value: float = 2, source: int | None = None,
+    weight_bits: int | None = None, cache_bits: int | None = None, fused: bool = False,
+) -> dict[str, Work]:  # fmt: skip
+    """FLOPs and bytes moved by part, what ``values`` counts at so many bytes a value; weights and cache may have bits of
+    their own."""
+    weight = bytes_per_value if weight_bits is None else weight_bits / 8
+    cache = bytes_per_value if cache_bits is None else cache_bits / 8
+    return {
+        part: Work(v.flops, round(v.weights * weight + v.kept * cache + v.passing * bytes_per_value))
+        for part, v in values(config, n, batch, cached, source, fused).items()
+    }
 
 
 def training_work(config: Config, n: int, batch: int = 1, bytes_per_value: int = 2) -> dict[str, Work]:
