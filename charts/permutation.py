@@ -141,11 +141,11 @@ def places_message(models: Sequence[Told], layers: Choice, *, cursor: int, epoch
     n = models[0].middle.shape[-1]
     x = np.arange(n, dtype=float)
     panels = [
-        Panel(of.title, (-0.05 * n, 1.25 * n),
+        Panel(f"{of.title}: the place that its vectors tell", (-0.05 * n, 1.25 * n),
               [Line(x, "muted", "", width=1.5, dash=(3, 4)), Band(of.low, np.minimum(of.high, 1.25 * n), of.role),
                Line(of.middle, of.role, "median", width=3, dot=True)],
               note=[f"R²: {_share(r)}; by a straight line {_share(line)}"
-                    for r, line in zip(of.explained, of.by_a_line, strict=True)])
+                    for r, line in zip(of.explained, of.by_a_line, strict=True)], short=f"{of.title}: place told")
         for of in models
     ]  # fmt: skip
     rows = [Row(of.title, of.role, [of.low, of.middle, of.high]) for of in models]

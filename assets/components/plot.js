@@ -11,8 +11,8 @@
        p.matrix(values, rows, cols, x, y, w, h, map, lo, hi)   gf.matrix on either surface
    plot.scale(lo, hi, from, to, log)   ->  f(value) in pixels, with f.invert(pixel)
    plot.ticks(lo, hi, count, log)      ->  round values
-   plot.frame(p, c, box, x, y, {logX, logY, last, xLabel, countX, countY, percentY})   grid and tick labels; last: the
-                                           bottom panel, which has the x labels
+   plot.frame(p, c, box, x, y, {logX, logY, last, xLabel, countX, countY, percentY, edge})   grid and tick labels; last:
+                                           the bottom panel, which has the x labels; edge: how far right they may reach
    plot.tick(value, percent)           ->  "1,000", "0.25", "−3"; "25%"
    plot.scrubber(label, change)        ->  {element, set(names, at)}: a slider over named positions
    plot.buttons(change)                ->  {element, set(label, names, at)}: one of a few names to pick
@@ -171,7 +171,7 @@ const plot = (() => {
   }
 
   function frame(p, c, box, x, y, { logX = false, logY = false, last = true, xLabel = "", countX = 6, countY = 4,
-    percentY = false } = {}) {
+    percentY = false, edge = Infinity } = {}) {
     for (const value of ticks(y.lo, y.hi, countY, logY)) {
       const at = y(value), zero = value === 0;
       p.line([[box.x, at], [box.x + box.w, at]], { stroke: zero ? c.muted : c.line, opacity: zero ? 0.7 : 1 });
@@ -180,7 +180,9 @@ const plot = (() => {
     for (const value of ticks(x.lo, x.hi, countX, logX)) {
       const at = x(value);
       p.line([[at, box.y], [at, box.y + box.h]], { stroke: c.line, opacity: Math.abs(value) < 1e-12 ? 1 : 0.6 });
-      if (last) p.text(at, box.y + box.h + 18, tick(value), { fill: c.muted, anchor: "middle" });
+      if (!last) continue;
+      const name = tick(value), half = 4.2 * name.length;   // of the tick font
+      p.text(Math.min(at, edge - half), box.y + box.h + 18, name, { fill: c.muted, anchor: "middle" });
     }
     if (last && xLabel) {
       p.text(box.x + box.w / 2, box.y + box.h + 40, xLabel, { fill: c.ink, anchor: "middle", family: SANS, size: 15 });

@@ -122,7 +122,7 @@ def draw_boundary() -> None:
         here = setting()
         jobs = works(here)
         runs = live.panel(f"Train these {len(jobs)} stacks, {len(SEEDS)} seeds each of {len(variants(here))} · about "
-                          f"{len(jobs) * (0.5 + 0.09 * here.depth):.0f} s", jobs, total=REPORTS, unit="report")  # fmt: skip
+                          f"{sum(0.3 + 0.065 * depth for _, depth, *_ in jobs):.0f} s", jobs, total=REPORTS, unit="report")  # fmt: skip
         found = {key: reports_of(here, *key, runs) for seed in SEEDS for key in [(*v, seed) for v in variants(here)]}
         growing = any(job.busy for job in runs.values())
         sources = sorted({source for _, source in found.values()})

@@ -310,10 +310,10 @@ def draw(code_place: DeltaGenerator) -> None:
 
 lesson, live = Lesson("D1"), Training("D1")
 lesson.header(words.LOOK_FOR)
-text = lesson.text(BATCH, EXAMPLES, follows=False)
-if lesson.shows("text"):
-    st.caption("A bar | parts the sentences of the batch.")
 view = lesson.view(VIEWS)
+text = BATCH if view == TRAINED else lesson.text(BATCH, EXAMPLES, follows=False)  # what trains reads a play
+if view != TRAINED and lesson.shows("text"):
+    st.caption("A bar | parts the sentences of the batch.")
 sentences = sentences_of(text)
 alone = view in (LAYERS, SIZE, TRAINED)  # these look at one sentence, which may be recorded
 batch = read_all(sentences[:1] if alone else sentences, reader(1 if alone else len(sentences)))

@@ -306,8 +306,8 @@ def predict() -> None:
 
 lesson = Lesson("C1")
 lesson.header(words.LOOK_FOR)
-typed = lesson.text(TEXT, EXAMPLES)
 view = lesson.view(VIEWS)
+typed = lesson.text(TEXT, EXAMPLES) if view in (ENCODER, DECODER) else ""  # the others read words of their own
 who = orders.reader(KINDS[view]) if view in KINDS else None
 text = read(who) if who and view != BAG else None
 lesson.show_model(*(("Small models · trained by us", "tiny") if who is None else (who.title, who.label)))

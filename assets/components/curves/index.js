@@ -102,7 +102,7 @@ export default (component) => gf.mount(component, (root, first) => {
       const x = across(box);
       const y = plot.scale(text(panel.y.lo), text(panel.y.hi), box.y + box.h, box.y, panel.y.log);
       plot.frame(p, c, box, x, y, { logX: spec.x.log, logY: panel.y.log, last: i === boxes.length - 1, xLabel: spec.x.label,
-        countX: narrow(w) ? 4 : 8, countY: box.h < 110 && !panel.y.log ? 2 : 4, percentY: panel.y.percent });
+        countX: narrow(w) ? 4 : 8, countY: box.h < 110 && !panel.y.log ? 2 : 4, percentY: panel.y.percent, edge: w });
       p.text(narrow(w) ? 4 : box.x, box.y - 11, text(narrow(w) ? panel.short : panel.title),
         { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
       if (text(panel.note) && !narrow(w)) {
