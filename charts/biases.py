@@ -13,18 +13,16 @@ from charts.matrices import Matrix, Step
 
 TITLES = {
     "none": "none", "learned": "learned", "sinusoidal": "sinusoidal", "rope": "RoPE", "alibi": "ALiBi", "t5": "T5",
-    "shaw": "Shaw",
-    "xl": "Transformer-XL",
+    "shaw": "Shaw", "xl": "Transformer-XL",
 }  # fmt: skip
 TERMS = {
     "a": "word meets word", "b": "query's word meets key's place", "c": "query's place meets key's word",
     "d": "place meets place",
 }  # fmt: skip
 XL_TERMS = TERMS | {"c": "u, for the query's place, meets key's word",
-                    "d": "v, for the query's place, meets the " "distance",
+                    "d": "v, for the query's place, meets the distance",
                     "b": "query's word meets the distance"}  # fmt: skip
-LOOKS: dict[str, tuple[Tone, tuple[int,
-                                   int] | None]] = {  # what belongs together has one colour, in the next lesson too
+LOOKS: dict[str, tuple[Tone, tuple[int, int] | None]] = {  # what belongs together has one colour, in the next lesson too
     "none": ("muted", None), "learned": ("ffn", None), "sinusoidal": ("key", None), "rope": ("query", None),
     "rope_linear": ("query", (10, 4)), "rope_ntk": ("query", (5, 3)), "rope_yarn": ("query", (2, 3)),
     "alibi": ("attention", None), "t5": ("value", None), "shaw": ("value", (10, 4)), "xl": ("value", (2, 3)),
@@ -77,13 +75,13 @@ def parts_message(
     top_row, under, below = [], [], []
     shows: list[list[str]] = [[], [], [], []]
     for way, of in parts.items():
-        read = np.ones(of.A.shape[1:],
-                       dtype=bool) if barred is None else ~barred  # the future may be large, and is not seen
+        # The future may be large, and is not seen.
+        read = np.ones(of.A.shape[1:], dtype=bool) if barred is None else ~barred
         both = max(float(np.abs(part[:, read]).max()) for part in (of.content, of.position, of.scores)) or 1.0
         where = {"rows": words, "cols": words, "pick": titles[way], "barred": barred}
         drawn = (
             ("q·k", "Scores without positions", of.content, "scores",
-             "q · k / √d_k of {row} and {col}, as if places " "were unknown"),
+             "q · k / √d_k of {row} and {col}, as if places were unknown"),
             ("position", "What positions add", of.position, "key", says[way]),
             ("S", "Sum: the scores", of.scores, "scores", f"sum:{way} q·k+{way} position"),
         )  # fmt: skip
@@ -113,16 +111,14 @@ def parts_message(
         ("Places", "What this way to tell positions adds to each pair."),
         ("Sum", "Both are added before the softmax; what may not be read is hatched."),
         ("Softmax", "Each row shares out 1: what was added multiplies a key's share by its exponential, and what all "
-                    "keys of a row "
-                    "were given alike drops out."),
+                    "keys of a row were given alike drops out."),
     )
     steps = [Step(title, sentence, tuple(key for part in shows[: i + 1] for key in part))
              for i, (title, sentence) in enumerate(sentences)]  # fmt: skip
     return matrices.message(
         "position-biases", f"{about}, taken apart into words and positions; the arrow keys move from cell to cell",
         [row for row in (top_row, under, below) if row], frames=heads, picks=picks, steps=steps, at=at, step=step,
-        height=height,
-        epoch=epoch,
+        height=height, epoch=epoch,
     )  # fmt: skip
 
 

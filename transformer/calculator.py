@@ -28,6 +28,7 @@ BITS = (32, 16, 8, 4)
 # As data meets them; then what is held beside the weights.
 PARTS = ("embedding", "encoder", "Q", "K", "V", "scores", "z", "out", "cross", "ffn", "norms", "logits",
          "keys", "values", "activations", "gradients", "optimiser")  # fmt: skip
+SORTS = ("weights", "cache", "passing")  # what is moved; keys and values are the cache's where one is kept
 _CALLED = {"embed": "embedding", "positions": "embedding", "segments": "embedding", "attention": "scores", "unembedding": "logits"}
 
 
@@ -53,9 +54,14 @@ class Survey(NamedTuple):
     """``bill`` for many settings at once: float64, a row for each of ``PARTS``; bits as in ``BITS``."""
 
     parameters: Tensor  # [part]
-    flops: Tensor  # [part, batch, length]
-    moved: Tensor  # [part, weight bits, cache bits, batch, length]
+    flops: Tensor  # [part, 1, 1, batch, length]
+    moved: Tensor  # [sort, part, weight bits, cache bits, batch, length], sorts as in ``SORTS``; their sum is the bill's
     held: Tensor  # [part, weight bits, cache bits, batch, length]
+
+    def seconds(self, machine: Machine) -> tuple[Tensor, Tensor]:
+        """The least seconds of each part, and whether memory is what bounds it: both [part, …] as ``moved``."""
+        compute, memory = self.flops / machine.flops, self.moved.sum(0) / machine.bandwidth
+        return torch.maximum(compute, memory), memory > compute
 
 
 def doings(config: Config) -> tuple[Doing, ...]:
@@ -113,9 +119,10 @@ def survey(config: Config, doing: Doing, lengths: Sequence[int], batches: Sequen
     if straight:
         flops, moved, stays = (_at(batches, of) for of in (flops, moved, stays))
     widths = _tensor([[widths_of(config, doing, weight, cache) for cache in BITS] for weight in BITS])
-    by_bits = "pbnk,wck->pwcbn"
-    return Survey(_tensor([own.get(part, 0) for part in PARTS]), flops, torch.einsum(by_bits, moved, widths).round(),
-                  torch.einsum(by_bits, stays, widths).round())  # fmt: skip
+    sorts = torch.einsum("pbnk,wck->kpwcbn", moved, widths)
+    sorts = torch.stack((sorts[0], sorts[1], sorts[2] + sorts[3]))
+    return Survey(_tensor([own.get(part, 0) for part in PARTS]), flops[:, None, None], sorts,
+                  torch.einsum("pbnk,wck->pwcbn", stays, widths).round())  # fmt: skip
 
 
 def _at(batches: Sequence[int], two: Tensor) -> Tensor:

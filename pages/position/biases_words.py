@@ -178,7 +178,7 @@ def interview(counts: Mapping[str, int], shape: str) -> list[tuple[str, str]]:
          "**not** divide by $\\sqrt{d_k}$."),
         ("How many parameters does each add to a model of SmolLM2's shape?",
          f"{shape}: " + ", ".join(f"{TITLES[way]} {count:,}" for way,
-                                  count in counts.items()) + ". ALiBi and RoPE are " "free; T5's "
+                                  count in counts.items()) + ". ALiBi and RoPE are free; T5's "
          "table is shared by all layers; Shaw's two tables are shared by the heads of a layer; Transformer-XL has a "
          "whole matrix "
          "$W_R$ in each layer; a learned table grows with the longest text."),

@@ -140,7 +140,7 @@ def test_a_link_that_cannot_be_gets_one_sentence(open_page, query):
 def test_no_text_is_one_sentence_and_the_picture_stays(open_page):
     app = open_page(PAGE)
     app.text_input(key="words").set_value("  ").run()
-    assert not app.exception and [box.value for box in app.warning] == ["There is nothing to read yet: type a word or " "a sentence."]
+    assert not app.exception and [box.value for box in app.warning] == ["There is nothing to read yet: type a word or a sentence."]
     assert sent(app, "matrices")[1]["alibi S"].shape == (4, 15, 15)
     app.text_input(key="words").set_value("a").run()
     assert not app.exception and sent(app, "matrices")[1]["alibi S"].shape == (4, 1, 1)

@@ -170,13 +170,18 @@ def test_a_survey_says_what_each_bill_says(name):
             return 4 * n * batch * 10
 
         survey = calculator.survey(config, doing, lengths, batches, law)
+        least, by_memory = survey.seconds(A100)
         for (w, weight), (c, cache), (b, batch), (i, n) in itertools.product(*map(enumerate, (BITS, BITS, batches, lengths))):
             if (w + c + b + i) % 3:
                 continue
             parts = bill(config, doing, n, batch, weight, cache, law)
+            alone = calculator.seconds(parts, A100)
+            assert float(least[:, w, c, b, i].sum()) == pytest.approx(roofline.seconds(alone), rel=1e-9)
+            assert {part for p, part in enumerate(PARTS) if by_memory[p, w, c, b, i]} == {
+                part for part, of in alone.items() if of.bound == "memory"}
             for p, part in enumerate(parts.values()):
-                assert survey.parameters[p] == part.parameters and survey.flops[p, b, i] == part.flops
-                assert float(survey.moved[p, w, c, b, i]) == pytest.approx(part.moved, rel=1e-9, abs=1)
+                assert survey.parameters[p] == part.parameters and survey.flops[p, 0, 0, b, i] == part.flops
+                assert float(survey.moved[:, p, w, c, b, i].sum()) == pytest.approx(part.moved, rel=1e-9, abs=1)
                 assert float(survey.held[p, w, c, b, i]) == pytest.approx(part.held, rel=1e-9, abs=1)
 
 

@@ -240,17 +240,26 @@ def test_without_its_teacher_a_student_trains_as_any_model():
 
 def test_without_its_teacher_a_student_of_images_trains_as_any_model_bit_for_bit():
     config = digits.small(d_model=16, n_layers=1, n_heads=2, patch_size=4)
-    refused = []  # a teacher that is asked all the same would be found out
-    setting = dict(lr=1e-2, warmup=2, seed=3)
-    trained = {}
-    for name, loss in {
-        "plain": objectives.classified(), "alone": objectives.distilled(refused.append, 4.0, mix=0.0),
-        "taught": objectives.distilled(lambda images: images.flatten(1)[:, :10], 4.0, mix=0.5),
-    }.items():  # fmt: skip
+    asked, trained, draw = [], {}, digits.batches(16)
+
+    def teacher(images):
+        asked.append(len(images))
+        return images.flatten(1)[:, :10]
+
+    def with_answers(dice):
+        x, y = draw(dice)
+        return x, y, x.flatten(1)[:, :10]
+
+    for name, batch, loss in (
+        ("plain", draw, objectives.classified()), ("alone", draw, objectives.distilled(teacher, 4.0, mix=0.0)),
+        ("taught", draw, objectives.distilled(teacher, 4.0, mix=0.5)),
+        ("taught by answers", with_answers, objectives.distilled(None, 4.0, mix=0.5)),
+    ):  # fmt: skip
         model = transformer.build(config, seed=0)
-        *_, last = fit(model, digits.batches(16), 6, loss=loss, **setting)
+        *_, last = fit(model, batch, 6, loss=loss, lr=1e-2, warmup=2, seed=3)
         trained[name] = weights(model)
-    assert torch.equal(trained["alone"], trained["plain"]) and refused == []
+    assert torch.equal(trained["alone"], trained["plain"]) and asked == 6 * [16]
+    assert torch.equal(trained["taught"], trained["taught by answers"])
     assert not torch.equal(trained["taught"], trained["plain"])
     assert 0 <= last.metrics["agreement"] <= 1 and last.metrics["cross_entropy"] > 0
 

@@ -46,23 +46,25 @@ def with_experts(balance: float = 0.01, z: float = 0.001) -> Loss:
 
 
 def distilled(
-    teacher: Callable[[Tensor], Tensor], temperature: float = 2.0, mix: float = 0.5, unlabelled: int | None = None
-) -> Loss:
+    teacher: Callable[[Tensor], Tensor] | None = None, temperature: float = 2.0, mix: float = 0.5,
+    unlabelled: int | None = None,
+) -> Loss:  # fmt: skip
     """``losses.distillation`` from a teacher of the same classes or vocabulary, which is not trained.
 
-    A batch is ids, whose targets are the next ids, or (what is read, its classes); ``unlabelled``: the class of examples
-    of which nothing but the teacher's answer is known. Reports the cross-entropy, and the share of positions at which
-    both would say the same; at λ = 0, which is plain training, the teacher is not asked.
+    A batch is ids, whose targets are the next ids, or (what is read, its classes), or both with the teacher's logits for
+    them, so that it need not be asked again. ``unlabelled``: the class of examples of which nothing but the teacher's answer
+    is known. Reports the cross-entropy, and the share of positions at which both would say the same; at λ = 0, which is
+    plain training, the teacher is not asked.
     """
 
     def loss(model: Model, examples: Examples) -> tuple[Tensor, Metrics]:
-        read, target = examples if isinstance(examples, tuple) else (examples[:, :-1], examples[:, 1:])
+        read, target, *said = examples if isinstance(examples, tuple) else (examples[:, :-1], examples[:, 1:])
         logits = model(read).float()  # [..., class]
         if mix == 0:
             plain = losses.cross_entropy(logits, target, ignore=unlabelled)
             return plain, {"cross_entropy": plain.detach()}
         with torch.no_grad():
-            soft = teacher(read).float()
+            soft = (said[0] if said else teacher(read)).float()
         metrics = {"agreement": (logits.detach().argmax(-1) == soft.argmax(-1)).float().mean()}
         if mix < 1:
             metrics["cross_entropy"] = losses.cross_entropy(logits.detach(), target, ignore=unlabelled)

@@ -100,11 +100,11 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     for name in asked.only:
-        started = time.process_time()
+        started = time.monotonic()
         model, tokenizer, made = TEACHERS[name]()
         about = {
             "command": f"python -m transformer.training.teachers {name}", "date": datetime.date.today().isoformat(),
-            "seed": 0, "processor_minutes": round((time.process_time() - started) / 60, 1), **made,
+            "seed": 0, "minutes": round((time.monotonic() - started) / 60, 1), **made,
         }  # fmt: skip
         native.save(model.half(), tokenizer, asked.out / f"{name}-teacher", about)
         print(about)
