@@ -298,4 +298,12 @@ CASES = (
     Case("G4", "tokens", "component", ".st-key-timeline .gf-scrubber input"),
     Case("G4", "step", "component", ".st-key-timeline canvas"),
     Case("G4", "length", "component", ".st-key-curves canvas", query="?view=On+the+clock"),
+    Case("G5", "length", "component", ".st-key-costs .gf-scrubber input[type=range]"),
+    Case("G5", "texts", "component", ".st-key-costs .gf-scrubber:has-text('texts') input[type=range]"),
+    Case("G5", "what is done", "component", ".st-key-costs .gf-pick input:checked", keys=("ArrowUp", "ArrowDown")),
+    Case("G5", "bits of the weights", "component", ".st-key-costs .gf-pick:has-text('Weights') input:checked",
+         keys=("ArrowDown", "ArrowUp")),
+    Case("G5", "part", "component", ".st-key-costs canvas", keys=("ArrowLeft", "ArrowRight")),
+    Case("G5", "own d_ff (asks the server)", "component", ".st-key-d_ff input", keys=("ArrowUp", "ArrowDown"),
+         query="?arch=My+own+numbers"),
 )

@@ -6,7 +6,7 @@
     run.trace["layers.0.attention.A"]  # [batch, head, query, key]
 """
 
-from transformer import cost, memory, roofline
+from transformer import calculator, cost, memory, roofline
 from transformer.beam import beam_search
 from transformer.build import build
 from transformer.cache import Cache
@@ -21,5 +21,6 @@ from transformer.vision import VisionTransformer
 
 __all__ = [
     "PRESETS", "Cache", "Config", "Decoder", "Encoder", "EncoderDecoder", "Model", "Run", "Step", "VisionTransformer",
-    "beam_search", "build", "cost", "fetch", "from_state_dict", "generate", "generate_batch", "load", "memory", "roofline",
+    "beam_search", "build", "calculator", "cost", "fetch", "from_state_dict", "generate", "generate_batch", "load", "memory",
+    "roofline",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from transformer import cost, roofline, weights
 from transformer.config import Config
+from transformer.cost_of_attention import Matmul
 from transformer.memory import Law
 from transformer.roofline import Machine, Part, Work
 
@@ -136,7 +137,7 @@ def parameters(config: Config) -> Mapping[str, int]:
     """``cost.parameters`` with attention's matrices one by one, read from the model's own weights."""
     found: dict[str, int] = {}
     for weight in weights.weights(config):
-        part = "encoder" if weight.section == "encoder" else _CALLED.get(weight.part, weight.part)
+        part = "encoder" if weight.section == "encoder" else called(weight.part)
         found[part] = found.get(part, 0) + weight.total
     return MappingProxyType(found)
 
@@ -157,17 +158,33 @@ def keeps(config: Config, doing: Doing) -> bool:
 def work(config: Config, doing: Doing, n: int, batch: int) -> dict[str, tuple[int, Numbers]]:
     """FLOPs and numbers moved by part. A training step is ``roofline.training_work``: backward products move twice what
     forward ones did, and AdamW some 28 bytes a parameter for 12 FLOPs."""
-    if doing not in doings(config):
-        raise ValueError(f"such a model cannot {doing}; it can {' and '.join(doings(config))}.")
-    source = n if config.kind == "encoder-decoder" else None
-    new, cached = {"write": (1, n), "write anew": (n + 1, 0)}.get(doing, (n, 0))
-    found = {_CALLED.get(part, part): v for part, v in roofline.values(config, new, batch, cached, source, fused=True).items()}
+    new, cached, source = _tokens(config, doing, n)
+    found = {called(part): v for part, v in roofline.values(config, new, batch, cached, source, fused=True).items()}
     if doing != "train":
         return {part: (v.flops, Numbers(v.weights, v.kept, v.passing)) for part, v in found.items()}
-    backward = {_CALLED.get(part, part): more for part, more in cost.backward_flops(config, n, batch, source).items()}
+    backward = {called(part): more for part, more in cost.backward_flops(config, n, batch, source).items()}
     P = sum(parameters(config).values())
     steps = {part: (v.flops + backward[part], Numbers(3 * v.weights, 3 * v.kept, 3 * v.passing)) for part, v in found.items()}
     return steps | {"optimiser": (12 * P, Numbers(fixed=28 * P))}
+
+
+def products(config: Config, doing: Doing, n: int) -> list[Matmul]:
+    """The matrix products of a pass over one text, forward: what its FLOPs are the sum of."""
+    new, cached, source = _tokens(config, doing, n)
+    return cost.matmuls(config, new, 1, cached, source)
+
+
+def called(part: str) -> str:
+    """What ``PARTS`` calls a part of ``cost``."""
+    return _CALLED.get(part, part)
+
+
+def _tokens(config: Config, doing: Doing, n: int) -> tuple[int, int, int | None]:
+    """New tokens, cached ones, and those of the source."""
+    if doing not in doings(config):
+        raise ValueError(f"such a model cannot {doing}; it can {' and '.join(doings(config))}.")
+    new, cached = {"write": (1, n), "write anew": (n + 1, 0)}.get(doing, (n, 0))
+    return new, cached, n if config.kind == "encoder-decoder" else None
 
 
 def held(config: Config, doing: Doing, n: int, batch: int, law: Law | None = None) -> dict[str, Numbers]:

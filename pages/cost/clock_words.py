@@ -40,7 +40,8 @@ PROSE = {
         "why": "Reading a text, every weight that is fetched serves all $n$ tokens: high intensity. Writing, it serves **one** "
                "token of each text: about one FLOP for each byte of 16-bit weights, where an A100 could do 150. So writing at "
                "batch 1 takes as long as reading all weights once, whatever the FLOPs. Batches, grouped heads, quantised "
-               "weights and speculative decoding are all ways to fetch fewer bytes for a token.",
+               "weights and speculative decoding are all ways to fetch fewer bytes for a token. Each part with weights and cache in "
+               "bits of their own: the [cost calculator](calculator).",
         "catch": "A larger batch lifts the \\ffn{FFN} and the projections over the ridge, but never \\scores{S} and \\attention{z}: "
                  "every text has **its own** cache, so its keys and values serve one query. With long texts writing stays bound "
                  "by memory at any batch. And the roofline is a floor: small models on large machines are bound by "

@@ -47,7 +47,7 @@ PROSE = {
         "why": "A server earns by writing many texts at once: the weights are read from memory once a step for all of them. "
                "How many texts fit is (card − weights) ÷ (bytes of cache of one text), so the cache, not the "
                "arithmetic, often sets the price of a long context. Weights in 4 bits make room for it; they do not make it "
-               "smaller.",
+               "smaller. Held and moved bytes of any model side by side: the [cost calculator](calculator).",
         "catch": "A card of 80 GB holds 80 · 2³⁰ bytes, 85.9 GB as drawn here, and never all of it is free: a layer's passing "
                  "tensors, the libraries' workspace and gaps between blocks take some more, often 1–3 GB. What is drawn "
                  "here is the **least**. And quantised weights carry scales: 4 bits are 4.25–4.5 in practice.",

@@ -233,7 +233,8 @@ with words:
         why=r"For a text shorter than a few thousand tokens a Transformer is mostly its \ffn{FFN}: a forward pass "
         r"costs about 2 FLOPs per parameter and token. Grouped heads narrow the \key{K} and \value{V} bands and leave "
         r"the n² products as they are: they save memory, not scores. What n² costs is what long context has to pay, "
-        r"and where windows, sparse patterns and linear attention save.",
+        r"and where windows, sparse patterns and linear attention save. FLOPs, bytes and seconds of any model at once: the "
+        r"[cost calculator](calculator).",
         catch=r"FLOPs are not seconds. Softmax, norms and RoPE hardly count here and still take time; generating with "
         r"a KV cache waits for memory, not for arithmetic. And these are the textbook's n × n scores: a causal mask "
         r"makes half of them useless, and a kernel that knows it skips them.",

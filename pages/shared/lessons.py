@@ -65,6 +65,7 @@ LESSONS: tuple[Entry, ...] = (
     Entry("G2", "What fits in memory", "pages/cost/fits.py", "Cost", "what-fits", ":material/sd_card:"),
     Entry("G3", "How long it takes", "pages/cost/clock.py", "Cost", "time", ":material/timer:"),
     Entry("G4", "All at once or one by one", "pages/cost/parallel.py", "Cost", "parallelism", ":material/splitscreen:"),
+    Entry("G5", "Cost calculator", "pages/cost/calculator.py", "Cost", "calculator", ":material/request_quote:"),
 )
 HOME = LESSONS[0]
 
