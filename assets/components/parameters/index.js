@@ -69,7 +69,7 @@ export default (component) => gf.mount(component, (root, first) => {
       check.checked = on[i] && one().able[i];
       check.disabled = !one().able[i];
       check.addEventListener("change", () => { on[i] = check.checked; draw(); tell(); });
-      element.append(check, label);
+      element.append(check, one().able[i] ? label : `${label} (not in this model)`);
       return element;
     }));
     draw();

@@ -98,7 +98,7 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function experts(q, { right, narrow }) {
     const even = d.k * n() / E(), most = Math.max(even * 1.6, ...d.letters.map((_, e) => asked(e))), bx = right.x + 30, bw = right.w - 106;
-    q.text(right.x, right.y + 12, "Tokens it reads here (| even), in grey what it mostly reads", { fill: c.ink, family: plot.SANS, size: narrow ? 14 : 13.5, weight: 600 });
+    q.text(right.x, right.y + 12, `Tokens it reads here (| even${d.room[capacity] === null ? "" : ", ┊ room"}), in grey what it mostly reads`, { fill: c.ink, family: plot.SANS, size: narrow ? 14 : 13.5, weight: 600 });
     d.letters.forEach((letter, e) => {
       const y = right.y + 26 + e * EXPERT, mine = chosen(token()).includes(e);
       q.text(right.x + 4, y + 15, letter, { fill: colour(e), size: 17, weight: 700 });
