@@ -19,6 +19,8 @@
    plot.saveSvg(name, {width, height}, background, draw)   draw(p, width, height) once more, into a file
    plot.foot(view, name, saveSvg)      ->  {sum, tools}: what is read out under a picture, and the buttons that save it;
                                            name(): the stem of the PNG
+   plot.picture(root, name, layout, draw)   ->  {view, sum, tools, fit()}: a canvas as tall as layout(w).height, drawn by
+                                           draw(p, layout); layout(w) is null while there is nothing; fit(): after new data
    plot.readable(c, fill)              ->  ink or background, whichever stands out more on the fill */
 const plot = (() => {
   const SANS = '"Source Sans", "Source Sans Pro", system-ui, sans-serif';
@@ -258,11 +260,23 @@ const plot = (() => {
     return { sum, tools };
   }
 
+  function picture(root, name, layout, draw) {
+    const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => {
+      const l = layout(w);
+      if (!l) return;
+      if (Math.abs(h - l.height) > 1) view.canvas.style.height = `${l.height}px`;   // and it is drawn again
+      else draw(onCanvas(ctx), l);
+    } });
+    const { sum, tools } = foot(view, () => name, () => saveSvg(`${name}.svg`, view.size(), gf.colours(root).background,
+      (p, w) => draw(p, layout(w))));
+    return { view, sum, tools, fit() { view.canvas.style.height = `${layout(view.size().width || 900).height}px`; } };
+  }
+
   function readable(c, fill) {
     const light = (colour) => gf.rgb(colour).reduce((sum, v, i) => sum + [0.2126, 0.7152, 0.0722][i] * (v / 255) ** 2.2, 0.05);
     const contrast = (text) => Math.max(light(text), light(fill)) / Math.min(light(text), light(fill));
     return contrast(c.ink) >= contrast(c.background) ? c.ink : c.background;
   }
 
-  return { onCanvas, onSvg, scale, ticks, tick, frame, scrubber, buttons, saveSvg, foot, readable, SANS, MONO };
+  return { onCanvas, onSvg, scale, ticks, tick, frame, scrubber, buttons, saveSvg, foot, picture, readable, SANS, MONO };
 })();

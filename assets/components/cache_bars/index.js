@@ -7,9 +7,8 @@ export default (component) => gf.mount(component, (root, first) => {
   let d = null, c = null, at = 0, picked = 0, hover = null, send = first, waiting = 0;
   const slider = plot.scrubber("", (i) => { at = i; read(); tell(); });
   root.append(slider.element);
-  const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => d && paint(ctx, w, h) });
+  const { view, sum, tools, fit } = plot.picture(root, "cache-of-models", (w) => d && layout(w), draw);
   const tip = gf.tooltip(view.wrap);
-  const { sum, tools } = plot.foot(view, () => "cache-of-models", saveSvg);
   root.append(sum, tools);
   const ROW = 17, HEAD = 30;
   const ways = () => d.ways.length, bytes = (m, k) => d.arrays.bytes[m * ways() + k];
@@ -25,16 +24,6 @@ export default (component) => gf.mount(component, (root, first) => {
       y += (narrow ? 24 : 8) + ROW * d.ways.filter((_, k) => Number.isFinite(bytes(m, k))).length + 12;
     });
     return { narrow, x, w: w - x - right, rows, height: y + 30 };
-  }
-
-  function paint(ctx, w, h) {
-    const l = layout(w);
-    if (Math.abs(h - l.height) > 1) { view.canvas.style.height = `${l.height}px`; return; }
-    draw(plot.onCanvas(ctx), l);
-  }
-
-  function saveSvg() {
-    plot.saveSvg("cache-of-models.svg", view.size(), c.background, (p, w) => draw(p, layout(w)));
   }
 
   function scale(l) {
@@ -116,7 +105,7 @@ export default (component) => gf.mount(component, (root, first) => {
       if (!old || old.epoch !== d.epoch) { clearTimeout(waiting); at = d.lengths.values.indexOf(d.lengths.at); }
       slider.element.firstChild.textContent = d.lengths.label;
       slider.set(d.lengths.values.map((v) => v.toLocaleString("en-US")), at);
-      view.canvas.style.height = `${layout(view.size().width || 900).height}px`;
+      fit();
       read();
     },
     destroy() { clearTimeout(waiting); view.destroy(); },

@@ -13,8 +13,7 @@ export default (component) => gf.mount(component, (root, first) => {
   const bar = Object.assign(document.createElement("div"), { className: "bar" });
   bar.append(batches.element, lengths.element);
   root.append(picks.element, bar);
-  const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => d && paint(ctx, w, h) });
-  const { sum, tools } = plot.foot(view, () => "normalisation", saveSvg);
+  const { view, sum, tools, fit } = plot.picture(root, "normalisation", (w) => d && layout(w), draw);
   const under = Object.assign(document.createElement("div"), { className: "under" });
   under.append(sum, tools);
   root.append(under);
@@ -47,15 +46,6 @@ export default (component) => gf.mount(component, (root, first) => {
   function place(l, side, [b, t, f]) {   // the left upper corner of a cell; side 0 before, 1 after
     const row = l.narrow ? 2 * b + side : b, F = many()[2];
     return [l.left + l.label + (l.narrow ? 0 : side * (F * l.cell + GAP)) + f * l.cell, l.depth + row * l.sheet + HEAD + t * ROW];
-  }
-
-  function paint(ctx, w, h) {
-    const l = layout(w);
-    if (Math.abs(h - l.height) > 1) { view.canvas.style.height = `${l.height}px`; return; }
-    draw(plot.onCanvas(ctx), l);
-  }
-  function saveSvg() {
-    plot.saveSvg("normalisation.svg", view.size(), c.background, (p, w) => draw(p, layout(w)));
   }
 
   function draw(p, l) {
@@ -196,7 +186,7 @@ export default (component) => gf.mount(component, (root, first) => {
       const names = (n) => Array.from({ length: n }, (_, i) => `${i + 1}`);
       batches.set(names(many()[0]), batch - 1);
       lengths.set(names(many()[1]), tokens - 1);
-      view.canvas.style.height = `${layout(view.size().width || 1000).height}px`;
+      fit();
       clamp();
       read();
     },

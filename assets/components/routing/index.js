@@ -14,8 +14,7 @@ export default (component) => gf.mount(component, (root, first) => {
   const bar = Object.assign(document.createElement("div"), { className: "bar" });
   bar.append(layers.element, rooms.element);
   root.append(picks.element, bar);
-  const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => d && paint(ctx, w, h) });
-  const { sum, tools } = plot.foot(view, () => "experts", saveSvg);
+  const { view, sum, tools, fit } = plot.picture(root, "experts", (w) => d && layout(w), draw);
   const under = Object.assign(document.createElement("div"), { className: "under" });
   under.append(sum, tools);
   root.append(under);
@@ -48,13 +47,6 @@ export default (component) => gf.mount(component, (root, first) => {
     const height = Math.max(bars + BAR + 30, right.y + 26 + E() * EXPERT + 8);
     return { narrow, left, chips, bars, right, height };
   }
-
-  function paint(ctx, w, h) {
-    const l = layout(w);
-    if (Math.abs(h - l.height) > 1) { view.canvas.style.height = `${l.height}px`; return; }
-    draw(plot.onCanvas(ctx), l);
-  }
-  function saveSvg() { plot.saveSvg("experts.svg", view.size(), c.background, (q, w) => draw(q, layout(w))); }
 
   function draw(q, l) {
     l.chips.forEach((box, t) => chip(q, box, t));
@@ -176,7 +168,7 @@ export default (component) => gf.mount(component, (root, first) => {
       picks.set("Trained", d.models, pick);
       layers.set(Array.from({ length: d.layers }, (_, i) => `${i}`), layer);
       rooms.set(d.capacities, capacity);
-      view.canvas.style.height = `${layout(view.size().width || 1000).height}px`;
+      fit();
       read();
     },
     destroy() { clearTimeout(waiting); view.destroy(); },

@@ -7,8 +7,7 @@ export default (component) => gf.mount(component, (root, first) => {
   let d = null, c = null, map = null, pick = "", q = 0, k = 0, held = null, send = first, waiting = 0;
   const picks = plot.buttons((name) => { pick = name; read(); tell(); });
   root.append(picks.element);
-  const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => d && paint(ctx, w, h) });
-  const { sum, tools } = plot.foot(view, () => "two-vectors", saveSvg);
+  const { view, sum, tools, fit } = plot.picture(root, "two-vectors", (w) => d && layout(w), draw);
   root.append(sum, tools);
 
   const side = () => d.side, count = () => side() * side();
@@ -24,16 +23,6 @@ export default (component) => gf.mount(component, (root, first) => {
     return { narrow, size, x, y, words, cell: size / side(), height: narrow ? words.y + 240 : size + 48 };
   }
   const place = (l, [a, b]) => [l.x + l.size / 2 + a / d.step * l.cell, l.y + l.size / 2 - b / d.step * l.cell];
-
-  function paint(ctx, w, h) {
-    const l = layout(w);
-    if (Math.abs(h - l.height) > 1) { view.canvas.style.height = `${l.height}px`; return; }
-    draw(plot.onCanvas(ctx), l);
-  }
-
-  function saveSvg() {
-    plot.saveSvg("two-vectors.svg", view.size(), c.background, (p, w) => draw(p, layout(w)));
-  }
 
   function arrow(p, l, i, stroke, text) {
     const [x0, y0] = place(l, [0, 0]), [x, y] = place(l, at(i)), s = Math.hypot(x - x0, y - y0);
@@ -166,7 +155,7 @@ export default (component) => gf.mount(component, (root, first) => {
         [q, k] = [d.q, d.k];
       }
       picks.set(d.picks.label, d.picks.values, pick);
-      view.canvas.style.height = `${layout(view.size().width || 900).height}px`;
+      fit();
       read();
     },
     destroy() { clearTimeout(waiting); view.destroy(); },

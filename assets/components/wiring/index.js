@@ -6,9 +6,8 @@ export default (component) => gf.mount(component, (root, first) => {
   let d = null, c = null, maps = null, at = 0, head = 0, cell = null, hover = null, send = first, waiting = 0;
   const slider = plot.scrubber("", (i) => { at = i; read(); tell(); });
   root.append(slider.element);
-  const view = gf.canvas(root, { label: "", draw: (ctx, w, h) => d && paint(ctx, w, h) });
+  const { view, sum, tools, fit } = plot.picture(root, "shared-heads", (w) => d && layout(w), draw);
   const tip = gf.tooltip(view.wrap);
-  const { sum, tools } = plot.foot(view, () => "shared-heads", saveSvg);
   root.append(sum, tools);
 
   const h = () => d.heads, n = () => d.tokens.length, kv = (i = at) => d.choices.values[i];
@@ -42,16 +41,6 @@ export default (component) => gf.mount(component, (root, first) => {
   const top = (l, q) => l.q + Math.floor(q / l.per) * (l.box + 40);
   const across = (l, g) => { const m = h() / kv(), mids = Array.from({ length: m }, (_, i) => (g * m + i)); return l.per === h() ? mids.reduce((a, q) => a + middle(l, q), 0) / m : (g + 0.5) * l.area / kv(); };
   const width = (l) => Math.min(l.wide, l.area / kv() - 6);
-
-  function paint(ctx, w, height) {
-    const l = layout(w);
-    if (Math.abs(height - l.height) > 1) { view.canvas.style.height = `${l.height}px`; return; }
-    draw(plot.onCanvas(ctx), l);
-  }
-
-  function saveSvg() {
-    plot.saveSvg("shared-heads.svg", view.size(), c.background, (p, w) => draw(p, layout(w)));
-  }
 
   function frame(p, x, y, w, hh, stroke, lineWidth = 1) { p.line([[x, y], [x + w, y], [x + w, y + hh], [x, y + hh], [x, y]], { stroke, lineWidth }); }
 
@@ -201,7 +190,7 @@ export default (component) => gf.mount(component, (root, first) => {
       cell = d.cell;
       slider.element.firstChild.textContent = d.choices.label;
       slider.set(d.choices.values.map((_, i) => named(i)), at);
-      view.canvas.style.height = `${layout(view.size().width || 900).height}px`;
+      fit();
       read();
     },
     destroy() { clearTimeout(waiting); view.destroy(); },
