@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -20,7 +19,7 @@ from pages.shared import held, url
 from pages.shared.controls import choose
 from pages.shared.known_models import NAMES
 from pages.shared.lesson import Lesson
-from pages.shared.own_numbers import OWN, own_config
+from pages.shared.own_numbers import OWN, as_python, last_good, own_config
 from pages.shared.training import Training
 from transformer import PRESETS, Config, calculator, memory, roofline
 from transformer.experiments import clocked
@@ -68,14 +67,14 @@ def patches(config: Config) -> int:
     return (config.image_size // config.patch_size) ** 2 + 1
 
 
-def usual() -> Stand:
+def usual(config: Config) -> Stand:
     """What a link that says nothing shows."""
     doing = "write the next" if "write the next" in can(config) else "read n tokens"
     return Stand(doing, patches(config) if config.kind == "vision" else 8192, 8, "bfloat16", "bfloat16", "")
 
 
-def stand() -> Stand:
-    at = usual()
+def stand(config: Config) -> Stand:
+    at = usual(config)
     return Stand(
         url.url_state("do", at.doing, str, can(config).__contains__),
         at.n if config.kind == "vision" else url.url_state("n", at.n, int, range(1, MOST_TOKENS + 1).__contains__),
@@ -90,15 +89,25 @@ def keep() -> None:
     """What the learner left in the picture, into the link."""
     if (said := held.said("costs", "stand")) is None:
         return
+    config = config_now()
     allowed = {"doing": can(config), "n": range(1, MOST_TOKENS + 1), "batch": range(1, MOST_TEXTS + 1), "weights": BITS,
                "cache": BITS, "part": ["", *charts.PARTS]}  # fmt: skip
-    for field, start in usual()._asdict().items():
+    for field, start in usual(config)._asdict().items():
         if said.get(field) in allowed[field] and not (field == "n" and config.kind == "vision"):
             url.set_url_state({"doing": "do", "weights": "bits"}.get(field, field), said[field], start)
-    held.reported("costs", stand())
+    held.reported("costs", stand(config))
 
 
 # ---- whose cost, and on what ----
+
+
+def config_now() -> Config:
+    """The chosen model's config; of the learner's own numbers and file the last good one."""
+    if title == OWN:
+        return last_good()
+    if title == FILE:
+        return url.url_state("config", PRESETS[NAMES[FIRST]], config_of, shown=FIRST)
+    return PRESETS[NAMES[title]]
 
 
 def take(text: str) -> None:
@@ -122,8 +131,8 @@ def take_uploaded() -> None:
         take(file.getvalue()[: LONGEST + 1].decode("utf-8", "replace"))
 
 
-def config_from_file() -> Config:
-    """What the link says, with a box and a place to drop a file beside it."""
+def ask_for_a_config() -> None:
+    """A box, and a place to drop a file, whose config goes into the link."""
     with st.expander("A config.json of yours: paste it, or drop the file", expanded="config" not in st.query_params):
         st.text_area("Paste a config.json", key="pasted", on_change=take_pasted, height=120, max_chars=LONGEST,
                      placeholder='{"model_type": "llama", "hidden_size": 4096, …}')
@@ -132,7 +141,6 @@ def config_from_file() -> Config:
                    "Config.to_dict(). It is read as data, nothing in it runs, and the link keeps it.")  # fmt: skip
     if problem := st.session_state.get("_calculator_problem"):
         st.warning(f"That config was not taken: {problem}", icon=":material/info:")
-    return url.url_state("config", PRESETS[NAMES[FIRST]], config_of, shown=FIRST)
 
 
 def measuring() -> Iterator[Machine]:
@@ -209,12 +217,18 @@ def message(config: Config, title: str, machine: Machine, shown: Stand, lengths:
 @st.fragment
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when the picture's own change."""
-    here = stand()
+    with st.container(key="gf-stage"):
+        picture, boxes = st.container(key="gf-picture"), st.container()
+        with boxes:  # under the picture, which changes with them
+            if title == FILE:
+                ask_for_a_config()
+            config = own_config() if title == OWN else config_now()
+    here = stand(config)
     shown, epoch = held.to_send("costs", here)
     lengths = (here.n,) if config.kind == "vision" else tuple(sorted({*LENGTHS, here.n, shown.n}))
     batches = tuple(sorted({*BATCHES, here.batch, shown.batch}))
     counted = DOINGS[here.doing] == "train"
-    with st.container(key="gf-stage"), st.container(key="gf-picture"):
+    with picture:
         charts.mount(key="costs", on_stand_change=keep,
                      data=message(config, title, machine, shown, lengths, batches, counted, epoch))  # fmt: skip
     doing, bits, cache = DOINGS[here.doing], BITS[here.weights], BITS[here.cache]
@@ -222,7 +236,9 @@ def draw(code_place: DeltaGenerator) -> None:
     lesson.formula(words.formula(config), numbers=lambda: words.numbers(parts, machine))
     if lesson.shows("formula"):
         st.caption(words.SYMBOLS, text_alignment="center")
-    made = f'PRESETS["{NAMES[title]}"]' if title in NAMES else f"Config(**{json.loads(compact(config))})"
+    made = f'PRESETS["{NAMES[title]}"]' if title in NAMES else as_python(config)
+    if title == FILE:
+        made = f"Config(**{json.loads(compact(config))})"
     of_window = 'replace(config, attention="full", window=None)' if config.attention == "window" else "config"
     with code_place:
         lesson.code(
@@ -239,35 +255,35 @@ def draw(code_place: DeltaGenerator) -> None:
     )
 
 
-def agreement() -> None:
+@st.cache_data(show_spinner=False)
+def agreement() -> tuple[str, dict[str, list]]:
     """What the calculator's seconds are worth: the real model on the clock beside them."""
     of, on = recorded()["measured"][CLOCKED], recorded_machine()
-    least = {what: [roofline.seconds(calculator.seconds(calculator.bill(PRESETS[CLOCKED], what, n, 1, 32, 32), on)) for n in of["n"]]
-             for what in ("read", "write")}  # fmt: skip
-    times = {what: [took / low for took, low in zip(of[what], least[what], strict=True)] for what in least}
-    mean = {what: clocked.error(of[what], least[what]) for what in least}
-    below = [n for n, ratio in zip(of["n"], times["read"], strict=True) if ratio < 1]
-    st.markdown("## Predicted against measured")
+    table, mean, times = {"n": of["n"]}, {}, {}
+    for what in ("read", "write"):
+        bills = [calculator.bill(PRESETS[CLOCKED], what, n, 1, 32, 32) for n in of["n"]]
+        least = [roofline.seconds(calculator.seconds(parts, on)) for parts in bills]
+        mean[what], times[what] = clocked.error(of[what], least), [took / low for took, low in zip(of[what], least, strict=True)]
+        table |= {f"{what}, least ms": [1e3 * s for s in least], f"{what}, measured ms": [1e3 * s for s in of[what]],
+                  f"{what}, times": times[what]}  # fmt: skip
     said = (f"SmolLM2-135M, float32, on {RECORDED} ({recorded()['machine']}, {recorded()['date']}), n = {of['n'][0]} … {of['n'][-1]:,}. "
             f"Measured ÷ least: **{mean['read']:.2f} ×** to read (from {min(times['read']):.2f} to {max(times['read']):.2f}), "
             f"**{mean['write']:.2f} ×** to write (from {min(times['write']):.2f} to {max(times['write']):.2f}); means are geometric. "
-            f"So a second of the calculator's was {min(min(of) for of in times.values()):.1f} to {max(max(of) for of in times.values()):.1f} "
-            "real ones here, the more the smaller the step.")  # fmt: skip
-    if below:
+            f"So a second of the calculator's was {min(map(min, times.values())):.1f} to {max(map(max, times.values())):.1f} real "
+            "ones here.")  # fmt: skip
+    if below := [n for n, ratio in zip(of["n"], times["read"], strict=True) if ratio < 1]:
         said += (f" Where reading comes out below 1 (n ≥ {min(below)}), the bound was too high: the peak was measured on a product of "
-                 "1,024 rows, which larger ones can beat, and a causal kernel skips products that are counted here.")  # fmt: skip
+                 "1,024 rows, which others can beat, and a causal kernel can skip products that are counted here.")  # fmt: skip
+    return said, table
+
+
+def show_agreement() -> None:
+    said, table = agreement()
+    st.markdown("## Predicted against measured")
     st.markdown(said)
-    st.dataframe(
-        {"n": of["n"]} | {
-            f"{what}, {name}": values
-            for what in least
-            for name, values in (("least ms", [1e3 * s for s in least[what]]), ("measured ms", [1e3 * s for s in of[what]]),
-                                 ("times", times[what]))
-        },
-        hide_index=True, width="stretch", key="agreement", row_height=36,
-        column_config={f"{what}, {name}": st.column_config.NumberColumn(format=form) for what in least
-                       for name, form in (("least ms", "%.1f"), ("measured ms", "%.1f"), ("times", "%.2f"))},
-    )  # fmt: skip
+    forms = {name: "%.2f" if name.endswith("times") else "%.1f" for name in table if name != "n"}
+    st.dataframe(table, hide_index=True, width="stretch", key="agreement", row_height=36,
+                 column_config={name: st.column_config.NumberColumn(format=form) for name, form in forms.items()})  # fmt: skip
 
 
 lesson, live = Lesson("G5"), Training("G5")
@@ -277,7 +293,6 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         title = choose("Whose cost", [*NAMES, OWN, FILE], FIRST, "arch")
     with st.container(width=240):
         on = choose("On", [*MACHINES, RECORDED, MINE], "A100", "machine")
-config = own_config() if title == OWN else config_from_file() if title == FILE else PRESETS[NAMES[title]]
 machine = machine_of(on)
 stage, below, measured, code_place, more = (st.container() for _ in range(5))
 with stage:
@@ -286,7 +301,7 @@ with below:
     lesson.prose(**words.PROSE)
     lesson.predict(**words.PREDICT)
 with measured:
-    agreement()
+    show_agreement()
 with more:
     lesson.interview(words.INTERVIEW)
     lesson.sources(words.SOURCES)

@@ -17,6 +17,9 @@ export default (component) => gf.mount(component, (root, first) => {
   const { sum, tools } = plot.foot(canvas, () => "cost", () => plot.saveSvg("cost.svg", canvas.size(), c.background, (p, w) => draw(p, w)));
   const scroll = div("scroll"), table = document.createElement("table");
   scroll.append(table);
+  scroll.tabIndex = 0;   // a narrow screen scrolls it sideways, by keys too
+  scroll.setAttribute("role", "region");
+  scroll.setAttribute("aria-label", "The same numbers as a table");
   const last = div("last");
   last.append(note, tools);
   left.append(sum, last);
@@ -111,7 +114,7 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function beside(all) {   // one part's formulas, its numbers put in
-    const k = shown(), part = d.parts[k], head = document.createElement("h3"), list = document.createElement("dl"), { flops, bandwidth } = d.machine;
+    const k = shown(), part = d.parts[k], head = tag("p", "", "head"), list = document.createElement("dl"), { flops, bandwidth } = d.machine;
     head.append(swatch(part), part.label);
     const line = (name, sum_, result) => {
       const dd = tag("dd", sum_ ? `${sum_} = ` : "");
@@ -134,7 +137,7 @@ export default (component) => gf.mount(component, (root, first) => {
     }
     side.replaceChildren(head, list);
     const says = d.done[index()].words[part.key];
-    if (says) side.append(tag("p", says));
+    if (says) side.append(tag("p", says, "says"));
   }
 
   function kept(key, held) {   // tokens · what each adds · texts · bits
@@ -152,23 +155,27 @@ export default (component) => gf.mount(component, (root, first) => {
 
   function below(all) {
     const head = document.createElement("thead"), body = document.createElement("tbody"), foot = document.createElement("tfoot"), k = seen();
-    const row = (cells, name = "th") => {
+    const row = (cells, titles) => {   // the first cell names the row, or all of them columns
       const tr = document.createElement("tr");
-      tr.append(...cells.map((cell, i) => { const e = tag(i && name === "td" ? "td" : "th", cell); e.scope = i && name === "td" ? "" : name === "td" ? "row" : "col"; return e; }));
+      tr.append(...cells.map((cell, i) => {
+        const one = tag(i && !titles ? "td" : "th", cell);
+        if (titles || !i) one.scope = titles ? "col" : "row";
+        return one;
+      }));
       return tr;
     };
-    head.append(row(["part", ...all.map(({ label }) => label), "FLOPs / byte", "bound by"]));
+    head.append(row(["part", ...all.map(({ label }) => label), "FLOPs / byte", "bound by"], true));
     d.parts.forEach((part, p) => {
       if (!all.some(({ values }) => values[p])) return;
       const asks = moved(p) > 0, tr = row([part.label, ...all.map(({ values, say }) => (values[p] ? say(values[p]) : "–")),
-        asks ? calculator.three(value("flops", p) / moved(p)) : "–", asks ? (value("bound", p) ? "memory" : "arithmetic") : "–"], "td");
+        asks ? calculator.three(value("flops", p) / moved(p)) : "–", asks ? (value("bound", p) ? "memory" : "arithmetic") : "–"]);
       tr.firstChild.prepend(swatch(part));
       tr.className = p === k ? "lit" : "";
       tr.addEventListener("pointerenter", (event) => event.pointerType === "touch" || look(p));
       tr.addEventListener("click", () => pin(p));
       body.append(tr);
     });
-    foot.append(row(["all", ...all.map(({ said }) => said), calculator.three(all[3].total / all[2].total), ""], "td"));
+    foot.append(row(["all", ...all.map(({ said }) => said), calculator.three(all[3].total / all[2].total), ""]));
     table.replaceChildren(head, body, foot);
   }
 
@@ -178,7 +185,8 @@ export default (component) => gf.mount(component, (root, first) => {
     if (hover === p) return;
     hover = p;
     beside(rows());
-    for (const [i, tr] of [...table.tBodies[0].rows].entries()) tr.className = there()[i] === seen() ? "lit" : "";
+    const shownParts = there(), lit = seen();
+    for (const [i, tr] of [...table.tBodies[0].rows].entries()) tr.className = shownParts[i] === lit ? "lit" : "";
     canvas.redraw();
   }
   const there = () => { const all = rows(); return each((p) => p).filter((p) => all.some(({ values }) => values[p])); };
