@@ -81,7 +81,8 @@ export default (component) => gf.mount(component, (root, first) => {
     return writing.get(m.key);
   }
 
-  const numeral = (value, digits) => (Number.isFinite(value)
+  // "0" is exactly that, "0.00" only small.
+  const numeral = (value, digits) => (value === 0 ? "0" : Number.isFinite(value)
     ? value.toFixed(digits).replace(/^-(?=0(\.0*)?$)/, "").replace("-", "−") : value < 0 ? "−∞" : "∞");
 
   function readable(fill) {
