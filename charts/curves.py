@@ -76,7 +76,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Band:
-    """The space between two curves; `pick` and `switched` as a line's."""
+    """The space between two curves; `pick`, `switched` and `plain` as a line's."""
 
     lo: np.ndarray
     hi: np.ndarray
@@ -84,6 +84,7 @@ class Band:
     opacity: float = 0.16
     switched: bool = False
     pick: str | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def message(
                         "points": series.points, "switched": series.switched, "plain": series.plain}
             case Band():
                 look = {"kind": "band", "lo": keep(series.lo), "hi": keep(series.hi), "opacity": series.opacity,
-                        "switched": series.switched}
+                        "switched": series.switched, "plain": series.plain}
             case Bars():
                 bins = series.values.shape[-1]
                 look = {"kind": "bars", "edges": keep(series.edges, bins + 1), "y": keep(series.values, bins),

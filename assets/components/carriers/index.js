@@ -89,7 +89,7 @@ export default (component) => gf.mount(component, (root, first) => {
       const text = narrow(w) ? spec.groups[g].name.replace(" negatives", " neg.").replace(" labels", "") : `${spec.groups[g].name} (${many(g)})`;
       p.rect(x, 6, 13, 13, { fill: colour(g), radius: 3 });
       p.text(x + 18, 17, text, { fill: c.ink, family: plot.SANS, size: narrow(w) ? 13 : 14 });
-      x += 18 + (narrow(w) ? 6.4 : 7.2) * text.length + 16;
+      x += 18 + (narrow(w) ? 6.2 : 6.7) * text.length + 14;
     }
   }
 
