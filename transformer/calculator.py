@@ -198,8 +198,7 @@ def held(config: Config, doing: Doing, n: int, batch: int, law: Law | None = Non
             "optimiser": Numbers(passing=-2 * P, fixed=16 * P),  # 8 bytes beside 4-byte weights, 12 beside 2-byte ones
             "activations": Numbers(passing=law(n, batch) / 4 if law else 0),  # a law counts bytes of float32
         }
-    new = {"write": 1, "write anew": n + 1}.get(doing, n)
-    found["activations"] = Numbers(passing=passing(config, new, batch, n))
+    found["activations"] = Numbers(passing=passing(config, doing, n, batch))
     if keeps(config, doing):
         both = cost.kv_cache_bytes(config, n, batch, 1)
         if config.kind == "encoder-decoder":  # cross-attention keeps the source's
@@ -209,10 +208,11 @@ def held(config: Config, doing: Doing, n: int, batch: int, law: Law | None = Non
     return found
 
 
-def passing(config: Config, new: int, batch: int, source: int) -> int:
-    """Numbers of the stream of ``new`` tokens, batch · n · d, and of the widest result of one part of one layer."""
+def passing(config: Config, doing: Doing, n: int, batch: int) -> int:
+    """Numbers of the stream of all new tokens, batch · n · d, and of the widest result of one part of one layer."""
+    new, cached, source = _tokens(config, doing, n)
     made: dict[str, int] = {}
-    for product in cost.matmuls(_one_layer(config), new, batch, 0, source if config.kind == "encoder-decoder" else None):
+    for product in cost.matmuls(_one_layer(config), new, batch, cached, source):
         if product.table != "result" and product.part != "encoder":
             made[product.part] = made.get(product.part, 0) + product.rows * product.columns * product.times
     return batch * new * config.d_model + max(made.values())

@@ -15,7 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from charts import calculator as charts
 from charts.calculator import BITS
 from pages.cost import calculator_words as words
-from pages.shared import held, url
+from pages.shared import held, models, url
 from pages.shared.controls import choose
 from pages.shared.known_models import NAMES
 from pages.shared.lesson import Lesson
@@ -26,7 +26,7 @@ from transformer.experiments import clocked
 from transformer.pretrained.config_file import LONGEST, compact, config_of
 from transformer.roofline import MACHINES, Machine
 
-FIRST, FILE = "Llama 3 8B", "A config.json of yours"
+FIRST, TINY, FILE = "Llama 3 8B", "Tiny model (ours)", "A config.json of yours"
 DOINGS = {"read n tokens": "read", "write the next": "write", "write it without a cache": "write anew", "train a step": "train"}
 LENGTHS = tuple(2**k for k in range(4, 18))
 BATCHES = tuple(2**k for k in range(9))
@@ -107,7 +107,7 @@ def config_now() -> Config:
         return last_good()
     if title == FILE:
         return url.url_state("config", PRESETS[NAMES[FIRST]], config_of, shown=FIRST)
-    return PRESETS[NAMES[title]]
+    return models.loaded("tiny")[0].config if title == TINY else PRESETS[NAMES[title]]
 
 
 def take(text: str) -> None:
@@ -160,7 +160,7 @@ def machine_of(name: str) -> Machine:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         peak = st.number_input("Peak, GFLOP/s", 0.001, 1e9, 1000.0, key="peak", bind="query-params", width=180)
         bandwidth = st.number_input("Bandwidth, GB/s", 0.001, 1e6, 50.0, key="bandwidth", bind="query-params", width=180)
-        live.watch(lambda: live.panel("Measure this machine · about 2 s", {"here": measuring}, 1, "machine"))()
+        live.watch(lambda: live.panel("Measure this machine · about 1 s", {"here": measuring}, 1, "machine"))()
     return Machine(MINE, peak * 1e9, bandwidth * 1e9)
 
 
@@ -208,43 +208,47 @@ def message(config: Config, title: str, machine: Machine, shown: Stand, lengths:
     vision, plain = config.kind == "vision", config.kind == "decoder" and config.attention in ("full", "window")
     return charts.message(
         title, calculator.PARTS, of.parameters.numpy(), done, charts.Machine(*machine), lengths, batches, **shown._asdict(),
-        context=config.max_len if title not in (OWN, FILE) else None,
+        context=None if title == OWN else config.max_len,
         cached=[config.n_kv_heads, config.d_head, config.n_layers] if plain else [], unit="image" if vision else "text",
         longest=0 if vision else MOST_TOKENS, most=MOST_TEXTS, epoch=epoch,
     )  # fmt: skip
 
 
+def made_of(title: str, config: Config) -> str:
+    """The config as Python."""
+    if title in NAMES:
+        return f'PRESETS["{NAMES[title]}"]'
+    if title == TINY:
+        return 'load("tiny")[0].config'
+    return as_python(config) if title == OWN else f"Config(**{json.loads(compact(config))})"
+
+
 @st.fragment
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when the picture's own change."""
-    with st.container(key="gf-stage"):
-        picture, boxes = st.container(key="gf-picture"), st.container()
-        with boxes:  # under the picture, which changes with them
-            if title == FILE:
-                ask_for_a_config()
-            config = own_config() if title == OWN else config_now()
+    if title == FILE:
+        ask_for_a_config()
+    config = own_config() if title == OWN else config_now()
+    whose = FIRST if title == FILE and "config" not in st.query_params else title  # until there is one
     here = stand(config)
     shown, epoch = held.to_send("costs", here)
     lengths = (here.n,) if config.kind == "vision" else tuple(sorted({*LENGTHS, here.n, shown.n}))
     batches = tuple(sorted({*BATCHES, here.batch, shown.batch}))
     counted = DOINGS[here.doing] == "train"
-    with picture:
+    with st.container(key="gf-stage"), st.container(key="gf-picture"):
         charts.mount(key="costs", on_stand_change=keep,
-                     data=message(config, title, machine, shown, lengths, batches, counted, epoch))  # fmt: skip
+                     data=message(config, whose, machine, shown, lengths, batches, counted, epoch))  # fmt: skip
     doing, bits, cache = DOINGS[here.doing], BITS[here.weights], BITS[here.cache]
     parts = calculator.bill(config, doing, here.n, here.batch, bits, cache, law_of(config)[0] if counted else None)
     lesson.formula(words.formula(config), numbers=lambda: words.numbers(parts, machine))
     if lesson.shows("formula"):
         st.caption(words.SYMBOLS, text_alignment="center")
-    made = f'PRESETS["{NAMES[title]}"]' if title in NAMES else as_python(config)
-    if title == FILE:
-        made = f"Config(**{json.loads(compact(config))})"
     of_window = 'replace(config, attention="full", window=None)' if config.attention == "window" else "config"
     with code_place:
         lesson.code(
             [calculator.bill, calculator.work, calculator.held, roofline.values, roofline.measure],
             words.SNIPPET.format(
-                config=made, machine=machine.name, flops=machine.flops, bandwidth=machine.bandwidth, doing=doing, n=here.n,
+                config=made_of(title, config), machine=machine.name, flops=machine.flops, bandwidth=machine.bandwidth, doing=doing, n=here.n,
                 batch=here.batch, weights=bits, cache=cache, law=f"memory.activation_law({of_window})" if counted and law_of(config)[0] else None,
             ),
         )  # fmt: skip
@@ -290,7 +294,7 @@ lesson, live = Lesson("G5"), Training("G5")
 lesson.header(words.LOOK_FOR)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     with st.container(width=300):
-        title = choose("Whose cost", [*NAMES, OWN, FILE], FIRST, "arch")
+        title = choose("Whose cost", [*NAMES, TINY, OWN, FILE], FIRST, "arch")
     with st.container(width=240):
         on = choose("On", [*MACHINES, RECORDED, MINE], "A100", "machine")
 machine = machine_of(on)

@@ -11,22 +11,21 @@ LOOK_FOR = (
     "same weights are hatched: it waits for memory. More texts at once, or fewer bits, and the hatching moves."
 )
 
-FLOPS = {"plain": r"\ffn{2\,d\,d_{ff}}", "gated": r"\ffn{3\,d\,d_{ff}}"}
+FFN = {False: r"\ffn{2\,d\,d_{ff}}", True: r"\ffn{3\,d\,d_{ff}}"}  # gated or not
 
 
 def formula(config: Config) -> str:
-    """FLOPs, bytes held, bytes moved and seconds of a pass: t new tokens in each of B texts, each meeting m keys; W weights
-    read, K and V kept numbers read and written, X what passes from product to product."""
-    ffn = FLOPS["gated" if config.gated else "plain"] + (r"\,k" if config.experts > 1 else "")
+    """FLOPs, bytes held, bytes moved and seconds of a pass: t new tokens in each of B texts, each meeting m keys."""
     head = r" + \output{d\,V}" if config.head == "lm" else ""
+    experts = r"\cdot k" if config.experts > 1 else ""
     lines = [
-        r"\text{FLOPs} \approx 2\,B\,t\,\big[L\,\big(\query{d\,hd_k} + \key{d\,h_{kv}d_k} + \value{d\,h_{kv}d_k} + "
-        r"\residual{hd_k\,d}",
-        rf"+\ \scores{{m\,hd_k}} + \attention{{m\,hd_k}} + {ffn}\big){head}\big]",
-        r"\text{bytes held} = P\,b_w + (\key{n\,h_{kv}d_k} + \value{n\,h_{kv}d_k})\,L\,B\,b_c + b\,X",
-        r"\text{bytes moved} = b_w\,W + b_c\,(\key{K} + \value{V}) + b\,X",
-        r"\text{time} \ge \sum_{\text{parts}} \max\!\left(\frac{\text{FLOPs}}{\text{peak}},\ \frac{\text{bytes moved}}"
-        r"{\text{bandwidth}}\right)",
+        rf"\text{{FLOPs}} \approx 2\,B\,t\,\big[L\,(a + s + f){head}\big]",
+        r"a = d\,(\query{hd_k} + \key{h_{kv}d_k} + \value{h_{kv}d_k} + \residual{hd_k})",
+        rf"s = m\,(\scores{{hd_k}} + \attention{{hd_k}}),\quad f = {FFN[config.gated]}{experts}",
+        r"\text{held} = P\,b_w + (\key{K} + \value{V})\,b_c + X\,b",
+        r"\key{K} = \value{V} = n\,h_{kv}\,d_k\,L\,B",
+        r"\text{moved} = W\,b_w + (\key{K} + \value{V})\,b_c + X\,b",
+        r"\text{time} \ge \sum \max\!\left(\frac{\text{FLOPs}}{\text{peak}},\,\frac{\text{moved}}{\text{bandwidth}}\right)",
     ]
     return r"\begin{gathered}" + r"\\[.5em]".join(lines) + r"\end{gathered}"
 
@@ -44,8 +43,8 @@ def numbers(parts: Mapping[str, calculator.Cost], machine: roofline.Machine) -> 
     return r"\small\begin{gathered}" + r"\\[.3em]".join(lines) + r"\end{gathered}"
 
 
-SYMBOLS = ("$t$ new tokens in each of $B$ texts meet $m$ keys each; $W$ weights, $K$, $V$ and $X$ are read or written: what a cache "
-           "keeps, and what passes from product to product; $b_w$, $b_c$, $b$ bytes a number of each.")
+SYMBOLS = ("$t$ new tokens in each of $B$ texts meet $m$ keys each. $P$ weights are held and $W$ of them read; $K$, $V$ is what the "
+           "cache keeps, $X$ what passes from product to product; a number of each takes $b_w$, $b_c$, $b$ bytes. The sum is over parts.")
 PLAIN = {"embedding": "embedding", "encoder": "encoder", "Q": "Q", "K": "K", "V": "V", "scores": "S", "z": "z", "out": "O",
          "cross": "cross", "ffn": "FFN", "logits": "logits", "optimiser": "AdamW"}  # fmt: skip
 ROLES = {"query", "key", "value", "scores", "attention", "ffn", "residual", "output"}
@@ -62,7 +61,7 @@ def whole(number: int) -> str:
 
 SNIPPET = """
 from dataclasses import replace
-from transformer import PRESETS, Config, calculator, memory, roofline
+from transformer import PRESETS, Config, calculator, load, memory, roofline
 
 config = {config}
 machine = roofline.Machine({machine!r}, {flops!r}, {bandwidth!r})

@@ -78,3 +78,5 @@ def test_on_a_phone_everything_fits(open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert row(page, "FFN")[3] == close(calculator.bill(PRESETS["vit-base"], "read", 197, 8)["ffn"].flops)
     assert page.get_by_label("n, patches, any whole number").is_disabled()
+    tops = [page.locator(f"{STAGE} {what}").first.bounding_box()["y"] for what in ("canvas", ".controls", ".side", "table")]
+    assert tops == sorted(tops)  # the picture first

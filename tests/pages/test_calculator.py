@@ -127,6 +127,8 @@ def test_this_machine_is_measured_into_the_boxes(open_page):
     {"arch": "SmolLM2-135M", "n": "512", "batch": "4", "bits": "4 bits", "cache": "int8"},
     {"arch": "Mistral 7B", "do": "train a step", "n": "256", "bits": "float32", "machine": "T4"},
     {"arch": "My own numbers", "do": "read n tokens", "n": "100", "d": "320"},
+    {"arch": "Tiny model (ours)", "do": "write it without a cache", "n": "50"},
+    {"arch": "A config.json of yours", "config": '{"d_model":64,"n_layers":2,"n_heads":4,"attention":"linear"}'},
 ])  # fmt: skip
 def test_the_notebook_snippet_gives_the_pages_numbers(open_page, query):
     app = open_page(PAGE, **query)

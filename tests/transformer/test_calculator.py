@@ -134,7 +134,7 @@ def test_what_passes_is_really_there_at_once():
             model, ids = build(config).eval(), torch.zeros(3, 200, dtype=torch.long)
             with _Live(model) as live:
                 model(ids)
-        least = 4 * calculator.passing(config, 200, 3, 200)
+        least = 4 * calculator.passing(config, "read", 200, 3)
         assert least <= live.most <= most * least, name
 
 
