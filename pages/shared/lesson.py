@@ -192,20 +192,21 @@ class Lesson:
                     st.markdown(f"**The catch.** {self._prose(catch)}")
 
     def predict(self, question: str, options: Sequence[str], answer: str,
-                reveal: str | Callable[[], None]) -> None:
-        """One question whose answer the picture shows: the learner commits first, then sees it. `answer` is an option."""
+                reveal: str | Callable[[], None], key: str = "") -> None:
+        """One question whose answer the picture shows: the learner commits first, then sees it. `answer` is an option;
+        `key` tells the questions of a page apart that has several."""
         if not self.shows("predict"):
             return
         if answer not in options:
             raise ValueError(f"The answer {answer!r} is not one of the options {list(options)}.")
-        committed = f"_committed_{self.entry.row}"
+        committed = f"_committed_{self.entry.row}{key}"
         with st.container(key="gf-predict"):
             st.markdown(f"## Predict, then look\n{self._prose(question)}")
             done = committed in st.session_state
-            choice = st.radio("Your prediction", options, index=None, key="prediction", disabled=done,
+            choice = st.radio("Your prediction", options, index=None, key=f"prediction{key}", disabled=done,
                               label_visibility="collapsed")
             if not done:
-                st.button("Commit and reveal", key="commit", disabled=choice is None, type="primary",
+                st.button("Commit and reveal", key=f"commit{key}", disabled=choice is None, type="primary",
                           on_click=_set, args=(committed, choice))
                 return
             mine = st.session_state[committed]

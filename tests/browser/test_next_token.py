@@ -251,7 +251,7 @@ def test_going_to_another_lesson_and_back_finds_the_setting(open_page):
     page.mouse.up()
     settle(page)
     held, before = query(page), picture(page, STAGE)
-    page.get_by_role("link", name="Softmax temperature").click()
+    page.get_by_role("link", name="Temperature and distillation").click()
     page.locator(".st-key-temperature_stage canvas").wait_for()
     settle(page)
     page.go_back()

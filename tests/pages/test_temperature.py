@@ -95,3 +95,14 @@ def test_the_ratio_is_its_square_root_when_it_is_twice_as_hot(open_page):
     page.button(key="commit").click().run()
     assert page.success[0].value == "Right."
     assert any(f"{ratio:.3g}" in m.value and f"{ratio**0.5:.3g}" in m.value for m in page.markdown)
+
+
+def test_the_formula_takes_this_positions_numbers(open_page):
+    page = open_page(FILE, position="1")
+    assert len(page.latex) == 1
+    logits = recording.load(SUM)["logits"][0, 1].sort(descending=True).values
+    for on in (True, False, True):
+        page.toggle(key="numbers").set_value(on).run()
+        assert len(page.latex) == 1 + on and not page.exception
+    assert f"{logits[0].item():.2f}" in page.latex[1].value
+    assert "[position 1, 49152]" in " ".join(m.value for m in page.markdown)

@@ -186,6 +186,14 @@ def alike(temperature: float) -> Tensor:
     return torch.stack([q[held.target == c].mean(0) for c in range(digits.CLASSES)])
 
 
+def nearest(temperature: float) -> tuple[int, int, int]:
+    """(a digit, the one that the teacher finds it most like, the one that it finds it least like), of the most alike pair."""
+    q = alike(temperature)
+    others = q.clone().fill_diagonal_(0.0)
+    true, answer = divmod(int(others.argmax()), len(q))
+    return true, answer, int(q[true].argmin())
+
+
 def compare(alone: Sequence[float], taught: Sequence[float], more_is_better: bool = True) -> Outcome:
     """What two sets of seeds say: "better" or "worse" only where they do not overlap; "same" where they are equal."""
     if list(alone) == list(taught):

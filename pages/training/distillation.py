@@ -1,0 +1,324 @@
+"""The views of F2 on distillation: students trained with a teacher and without, what the teacher knows, and why T²."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from streamlit.delta_generator import DeltaGenerator
+
+from charts import curves, matrices
+from charts import distillation as charts
+from charts.curves import Choice
+from charts.distillation import ALONE, TAUGHT, TEACHER
+from pages.shared import held, url
+from pages.shared.lesson import Lesson
+from pages.shared.pool import Job
+from pages.shared.training import Training
+from pages.training import distillation_words as words
+from pages.training.distillation_words import DARK, DIGITS, LETTERS, SCALE
+from transformer import losses, sampling
+from transformer.experiments import softened
+from transformer.training import distil, objectives
+from transformer.training.distil import Task
+
+CLOCK = distil.FILE.with_name("students.json")
+STEPS = np.arange(0, distil.STEPS + 1, distil.EVERY)
+TASK: dict[str, Task] = {DIGITS: "digits", LETTERS: "letters"}
+AMOUNT = {"digits": "Digits that are told", "letters": "Letters of text"}
+T, MIX = distil.SHIPPED
+LIVE_SEEDS = 3
+SHOWN, FIRST = 24, 2  # the second: the teacher is right and nearly unsure, the student alone is wrong
+WHO = {"before training": "untrained", "alone": "alone", "with the teacher": "taught"}
+BOTH = {"digits": "digits", "letters": "letters"}
+HEATS = np.geomspace(0.5, 50, 61)
+HEAT = 5.0
+
+
+class RunsStand(NamedTuple):
+    """Where the picture of the runs stands, by the link."""
+
+    view: str
+    step: float
+    amount: int
+    temperature: float
+    mix: float
+
+
+@functools.cache
+def recorded() -> dict:
+    return json.loads(distil.FILE.read_text("utf-8"))
+
+
+@functools.cache
+def clock() -> dict:
+    return json.loads(CLOCK.read_text("utf-8"))
+
+
+def seeds_of(task: Task, amount: int, temperature: float, mix: float, field: str) -> np.ndarray:
+    """[seed, step]"""
+    found = recorded()["runs"][distil.name_of(task, amount, temperature, mix)]
+    return np.array([run[field] for run in found], np.float32)
+
+
+@functools.cache
+def grid(task: Task) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, float]]:
+    """Of the recorded runs: alone [amount, 1, 1, seed, step], taught [amount, T, λ, seed, step], the teacher; by field."""
+    fields, amounts = ("accuracy", "loss", "agreement"), distil.AMOUNTS[task]
+    alone = {f: np.stack([seeds_of(task, a, 1.0, 0.0, f) for a in amounts])[:, None, None] for f in fields}
+    taught = {f: np.array([[[seeds_of(task, a, t, mix, f) for mix in distil.MIXES] for t in distil.TEMPERATURES]
+                           for a in amounts]) for f in fields}  # fmt: skip
+    at = distil.look(distil.teacher(task)[0], task, 0)
+    return alone, taught, {"accuracy": at.accuracy, "loss": at.loss}
+
+
+def runs_stand(view: str) -> RunsStand:
+    amounts = distil.AMOUNTS[TASK[view]]
+    return RunsStand(
+        view,
+        url.url_state("step", float(STEPS[-1]), float, lambda t: 0 <= t <= STEPS[-1]),
+        url.url_state("told", amounts[0], int, amounts.__contains__),
+        url.url_state("T", T, float, distil.TEMPERATURES.__contains__),
+        url.url_state("mix", MIX, float, distil.MIXES.__contains__),
+    )
+
+
+def keep_runs(view: str) -> None:
+    """What the learner left in the picture, into the link."""
+    if (said := held.said("curves", "stand")) is None:
+        return
+    if isinstance(at := said.get("cursor"), int | float) and 0 <= at <= STEPS[-1]:
+        url.set_url_state("step", float(at), float(STEPS[-1]))
+    amounts = distil.AMOUNTS[TASK[view]]
+    for key, value, allowed, usual in zip(("told", "T", "mix"), said.get("frames") or (), (amounts, distil.TEMPERATURES, distil.MIXES),
+                                          (amounts[0], T, MIX), strict=False):  # fmt: skip
+        if value in allowed:
+            url.set_url_state(key, allowed[allowed.index(value)], usual)
+    held.reported("curves", runs_stand(view))
+
+
+def works_of(task: Task, here: RunsStand) -> dict:
+    ways = dict.fromkeys([(1.0, 0.0), (here.temperature, here.mix) if here.mix else (1.0, 0.0)])
+    return {(task, here.amount, t, mix, seed): functools.partial(distil.train, task, here.amount, t, mix, seed)
+            for seed in range(LIVE_SEEDS) for t, mix in ways}  # fmt: skip
+
+
+def core_seconds(task: Task, works: Mapping) -> float:
+    """What the same runs took when they were recorded."""
+    runs = recorded()["runs"]
+    return sum(np.mean([run["core_seconds"] for run in runs[distil.name_of(*key[:4])]]) for key in works)
+
+
+def own_runs(runs: Mapping[tuple, Job]) -> dict[str, list[dict[str, np.ndarray]]]:
+    found: dict[str, list[dict[str, np.ndarray]]] = {ALONE: [], TAUGHT: []}
+    for (*_, mix, _seed), job in runs.items():
+        if job.reports:
+            found[TAUGHT if mix else ALONE].append(
+                {field: np.array([getattr(at, field) for at in job.reports], np.float32) for field in ("accuracy", "loss")})
+    return found
+
+
+def sizes(task: Task) -> str:
+    """Parameters, bytes and time of both, as a table in Markdown."""
+    teacher, student = (clock()["measured"][f"{task} {who}"] for who in ("teacher", "student"))
+    one = "a digit" if task == "digits" else f"{distil.LENGTH} letters"
+    rows = [("parameters", "parameters", "{:,}", 1), ("float16, kB", "parameters", "{:,.0f}", 2e-3),
+            (f"{one}, ms", "one", "{:.2f}", 1e3), ("24 of them, ms", "many", "{:.2f}", 1e3)]  # fmt: skip
+    return "| | teacher | student | less by |\n|---|---:|---:|---:|\n" + "\n".join(
+        f"| {name} | {form.format(teacher[key] * unit)} | {form.format(student[key] * unit)} | {teacher[key] / student[key]:.0f}× |"
+        for name, key, form, unit in rows)
+
+
+def draw_runs(lesson: Lesson, live: Training, view: str, code_place: DeltaGenerator) -> None:
+    """All that follows the controls of the runs: it alone runs again when they change, or when a run reports."""
+    task, here = TASK[view], runs_stand(view)
+    alone, taught, teacher = grid(task)
+    amounts, made = distil.AMOUNTS[task], recorded()["made"]
+    picture, controls = lesson.stage(0.34)
+    with controls:
+        works = works_of(task, here)
+        runs = live.panel(f"Train {LIVE_SEEDS} of each yourself · about {core_seconds(task, works):.0f} s of a processor core",
+                          works, len(STEPS), "report")
+        st.markdown(sizes(task))
+        st.caption(f"Bands: recorded, {len(distil.SEEDS[task])} seeds, lines their middle; yours lie over them, dashed. "
+                   f"`{made['command']}`, {made['date']}; times on {clock()['machine']}, the quickest of many.")  # fmt: skip
+    shown, epoch = held.to_send("curves", here)
+    with picture:
+        curves.mount(key="curves", on_stand_change=functools.partial(keep_runs, view), data=charts.runs(
+            f"distillation-{task}", STEPS, alone, taught, teacher, own_runs(runs),
+            [Choice(AMOUNT[task], list(amounts), shown.amount), Choice("T", list(distil.TEMPERATURES), shown.temperature),
+             Choice("λ", list(distil.MIXES), shown.mix)],
+            what=task, cursor=shown.step, epoch=epoch,
+        ))  # fmt: skip
+        at = amounts.index(here.amount), distil.TEMPERATURES.index(here.temperature), distil.MIXES.index(here.mix)
+        ends = {f: (alone[f][at[0], 0, 0, :, -1].tolist(), taught[f][*at, :, -1].tolist()) for f in ("accuracy", "loss")}
+        outcome = distil.compare(*ends["accuracy"])
+        said = [(min(of), max(of)) for of in ends["accuracy"]]
+        st.markdown(words.verdict(outcome, *said, len(distil.SEEDS[task]))
+                    + words.loss_too(distil.compare(*ends["loss"], more_is_better=False)))
+    last = {who: float(np.median(of)) for who, of in zip((ALONE, TAUGHT), ends["accuracy"], strict=True)}
+    lesson.formula(
+        words.FORMULAS[view],
+        shapes=[("v", ("batch", classes_of(task)), "attention"), ("z", ("batch", classes_of(task)), "value")],
+        numbers=rf"\lambda = {here.mix:g},\ T = {here.temperature:g},\ \lambda T^2 = {here.mix * here.temperature**2:g}:\quad "
+                rf"\text{{right, middle seed: }} {last[ALONE]:.3f} \to {last[TAUGHT]:.3f}",
+    )  # fmt: skip
+    with code_place:
+        lesson.code([losses.distillation, objectives.distilled, distil.train], words.SNIPPET[view].format(
+            task=task, amount=here.amount, T=here.temperature, mix=here.mix))  # fmt: skip
+    table = {"step": STEPS} | {f"{who} {field} seed {seed}": run for who, of in ((ALONE, alone), (TAUGHT, taught)) for field in of
+                               for seed, run in enumerate(of[field][at if who == TAUGHT else (at[0], 0, 0)])}  # fmt: skip
+    lesson.downloads(table=table, config={"task": task, "told": here.amount, "T": here.temperature, "lambda": here.mix})
+
+
+def classes_of(task: Task) -> int:
+    return distil.unseen(task).teacher.shape[-1]
+
+
+@functools.cache
+def known_answers() -> tuple[np.ndarray, dict[str, np.ndarray], list[str], list[int]]:
+    """images [digit, row, col], shares who -> [digit, T, class], what each shows, and their places among the unseen."""
+    unseen, at = distil.unseen("digits"), distil.telling(SHOWN)
+    with torch.no_grad():
+        logits = {TEACHER: unseen.teacher[at]} | {who: distil.shipped("digits", name)(unseen.read[at])
+                                                  for who, name in ((ALONE, "alone"), (TAUGHT, "taught"))}  # fmt: skip
+    shares = {who: torch.stack([sampling.tempered(of, heat) for heat in distil.TEMPERATURES], 1).numpy()
+              for who, of in logits.items()}  # fmt: skip
+    titles = [f"A {true}, in truth" for true in unseen.target[at].tolist()]
+    return unseen.read[at, 0].numpy(), shares, titles, at.tolist()
+
+
+def keep_dark() -> None:
+    if (said := held.said("matrices", "stand")) is None:
+        return
+    if said.get("frame") in range(1, SHOWN + 1):
+        url.set_url_state("digit", said["frame"], FIRST)
+    held.reported("matrices", dark_stand())
+
+
+def dark_stand() -> int:
+    return url.url_state("digit", FIRST, int, range(1, SHOWN + 1).__contains__)
+
+
+@st.fragment
+def draw_dark(lesson: Lesson, code_place: DeltaGenerator) -> None:
+    images, shares, titles, places = known_answers()
+    hottest = distil.TEMPERATURES[-1]
+    frame, epoch = held.to_send("matrices", dark_stand())
+    with st.container(key="gf-stage"), st.container(key="gf-picture"):
+        matrices.mount(key="matrices", on_stand_change=keep_dark, data=charts.answers(
+            images, shares, distil.alike(hottest).numpy(), distil.TEMPERATURES, titles, hottest,
+            frames=Choice("Digit, the one that the teacher doubts most first", list(range(1, SHOWN + 1)), frame), epoch=epoch,
+        ))  # fmt: skip
+        true, answer, least = distil.nearest(hottest)
+        mean = distil.alike(hottest)
+        st.caption(f"The nearest pair on average: a true {true} is a {answer} with {mean[true, answer]:.2f}, and a {least} with only "
+                   f"{mean[true, least]:.3f}. {SHOWN} of the {len(distil.unseen('digits').target)} digits that neither has learnt from. The students that ship: "
+                   f"{distil.AMOUNTS['digits'][0]} digits told, seed 0, the taught one at T = {T:g}, λ = {MIX:g}.")  # fmt: skip
+    i = dark_stand() - 1
+    q = shares[TEACHER][i]  # [T, class]
+    second = int(np.argsort(q[0])[-2])
+    lesson.formula(
+        words.FORMULAS[DARK], shapes=[("v", (classes_of("digits"),), "attention"), ("q", (classes_of("digits"),), "attention")],
+        numbers=r",\quad ".join(rf"q_{{{second}}}^{{({heat:g})}} = {q[t, second]:.3g}" for t, heat in enumerate(distil.TEMPERATURES)),
+    )  # fmt: skip
+    with code_place:
+        lesson.code([sampling.tempered, distil.telling, distil.alike], words.SNIPPET[DARK].format(
+            digit=places[i], true=distil.unseen("digits").target[places[i]].item(), temperatures=list(distil.TEMPERATURES)))  # fmt: skip
+    lesson.downloads(table={"temperature": list(distil.TEMPERATURES)} | {f"{who}: {c}": shares[who][i, :, c] for who in shares
+                                                                         for c in range(q.shape[-1])},
+                     config={"digit": places[i]})  # fmt: skip
+
+
+@functools.cache
+def all_lengths() -> softened.Lengths:
+    """kept, bare [task, student, T], limit, hard [task, student, 1]"""
+    found = []
+    for task in BOTH.values():
+        unseen = distil.unseen(task)
+        for who in WHO.values():
+            with torch.no_grad():
+                z = distil.shipped(task, who)(unseen.read).flatten(0, -2)
+            found.append(softened.gradient_lengths(z, unseen.teacher.flatten(0, -2), unseen.target.flatten(), HEATS.tolist()))
+    shape = len(BOTH), len(WHO), -1
+    return softened.Lengths(*(torch.stack(of).reshape(shape) for of in zip(*found, strict=True)))
+
+
+def scale_stand() -> tuple[str, str, float]:
+    return (url.url_state("task", "digits", str, BOTH.__contains__), url.url_state("student", list(WHO)[0], str, WHO.__contains__),
+            url.url_state("heat", HEAT, float, lambda t: HEATS[0] <= t <= HEATS[-1]))  # fmt: skip
+
+
+def keep_scale() -> None:
+    if (said := held.said("lengths", "stand")) is None:
+        return
+    if isinstance(at := said.get("cursor"), int | float) and HEATS[0] <= at <= HEATS[-1]:
+        url.set_url_state("heat", float(f"{at:.4g}"), HEAT)
+    for key, value, allowed, usual in zip(("task", "student"), said.get("frames") or (), (BOTH, WHO), ("digits", list(WHO)[0]),
+                                          strict=False):  # fmt: skip
+        if value in allowed:
+            url.set_url_state(key, value, usual)
+    held.reported("lengths", scale_stand())
+
+
+@st.fragment
+def draw_scale(lesson: Lesson, code_place: DeltaGenerator) -> None:
+    found = all_lengths()
+    here = scale_stand()
+    (task, who, heat), epoch = held.to_send("lengths", here)
+    with st.container(key="gf-stage"), st.container(key="gf-picture"):
+        curves.mount(key="lengths", on_stand_change=keep_scale, data=charts.lengths(
+            HEATS, *(of.numpy() for of in found), cursor=heat, epoch=epoch,
+            frames=[Choice("Both read", list(BOTH), task), Choice("Student", list(WHO), who)],
+        ))  # fmt: skip
+        st.caption("Autograd's, through the very loss that trains, at λ = 1: lengths of the gradient with respect to the student's logits, "
+                   "mean over what is held out. The students are those that ship.")  # fmt: skip
+    at = list(BOTH).index(here[0]), list(WHO).index(here[1])
+    i = int(np.abs(HEATS - here[2]).argmin())
+    lesson.formula(
+        words.FORMULAS[SCALE], shapes=[("z", ("example", classes_of(BOTH[here[0]])), "value"), ("v", ("example", classes_of(BOTH[here[0]])), "attention")],
+        numbers=rf"T = {HEATS[i]:.3g}:\quad {found.bare[*at, i]:.3g} \cdot {HEATS[i]:.3g}^2 = {found.kept[*at, i]:.3g},\qquad "
+                rf"T \to \infty:\ {found.limit[*at, 0]:.3g}",
+    )  # fmt: skip
+    with code_place:
+        lesson.code([softened.gradient_lengths, losses.distillation],
+                    words.SNIPPET[SCALE].format(task=BOTH[here[0]], who=WHO[here[1]], T=HEATS[i]))
+    lesson.downloads(table={"T": HEATS, "with T²": found.kept[at].numpy(), "without": found.bare[at].numpy()},
+                     config={"task": here[0], "student": here[1]})
+
+
+def predict(lesson: Lesson) -> None:
+    """On what temperature does to the gradient, answered by the student before training."""
+    z, unseen = distil.shipped("digits", "untrained"), distil.unseen("digits")
+    with torch.no_grad():
+        logits = z(unseen.read)
+    found = softened.gradient_lengths(logits, unseen.teacher, unseen.target, [10.0, 50.0])
+    lesson.predict(
+        "A student is taught at $T = 10$; then somebody raises it to $T = 50$ and leaves the factor $T^2$ out. What becomes of the "
+        "gradient's length?",
+        words.T2_OPTIONS, words.T2_OPTIONS[2],
+        f"{found.bare[0]:.2g} becomes {found.bare[1]:.2g}, a {found.bare[0] / found.bare[1]:.0f}th: it shrinks as $1/T^2$ once $T$ is high. With the "
+        f"factor it is {found.kept[0]:.2g} and {found.kept[1]:.2g}.", key="_soft",
+    )  # fmt: skip
+
+
+def show(lesson: Lesson, live: Training, view: str) -> None:
+    """One of the views, with all that stands around it."""
+    lesson.show_model("Our own teacher and students", "tiny")
+    stage, below, code_place, more = (st.container() for _ in range(4))
+    with stage:
+        if view in TASK:
+            live.watch(draw_runs)(lesson, live, view, code_place)
+        else:
+            {DARK: draw_dark, SCALE: draw_scale}[view](lesson, code_place)
+    with below:
+        lesson.prose(**words.PROSE[view])
+        predict(lesson)
+    with more:
+        lesson.interview(words.INTERVIEW)
+        lesson.sources(words.SOURCES)
