@@ -44,7 +44,7 @@ def settings():
 
     import streamlit as st
 
-    names = ["runner.postScriptGC", "server.fileWatcherType", "server.maxUploadSize", "client.showErrorDetails",
+    names = ["runner.postScriptGC", "runner.magicEnabled", "server.fileWatcherType", "server.maxUploadSize", "client.showErrorDetails",
              "client.toolbarMode", "browser.gatherUsageStats", "global.disableWidgetStateDuplicationWarning"]
     st.text(json.dumps({name: st.get_option(name) for name in names}))
 
@@ -54,7 +54,7 @@ def test_the_settings_are_in_force():
 
     shown = AppTest.from_function(settings).run().text[0].value
     assert json.loads(shown) == {
-        "runner.postScriptGC": False, "server.fileWatcherType": "none", "server.maxUploadSize": 5,
+        "runner.postScriptGC": False, "runner.magicEnabled": False, "server.fileWatcherType": "none", "server.maxUploadSize": 5,
         "client.showErrorDetails": "none", "client.toolbarMode": "viewer", "browser.gatherUsageStats": False,
         "global.disableWidgetStateDuplicationWarning": True,
     }
