@@ -110,7 +110,7 @@ def pruning(
     mark = "%" if percent else ""
     return curves.message(
         "pruning", "What a model still can when a share of its weights is removed; left and right arrows move the share",
-        100 * shares, "weights removed, %", "pruned", [Panel(y, y_range, series, percent=percent)], cursor=cursor,
+        np.round(100 * shares, 6), "weights removed, %", "pruned", [Panel(y, y_range, series, percent=percent)], cursor=cursor,
         columns=["middle seed" + mark, "lowest" + mark, "highest" + mark], rows=rows, height=380, gutter=150, frames=ways, picks=picks,
         sentence=f"{{x}} % removed, {{pick}}: {{0{mark}}}", values=[middle], epoch=epoch,
     )  # fmt: skip
@@ -164,7 +164,7 @@ def thinned(shares: np.ndarray, of: Mapping[str, tuple[Tone, np.ndarray]], y_top
     low = min(float(values.min()) for _, values in of.values())
     rows = [Row(name, role, [values]) for name, (role, values) in of.items()]
     return curves.message(
-        "thinned", "Loss by the share that is set to 0", 100 * shares, "set to 0, %", "share",
+        "thinned", "Loss by the share that is set to 0", np.round(100 * shares, 6), "set to 0, %", "share",
         [Panel("Loss, nats a token", (low - 0.15, y_top), series)], cursor=cursor, columns=["nats a token"], rows=rows, height=300, gutter=190,
     )  # fmt: skip
 
@@ -188,6 +188,6 @@ def product(
     rows = [Row(titles[way], roles[way], [ms[way], ms["dense"] / ms[way], kilobytes[way]]) for way in ms]
     return curves.message(
         "product", "Time and size of a matrix product by its zeros; left and right arrows move the share", left_one,
-        "weights for each one that is left: 1 none pruned, 10 = 90 % pruned", "1 in", panels, cursor=cursor,
+        "one weight in so many is left: at 10, 90 % are zeros", "1 in", panels, cursor=cursor,
         columns=["ms", "× as fast", "kB"], rows=rows, height=520, gutter=150, frames=tokens, log_x=True, epoch=epoch,
     )  # fmt: skip

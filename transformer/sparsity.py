@@ -138,7 +138,11 @@ def _largest(sizes: Tensor, share: float) -> Tensor:
     """False for the smallest ⌊share·n⌉ exactly; of equals the first.   sizes [n] -> [n]"""
     drop = round(share * len(sizes))
     stays = torch.ones(len(sizes), dtype=torch.bool)
-    stays[sizes.argsort(stable=True)[:drop]] = False
+    if drop:
+        cut = sizes.kthvalue(drop).values
+        stays = sizes > cut
+        equal = (sizes == cut).nonzero()[:, 0]
+        stays[equal[drop - int((sizes < cut).sum()) :]] = True
     return stays
 
 

@@ -41,7 +41,7 @@ EDGES = torch.logspace(-8, 0.5, 69, dtype=torch.float64)  # of |w| in the histog
 CUTS = torch.cat((torch.zeros(1, dtype=torch.float64), torch.logspace(-6, 1, 71, dtype=torch.float64)))  # of neurons; 0: exactly
 SHARES = [i / 50 for i in range(51)]  # pruned
 LENGTH, BATCH, MEASURED = 48, 12, 64  # characters a window, windows a step, windows that a loss is the mean of
-TRACED = 48  # weights of one row that are followed step by step
+TRACED, TRACED_AT = 48, 3e-4  # weights that are followed step by step, and λ there
 FOLDER = Path(__file__).parents[2] / "assets"
 FILE = FOLDER / "measured" / "sparsity.json.xz"
 
@@ -106,7 +106,9 @@ def with_l1(loss: Loss, lam: float) -> Loss:
     return penalised
 
 
-def steps_of(problem: Problem, way: Way, lam: float, seed: int, steps: int = STEPS, alone: int = ALONE) -> Iterator[tuple[Model, Progress]]:
+def steps_of(
+    problem: Problem, way: Way, lam: float, seed: int, steps: int = STEPS, alone: int = ALONE
+) -> Iterator[tuple[Model, Progress]]:  # fmt: skip
     """Train, and hand out the model after each step. Adam without decay; "digits, SGD": without momentum."""
     of = setting(problem)
     model = build(of.config, seed)
@@ -123,10 +125,12 @@ def steps_of(problem: Problem, way: Way, lam: float, seed: int, steps: int = STE
         yield model, at
 
 
-def train(problem: Problem, way: Way, lam: float, seed: int, steps: int = STEPS, every: int = EVERY) -> Iterator[Report]:
-    """Train one model; steps / every reports."""
+def train(
+    problem: Problem, way: Way, lam: float, seed: int, steps: int = STEPS, every: int = EVERY, alone: int = ALONE
+) -> Iterator[Report]:  # fmt: skip
+    """Train one model; steps / every reports. The first ``alone`` steps are without λ."""
     recent: list[float] = []
-    for model, at in steps_of(problem, way, lam, seed, steps):
+    for model, at in steps_of(problem, way, lam, seed, steps, alone):
         recent.append(at.metrics.get("loss", at.loss))
         if at.step % every == 0:
             yield report(problem, model, at.step, sum(recent) / len(recent))
@@ -153,9 +157,12 @@ def curve(problem: Problem, model: Model, scope: sparsity.Scope, seed: int) -> l
 
 
 def traced(problem: Problem, way: Way, lam: float, seed: int = 0, steps: int = STEPS) -> Tensor:
-    """The first ``TRACED`` weights of the first FFN's W_1, step by step.   -> [weight, step]"""
-    rows = [model.stack.blocks[0].ffn.W_1.weight.detach()[0, :TRACED].clone() for model, _ in steps_of(problem, way, lam, seed, steps)]
-    return torch.stack(rows, 1)
+    """``TRACED`` weights spread over the first FFN's W_1, step by step.   -> [weight, step]"""
+    seen = []
+    for model, _ in steps_of(problem, way, lam, seed, steps):
+        W = model.stack.blocks[0].ffn.W_1.weight.detach().flatten()
+        seen.append(W[:: len(W) // TRACED + 1].clone())  # of all rows and columns
+    return torch.stack(seen, 1)
 
 
 def stem(problem: Problem, way: Way) -> Path:
@@ -240,7 +247,7 @@ def main() -> None:
                 found["pruned"].setdefault(f"{problem} {way}", []).append(curves)
     for problem in ("digits", "digits, SGD"):
         for way in ("loss", "proximal"):
-            found["traced"][f"{problem} {way}"] = [[float(f"{w:.4g}") for w in row] for row in traced(problem, way, max(LAMBDAS)).tolist()]
+            found["traced"][f"{problem} {way}"] = [[float(f"{w:.4g}") for w in row] for row in traced(problem, way, TRACED_AT).tolist()]
     made = {
         "command": "python -m transformer.training.sparse_weights", "date": datetime.date.today().isoformat(),
         "data": f"assets/digits; assets/play, {play.TITLE}", "seeds": list(SEEDS), "lambdas": list(LAMBDAS), "steps": STEPS,

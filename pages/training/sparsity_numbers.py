@@ -1,0 +1,402 @@
+"""What the lesson on sparsity draws and says of what was recorded, and of what the learner trains, prunes and reads."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+
+import transformer
+from pages.shared.lesson import inert
+from pages.shared.models import Reading
+from pages.shared.pool import Job
+from pages.training import sparsity_words as words
+from pages.training.sparsity_words import PRUNE, SAVES, WEIGHTS, WHY, ZEROS
+from transformer import sparsity
+from transformer.experiments import sparse_matmul
+from transformer.feedforward import ACTIVATIONS
+from transformer.recording import CAPITAL
+from transformer.training import sparse_weights
+from transformer.training.sparse_weights import CUTS, EDGES, LAMBDAS, OWN_SEED, SHARES, TRACED_AT, WAYS
+
+FOLDER = Path(__file__).parents[2] / "assets" / "measured"
+REAL = "smollm2-135m"
+NEAR = {"digits, SGD": 1e-3, "digits": 2e-3}  # the close view of a weight, to both sides
+SCOPES = ("global", "matrix", "random")
+OURS, MARIAN = "our decoder, ReLU", "Marian's encoder, ReLU"
+TITLES = {"relu": "ReLU", "gelu": "GELU", "gelu_tanh": "GELU", "silu": "SiLU"}
+
+
+class Weights(NamedTuple):
+    """What three ways of training left, by λ and step; one λ where there is none."""
+
+    counts: dict[str, np.ndarray]  # way -> [λ, step, bin], seed 0
+    zeros: dict[str, np.ndarray]  # way -> [λ, step]
+    notes: dict[str, list[list[str]]]
+    cells: dict[str, list[np.ndarray]]  # way -> share below 10⁻³, exactly 0, what it is measured by: middle seeds [λ, step]
+    measure: str
+    total: int
+
+
+class Pruned(NamedTuple):
+    shares: np.ndarray
+    kept: dict[str, np.ndarray]  # scope -> [way, seed, share]
+    ways: tuple[str, ...]  # () where there is only one
+    y: str
+    y_range: tuple[float, float]
+    percent: bool
+
+
+class Now(NamedTuple):
+    """A model pruned while the learner looks on: (counts, exactly 0) before and after."""
+
+    before: tuple[np.ndarray, int]
+    after: tuple[np.ndarray, int]
+    note: str
+
+
+@functools.cache
+def recorded() -> dict:
+    return sparse_weights.recorded()
+
+
+@functools.cache
+def real() -> dict:
+    return json.loads((FOLDER / "prune.json").read_text("utf-8"))
+
+
+@functools.cache
+def product() -> dict:
+    return json.loads((FOLDER / "sparse-matmul.json").read_text("utf-8"))
+
+
+def field(problem: str, way: str, name: str) -> np.ndarray:
+    """[λ, seed, step]"""
+    lambdas = LAMBDAS if way != "plain" else (0.0,)
+    return np.array([[run[name] for run in recorded()["runs"][sparse_weights.key(problem, way, lam)]] for lam in lambdas])
+
+
+def last(problem: str, way: str, lam: float) -> tuple[float, float, int]:
+    """(share below 10⁻³, share exactly 0, weights), means over the seeds after the last step."""
+    row = LAMBDAS.index(lam) if way != "plain" else 0
+    return (float(field(problem, way, "small")[row, :, -1].mean()), float(field(problem, way, "zero")[row, :, -1].mean()),
+            weights(problem).total)  # fmt: skip
+
+
+def percent(values: np.ndarray) -> str:
+    """The range of shares over the seeds, finely enough that what is not 0 does not read as 0."""
+    low, high = (f"{100 * v:.{2 if 0 < v < 0.01 else 1}f}" for v in (values.min(), values.max()))
+    return f"{low} %" if low == high else f"{low}–{high} %"
+
+
+def performance(problem: str, values: np.ndarray) -> str:
+    if problem.startswith("digits"):
+        return f"{percent(values)} right"
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return f"{low if low == high else f'{low}–{high}'} nats"
+
+
+@functools.cache
+def weights(problem: str) -> Weights:
+    counts = {way: _counts(problem, way) for way in WAYS}
+    total = int(counts["plain"][0, -1].sum())  # where nothing is exactly 0
+    zeros = {way: total - of.sum(-1) for way, of in counts.items()}
+    notes, cells = {}, {}
+    for way in WAYS:
+        small, zero, kept = (field(problem, way, name) for name in ("small", "zero", "kept"))
+        notes[way] = [[f"{percent(small[i, :, t])} below 10⁻³ · {percent(zero[i, :, t])} exactly 0 · {performance(problem, kept[i, :, t])}"
+                       for t in range(small.shape[-1])] for i in range(len(small))]  # fmt: skip
+        cells[way] = [np.median(of, axis=1).astype(np.float32) for of in (small, zero, kept)]
+    return Weights(counts, zeros, notes, cells, "right, unseen%" if problem.startswith("digits") else "nats, unseen", total)
+
+
+def _counts(problem: str, way: str) -> np.ndarray:
+    lambdas = LAMBDAS if way != "plain" else (0.0,)
+    return np.array([recorded()["runs"][sparse_weights.key(problem, way, lam)][0]["counts"] for lam in lambdas])
+
+
+def seconds(problem: str, lam: float) -> float:
+    """Of one core, for one run of each way."""
+    return sum(float(np.median(recorded()["seconds"][sparse_weights.key(problem, way, lam)])) for way in WAYS)
+
+
+def own_counts(runs: Mapping[tuple, Job], total: int) -> dict[str, np.ndarray]:
+    """way -> what the learner's run counted, exact zeros first [λ, step, 1 + bin]."""
+    found = {}
+    steps = sparse_weights.STEPS // sparse_weights.EVERY
+    for (_, way, lam), job in runs.items():
+        there = np.full((1 if way == "plain" else len(LAMBDAS), steps, len(EDGES)), np.nan, np.float32)
+        row = 0 if way == "plain" else LAMBDAS.index(lam)
+        for t, report in enumerate(job.reports):
+            there[row, t] = [total - sum(report.counts), *report.counts]
+        found[way] = there
+    return found
+
+
+def said(problem: str, lam: float) -> str:
+    """What three seeds came to."""
+    row = LAMBDAS.index(lam)
+    parts = []
+    for way in WAYS:
+        zero, kept = (field(problem, way, name)[row if way != "plain" else 0, :, -1] for name in ("zero", "kept"))
+        parts.append(f"{words.SHORT[way]} **{percent(zero)}** exactly 0, {performance(problem, kept)}")
+    return "After the last step, 3 seeds: " + " · ".join(parts) + "."
+
+
+def said_own(runs: Mapping[tuple, Job]) -> str:
+    """What the learner's run has come to."""
+    parts = [f"{words.SHORT[way]} {percent(np.array([job.reports[-1].zero]))} exactly 0, {performance(problem, np.array([job.reports[-1].kept]))}"
+             for (problem, way, _), job in runs.items() if job.reports]  # fmt: skip
+    return f"Yours, seed {OWN_SEED}: " + " · ".join(parts) + "." if parts else ""
+
+
+@functools.cache
+def traces(problem: str) -> dict[str, np.ndarray]:
+    """way -> [weight, step]"""
+    return {way: np.array(recorded()["traced"][f"{problem} {way}"], np.float32) for way in ("loss", "proximal")}
+
+
+def telling(problem: str) -> int:
+    """Of the weights that the soft threshold held at 0 for the last quarter, and that dither as much as any in the loss, the one that
+    came furthest."""
+    found, since = traces(problem), sparse_weights.STEPS * 3 // 4
+    held = (found["proximal"][:, since:] == 0).all(1)
+    flips = (np.diff(np.sign(found["loss"]), axis=1) != 0).sum(1)
+    far = np.abs(found["loss"][:, sparse_weights.ALONE - 1])
+    return int(np.where(held & (flips >= np.median(flips)), far, -1).argmax())
+
+
+@functools.cache
+def reach(problem: str) -> np.ndarray | None:
+    """ηλ at each step; 0 while there is no λ. None under Adam, where it differs from weight to weight."""
+    if problem != "digits, SGD":
+        return None
+    lr = sparse_weights.rate(problem)
+    return np.array([lr(t) * TRACED_AT if t > sparse_weights.ALONE else 0.0 for t in range(1, sparse_weights.STEPS + 1)], np.float32)
+
+
+def said_traces(problem: str) -> str:
+    """How often these weights were 0 and crossed it, counted."""
+    found = {way: values[:, sparse_weights.ALONE :] for way, values in traces(problem).items()}
+    ends = {way: int((values[:, -1] == 0).sum()) for way, values in found.items()}
+    hits = {way: bool((values == 0).any()) for way, values in found.items()}
+    flips = {way: float((np.diff(np.sign(values), axis=1) != 0).sum(1).mean()) for way, values in found.items()}
+    return (f"Of these {len(found['loss'])} weights, exactly 0 at the end: **{ends['loss']}** with λ in the loss, **{ends['proximal']}** behind the "
+            f"soft threshold. In the {found['loss'].shape[1]} steps with λ in the loss a weight changed its sign {flips['loss']:.0f} times on average, and "
+            f"{'none was exactly 0 after any of them' if not hits['loss'] else 'some were exactly 0 after one'}.")  # fmt: skip
+
+
+@functools.cache
+def pruned(name: str) -> Pruned:
+    if name == REAL:
+        of = real()["pruned"]
+        kept = {scope: np.array(of[scope])[None] for scope in SCOPES}
+        top = float(min(kept["random"].max(), 3.5 * kept["global"].min()))
+        return Pruned(np.array(real()["shares"]), kept, (), "SmolLM2: loss on a passage, nats a token", (float(kept["global"].min()) - 0.2, top), False)
+    kept = {scope: np.array([[run[scope] for run in recorded()["pruned"][f"{name} {way}"]] for way in WAYS]) for scope in SCOPES}
+    if name == "digits":
+        return Pruned(np.array(SHARES), kept, WAYS, "Digits named rightly, of those it has not seen", (0.0, 1.02), True)
+    every = np.concatenate([of.ravel() for of in kept.values()])
+    return Pruned(np.array(SHARES), kept, WAYS, "Loss on unseen text, nats a character", (float(every.min()) - 0.05, float(np.quantile(every, 0.99))), False)
+
+
+LOST = {"digits": 0.01, "characters": 0.05, REAL: 0.1}  # what may be lost before it counts as the knee
+
+
+def knees(name: str, way: str, scope: str) -> list[float]:
+    """For each seed, the share up to which no more than ``LOST`` is lost."""
+    found = pruned(name)
+    sign = 1 if found.percent else -1
+    runs = sign * found.kept[scope][WAYS.index(way) if found.ways else 0]
+    return [sparsity.knee(found.shares, run, run[0] - LOST[name] - 1e-9) for run in runs]
+
+
+def said_knees(name: str, scope: str) -> str:
+    lost = {"digits": "more than 1 point of accuracy is", "characters": "more than 0.05 nats are", REAL: "more than 0.1 nats are"}[name]
+    ways = WAYS if pruned(name).ways else ("plain",)
+    parts = []
+    for way in ways:
+        low, high = min(knees(name, way, scope)), max(knees(name, way, scope))
+        share = f"{low:.0%}" if low == high else f"{low:.0%}–{high:.0%}"
+        parts.append(f"**{share}**" + (f" {words.SHORT[way]}" if len(ways) > 1 else ""))
+    return f"**The knee.** Removed {words.SCOPES[scope]} before {lost} lost: {', '.join(parts)}."
+
+
+def about_pruned(name: str) -> str:
+    if name == REAL:
+        found = real()
+        return (f"{found['weights'] / 1e6:.0f} million weights of its linear layers, recorded on {found['tokens']} tokens of a play; its table is left alone. "
+                "Random: 3 draws. Nothing is trained again.")  # fmt: skip
+    return f"Adam; with a penalty λ = {'10⁻⁴'}. Lines: the middle of 3 seeds, bands from the lowest to the highest, recorded; random is drawn anew for each."
+
+
+@st.cache_resource(show_spinner=False)
+def _model(name: str, way: str) -> transformer.Model:
+    return sparse_weights.load(name, way)
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def pruned_now(name: str, way: str, scope: str, share: float) -> Now:
+    """The shipped model of seed 0, pruned and measured."""
+    model = _model(name, way)
+    thin = sparsity.pruned(model, share, scope)
+    before, after = (sparsity.magnitudes(sparsity.matrices(m).values(), EDGES) for m in (model, thin))
+    now = sparse_weights.measured(name, thin)
+    note = f"{sparsity.share_zero(sparsity.matrices(thin).values()):.1%} exactly 0 · {performance(name, np.array([now]))}"
+    return Now((before[0].numpy(), before[1]), (after[0].numpy(), after[1]), note)
+
+
+def cut_formula(name: str, way: str, scope: str, share: float) -> str | None:
+    """The cut that one pruning of all matrices together came to."""
+    if name == REAL or scope != "global":
+        return None
+    W = {part: w.detach() for part, w in sparsity.matrices(_model(name, way)).items()}
+    N, gone = sum(w.numel() for w in W.values()), [w[~stays].abs().max() for w, stays in zip(W.values(), sparsity.keep(W, share).values()) if not stays.all()]
+    tau = max((float(t) for t in gone), default=0.0)
+    return rf"\text{{share}} = {share:g},\quad N = {N:,},\quad \tau = {tau:.3g}"
+
+
+def thinned() -> dict[str, tuple[str, np.ndarray]]:
+    """SmolLM2's loss by the share of its neurons set to 0."""
+    of = real()["thinned"]
+    return {"smallest a": ("ffn", np.array(of["ffn.post"])), "smallest SiLU(g)": ("value", np.array(of["ffn.gate"]))}
+
+
+Curves = dict[str, tuple[str, np.ndarray]]  # name -> (role, share up to each cut [layer, point])
+
+
+def zeros(reading: Reading) -> tuple[Curves, Curves, str]:
+    """(the curves of the reading model layer by layer and of the two with ReLU as a whole; all of them layer by layer;
+    what is said of them)."""
+    sigma = TITLES[reading.config.activation]
+    if reading.label == "recorded":  # its trace is rounded, which makes zeros: the shares were counted on the real one
+        parts = {part: np.array(of) for part, of in real()["neurons_up_to"][reading.model].items()}
+    else:
+        parts = _counted(reading.model, reading.text, reading)
+    names = {"gate": f"{sigma}(g)", "a": f"a = {sigma}(g)·u" if "gate" in parts else f"a = {sigma}(u)"}
+    own: Curves = {names[part]: ("value" if part == "gate" else "ffn", of) for part, of in parts.items()}
+    marian = np.array(real()["neurons_up_to"]["marian-en-pt"]["a"])
+    layers, read = _relu(reading.text)
+    relu: Curves = {MARIAN: ("key", marian)} | ({OURS: ("query", layers)} if layers is not None else {})
+    ours = f"; {OURS}, live, on what it knows of the text (“{inert(read)}”)" if layers is not None else ""
+    about = (f"{reading.title}, {'counted' if reading.label == 'recorded' else 'live'}, on your text{ours}; {MARIAN}, recorded on “{CAPITAL}”. Curves of the "
+             "last two are of all their layers.")  # fmt: skip
+    whole = own | {name: (role, of.mean(0, keepdims=True)) for name, (role, of) in relu.items()}
+    return whole, own | relu, about
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _counted(model: str, text: str, _reading: Reading) -> dict[str, np.ndarray]:
+    layers = range(_reading.config.n_layers)
+    found = {"a": [torch.tensor(_reading[f"layers.{i}.ffn.post"]) for i in layers]}
+    if _reading.config.gated:
+        sigma = ACTIVATIONS[_reading.config.activation]
+        found = {"gate": [sigma(torch.tensor(_reading[f"layers.{i}.ffn.gate"])) for i in layers]} | found
+    return {part: up_to(of) for part, of in found.items()}
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _relu(text: str) -> tuple[np.ndarray | None, str]:
+    """([layer, point], what our decoder read of the text); None where it knows nothing in it."""
+    try:
+        layers, read = sparse_weights.neurons(text)
+    except ValueError:
+        return None, ""
+    return up_to(layers), read if len(read) <= 60 else f"{read[:57]}…"
+
+
+def up_to(layers: Iterable[torch.Tensor]) -> np.ndarray:
+    """[layer, point]"""
+    return np.stack([sparsity.share_up_to(a, CUTS).numpy() for a in layers])
+
+
+def nearest_cut(at: float) -> int:
+    """Which of CUTS the cursor stands at, log₁₀; what is left of the smallest is exactly 0."""
+    step = float(torch.log10(CUTS[2] / CUTS[1]))
+    return int(np.clip(round((at - float(torch.log10(CUTS[1]))) / step) + 1, 0, len(CUTS) - 1))
+
+
+def cut_name(index: int) -> str:
+    return "exactly 0" if not index else f"at most {float(CUTS[index]):.2g}"
+
+
+def said_cut(of: Curves, at: float) -> str:
+    """Exact zeros, and what a cut here would make of each."""
+    index = nearest_cut(at)
+    parts = [f"{name} **{values[:, 0].mean():.1%}** exactly 0, {values[:, index].mean():.0%} {cut_name(index)}" for name, (_, values) in of.items()]
+    half, whole = real()["neurons"].index(0.5), real()["thinned"]["ffn.post"]
+    return ("Mean of all layers:\n" + "\n".join(f"- {part}" for part in parts)
+            + f"\n\nSmolLM2 with the smaller half of each token's a set to 0 in every layer, recorded on a play: **{whole[half]:.2f}** nats a token, "
+            f"for {whole[0]:.2f} with all. [More of them](?view=Pruning&of=SmolLM2-135M).")  # fmt: skip
+
+
+def left_one() -> np.ndarray:
+    return np.array([1 / (1 - share) for share in sparse_matmul.SHARES])
+
+
+def product_curves() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(way -> ms [tokens, share], way -> kB [share])"""
+    shape = len(sparse_matmul.TOKENS), len(sparse_matmul.SHARES)
+    rows = product()["measured"]
+    ms = {way: np.array([1e3 * row["seconds"][way] for row in rows]).reshape(shape) for way in sparse_matmul.WAYS}
+    return ms, {way: np.array([row["bytes"][way] / 1e3 for row in rows[: shape[1]]]) for way in sparse_matmul.WAYS}
+
+
+def own_product(runs: Mapping[int, Job]) -> dict[str, np.ndarray]:
+    """way -> ms measured here [tokens, share]"""
+    found = {}
+    for n, job in runs.items():
+        for t, one in enumerate(job.reports):
+            for way, s in one.seconds.items():
+                there = found.setdefault(way, np.full((len(sparse_matmul.TOKENS), len(sparse_matmul.SHARES)), np.nan, np.float32))
+                there[sparse_matmul.TOKENS.index(n), t] = 1e3 * s
+    return found
+
+
+def wins(tokens: int) -> float | None:
+    """From which share of zeros on the sparse product is always the faster one."""
+    ms, _ = product_curves()
+    row = sparse_matmul.TOKENS.index(tokens)
+    faster = ms["sparse"][row] < ms["dense"][row]
+    first = len(faster) - int(np.argmin(faster[::-1])) if not faster.all() else 0
+    return sparse_matmul.SHARES[first] if first < len(faster) else None
+
+
+def said_product(tokens: int) -> str:
+    ms, kilobytes = product_curves()
+    row, half, most = sparse_matmul.TOKENS.index(tokens), sparse_matmul.SHARES.index(0.5), sparse_matmul.SHARES.index(0.9)
+    ratio = ms["sparse"][row, half] / ms["dense"][row, half]
+    many = f"{tokens} token" + ("s" if tokens > 1 else "")
+    won = wins(tokens)
+    return (f"With {many}: at 50 % zeros the sparse product takes **{ratio:.1f}×** the dense one's time, at 90 % "
+            f"**{ms['sparse'][row, most] / ms['dense'][row, most]:.2f}×**. "
+            + (f"It is the faster one from **{won:.0%}** on." if won is not None else "It is never the faster one.")
+            + f" With 90 % of the rows gone: {ms['rows gone'][row, most] / ms['dense'][row, most]:.2f}×. At 50 % the sparse matrix takes "
+            f"{kilobytes['sparse'][half]:,.0f} kB, the dense one {kilobytes['dense'][half]:,.0f}.")  # fmt: skip
+
+
+def bytes_formula() -> str:
+    m, n = sparse_matmul.SHAPE
+    return rf"{m} \cdot {n} \cdot 4 = {4 * m * n:,}\ \text{{bytes dense}},\qquad s = 0.9:\ {m} \cdot {n} \cdot 0.1 \cdot 12 + {m + 1} \cdot 8 = {round(0.1 * m * n) * 12 + 8 * (m + 1):,}"
+
+
+def shapes(view: str) -> list:
+    if view in (WEIGHTS, WHY, PRUNE):
+        return [("W_Q, W_K, W_V, W_O", (48, 48), "query"), ("W_1", (192, 48), "ffn"), ("W_2", (48, 192), "ffn")]
+    if view == ZEROS:
+        return [("a", ("token", "ff"), "ffn"), ("W_2", ("model", "ff"), "ffn")]
+    return [("W", sparse_matmul.SHAPE, "ffn"), ("x", (sparse_matmul.SHAPE[1], "token"), "residual")]
+
+
+def snippet(view: str, values: Mapping) -> str:
+    if view == PRUNE and values["problem"] == REAL:
+        return words.REAL_SNIPPET.format(**values, begin=real()["passage"][0], end=real()["passage"][1])
+    return words.SNIPPET[view].format(**values)
+
+
