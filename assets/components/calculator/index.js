@@ -3,7 +3,7 @@
    not among it is asked for. Hover or arrow keys light a part, a click pins it: its numbers stand at the side, put into
    their formulas. Reports: stand, {epoch, doing, n, batch, weights, cache, part}. */
 export default (component) => gf.mount(component, (root, first) => {
-  let d = null, c = null, send = first, waiting = 0, hover = null, pieces = [], epoch = null;
+  let d = null, c = null, send = first, waiting = 0, hover = null, pieces = [], epoch = null, asked = {};   // asked: what was typed and is not here yet
   const at = { doing: "", n: 0, batch: 1, weights: "", cache: "", part: "" };
   const controls = div("controls"), stage = div("stage"), left = div("left"), side = div("side"), note = div("note");
   const doing = plot.buttons((name) => { at.doing = name; settle(); tell(); }), length = counter("n", "n"), batch = counter("batch", "batch");
@@ -29,15 +29,15 @@ export default (component) => gf.mount(component, (root, first) => {
   function tag(name, text, of = "") { return Object.assign(document.createElement(name), { textContent: text, className: of }); }
 
   function counter(key, label) {   // a slider over what is here, and a box for any other whole number
-    const slider = plot.scrubber(label, (i) => { at[key] = choices()[i]; box.value = at[key]; settle(); tell(); });
+    const slider = plot.scrubber(label, (i) => { at[key] = choices()[i]; delete asked[key]; box.value = at[key]; settle(); tell(); });
     const box = Object.assign(document.createElement("input"), { type: "number", min: 1, step: 1 });
     const choices = () => (key === "n" ? d.lengths : d.batches);
     box.addEventListener("change", () => {
       const most = key === "n" ? d.longest : d.most, value = Math.min(most, Math.max(1, Math.round(Number(box.value)) || at[key]));
       box.value = value;
-      if (value === at[key]) return;
-      if (choices().includes(value)) { at[key] = value; settle(); }
-      tell({ [key]: value }, 0);
+      delete asked[key];
+      if (choices().includes(value)) { at[key] = value; settle(); } else asked[key] = value;
+      tell(0);
     });
     slider.element.append(box);
     return { element: slider.element, set(title) {
@@ -214,27 +214,26 @@ export default (component) => gf.mount(component, (root, first) => {
   gf.keys(canvas.canvas, { ArrowLeft: () => walk(-1), ArrowRight: () => walk(1), ArrowUp: () => walk(-1), ArrowDown: () => walk(1),
     Escape: () => pin(null) });
 
-  function tell(more = {}, after = 300) {
+  function tell(after = 300) {
     clearTimeout(waiting);
-    waiting = setTimeout(() => send.setStateValue("stand", { epoch: d.epoch, ...at, ...more }), after);
+    waiting = setTimeout(() => send.setStateValue("stand", { epoch: d.epoch, ...at, ...asked }), after);
   }
 
   return {
     update(next) {
       send = next;
-      const before = d;
       d = gf.unpack(next.data);
       c = gf.colours(root);
       if (d.epoch !== epoch) {
         epoch = d.epoch;
         clearTimeout(waiting);
         Object.assign(at, d.at);
-      } else {   // new numbers, the learner's setting: where another grid came, what was typed is on it
+        asked = {};
+      } else {   // new numbers, the learner's setting; what was typed may have come
         if (!d.done.some(({ name }) => name === at.doing)) at.doing = d.at.doing;
-        for (const [key, list] of [["n", "lengths"], ["batch", "batches"]]) {
-          const typed = before && d[list].find((v) => !before[list].includes(v));
-          if (typed !== undefined && typed !== null) at[key] = typed;
-          if (!d[list].includes(at[key])) at[key] = d.at[key];
+        for (const [key, list] of [["n", d.lengths], ["batch", d.batches]]) {
+          if (list.includes(asked[key])) { at[key] = asked[key]; delete asked[key]; }
+          if (!list.includes(at[key])) at[key] = d.at[key];
         }
       }
       hover = null;
