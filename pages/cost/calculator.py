@@ -18,7 +18,7 @@ from pages.cost import calculator_words as words
 from pages.shared import held, models, url
 from pages.shared.controls import choose
 from pages.shared.known_models import NAMES
-from pages.shared.lesson import Lesson
+from pages.shared.lesson import Lesson, inert
 from pages.shared.own_numbers import OWN, as_python, last_good, own_config
 from pages.shared.training import Training
 from transformer import PRESETS, Config, calculator, memory, roofline
@@ -140,7 +140,7 @@ def ask_for_a_config() -> None:
         st.caption("Of a family that can be opened here (gpt2, llama, mistral, mixtral, qwen2, bert), or our own "
                    "Config.to_dict(). It is read as data, nothing in it runs, and the link keeps it.")  # fmt: skip
     if problem := st.session_state.get("_calculator_problem"):
-        st.warning(f"That config was not taken: {problem}", icon=":material/info:")
+        st.warning(f"That config was not taken: {inert(problem)}", icon=":material/info:")
 
 
 def measuring() -> Iterator[Machine]:

@@ -1,6 +1,7 @@
 """The cost calculator: every model opens, numbers are the library's, bad configs give one sentence, snippet and CSV agree."""
 
 import contextlib
+import html
 import io
 import json
 import re
@@ -105,8 +106,10 @@ def test_a_pasted_config_is_taken_linked_and_a_bad_one_keeps_it(open_page):
     count = sum(cost.parameters(config).values())
     assert sum(sent(app, "calculator")[0]["parameters"]) == count and not app.warning
     assert app.query_params["config"] in (compact(config), [compact(config)])
-    app.text_area(key="pasted").set_value('{"model_type": "mamba"}').run()
-    assert len(app.warning) == 1 and "'mamba' is not known" in app.warning[0].value and not app.exception
+    app.text_area(key="pasted").set_value('{"model_type": "[mamba](x)"}').run()
+    said = html.unescape(app.warning[0].value)
+    assert len(app.warning) == 1 and "'[mamba](x)' is not known" in said and "[mamba](x)" not in app.warning[0].value
+    assert not app.exception
     assert sum(sent(app, "calculator")[0]["parameters"]) == count
     again = open_page(PAGE, arch="A config.json of yours", config=compact(config))
     assert sum(sent(again, "calculator")[0]["parameters"]) == count and not again.warning
