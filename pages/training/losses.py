@@ -172,7 +172,7 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     return Shown(
         table,
         rf"\text{{focal, }} p_t = {p:g}: \quad L = {now(loss['focal'])[i]:.4g} \qquad \frac{{\partial L}}{{\partial z_t}} = {alpha:g}\cdot "
-        rf"{1 - p:.2g}^{{{gamma:g}}}\,({gamma:g} \cdot {p:g} \cdot {np.log(p):.3g} + {p:g} - 1) = {now(slope['focal'])[i]:.4g} \qquad "
+        rf"{1 - p:.2g}^{{{gamma:g}}}\,({gamma:g} \cdot {p:g} \log {p:g} + {p:g} - 1) = {now(slope['focal'])[i]:.4g} \qquad "
         rf"\text{{smoothing: }} {p:g} - {1 - epsilon / 2:g} = {p - 1 + epsilon / 2:.3g}",
         {"p": p, "gamma": gamma, "alpha": alpha, "eps": epsilon},
         {"ce": f"{(1 - charts.HARD) / (1 - charts.EASY):.0f}", "focal": f"{usual[0] / usual[1]:.0f}",
@@ -301,7 +301,8 @@ def show_smooth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     todo = {("smooth", data, epsilon): functools.partial(smoothing.train, data, epsilon, SMOOTH_SEED) for epsilon in (0.0, 0.1)}
     seconds = numbers.recorded()["made"]["core seconds of a run"][data]
     with controls:
-        live.panel(f"Train with ε = 0 and 0.1 on {data} · about {len(todo) * seconds:.0f} s", todo, len(SMOOTH_STEPS), "measurement")
+        live.panel(f"Train with ε = 0 and 0.1 on {data} · about {len(todo) * seconds:.0f} s", todo,
+                   smoothing.STEPS // smoothing.EVERY, "measurement")  # fmt: skip
         st.caption(f"Digits: the model of the other pictures, all ten classes. Characters: a small decoder on one play, next character. Bands: "
                    f"recorded, trained by us, {len(smoothing.SEEDS['digits'])} and {len(smoothing.SEEDS['characters'])} seeds. Yours, seed "
                    f"{SMOOTH_SEED}, is dashed.")  # fmt: skip
@@ -312,7 +313,8 @@ def show_smooth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         for epsilon in (0.0, 0.1):
             if (job := live.run(("smooth", each, epsilon))) is not None:
                 one = np.full((len(smoothing.DATA), len(SMOOTH_STEPS)), np.nan, np.float32)
-                one[i, : len(job.reports)] = [report.held_out for report in job.reports]
+                so_far = [report.held_out for report in job.reports[numbers.FIRST :]]
+                one[i, : len(so_far)] = so_far
                 own.setdefault(numbers.of_epsilon(epsilon), []).append(one)
     middle = {head: {way: np.nanmedian(values, 0) for way, values in of.items()}
               for head, of in (("nats", held_out), ("accuracy%", accuracy), ("calib. error%", calibration))}  # fmt: skip
@@ -331,7 +333,7 @@ def show_smooth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     return Shown(
         table,
         rf"V = {V}:\quad q_t = {1 - epsilon:g} + \tfrac{{{epsilon:g}}}{{{V}}} = {1 - epsilon + epsilon / V:.4g} \qquad "
-        rf"\text{{perplexity at the end}} = e^{{{nats:.3f}}} = {np.exp(nats):.3f}",
+        rf"\text{{perplexity at the end}} = e^{{{nats:.3f}}} = {smoothing.perplexity(nats):.3f}",
         {"data": data, "eps": epsilon}, {each: numbers.smoothing_found(each) for each in smoothing.DATA},
     )  # fmt: skip
 
@@ -363,7 +365,7 @@ CODE = {
 def draw(code_place: DeltaGenerator, prose_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change, or when a run reports."""
     found = SHOW[view](*(wide() if view == TABLE else lesson.stage(0.2 if view == PULLS else 0.34)))
-    lesson.formula(r"\begin{gathered}" + r"\\[.8em]".join(words.FORMULAS[view]) + r"\end{gathered}", numbers=found.numbers)
+    lesson.formula(r"\begin{gathered}" + r"\\[.6em]".join(words.FORMULAS[view]) + r"\end{gathered}", numbers=found.numbers)
     with prose_place:
         lesson.prose(**{part: said.format(**found.prose) if found.prose and "{" in said else said
                         for part, said in words.PROSE[view].items()})  # fmt: skip

@@ -18,7 +18,8 @@ SETTINGS = {f"{ratio} to 1": (ratio, 0.0) for ratio in im.RATIOS} | {
     f"{im.NOISY_RATIO} to 1, {100 * noise:g} % flipped": (im.NOISY_RATIO, noise) for noise in im.NOISES if noise
 }  # as they stand in a link
 STEPS = np.arange(0, im.STEPS + 1, im.EVERY)
-SMOOTH_STEPS = np.arange(smoothing.EVERY, smoothing.STEPS + 1, smoothing.EVERY)
+FIRST = 5  # the first report of smoothing that is drawn: before it all that one sees is how fast the loss falls
+SMOOTH_STEPS = np.arange(smoothing.EVERY, smoothing.STEPS + 1, smoothing.EVERY)[FIRST:]
 
 
 @functools.cache
@@ -65,7 +66,7 @@ def smooth(field: str) -> dict[str, np.ndarray]:
     most = max(len(seeds) for seeds in smoothing.SEEDS.values())
 
     def runs(data: smoothing.Data, epsilon: float) -> np.ndarray:
-        there = np.array([run[field] for run in recorded()["smoothing"][smoothing.key(data, epsilon)]], np.float32)
+        there = np.array([run[field][FIRST:] for run in recorded()["smoothing"][smoothing.key(data, epsilon)]], np.float32)
         return np.concatenate([there, np.full((most - len(there), there.shape[1]), np.nan, np.float32)])
 
     return {of_epsilon(epsilon): np.stack([runs(data, epsilon) for data in smoothing.DATA], 1) for epsilon in smoothing.EPSILONS}

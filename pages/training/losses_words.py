@@ -9,7 +9,7 @@ LOOK_FOR = {
             "loss as hundreds; label smoothing pushes back where the model is too sure.",
     RARE: "With 99 others for each 8, calling nothing an 8 is right 99 times in 100: move the slider and see which loss "
           "still finds them, and at what precision.",
-    PULLS: "Nine in ten of the examples are easy negatives. How much of the pull at the weights is theirs depends on the loss, and "
+    PULLS: "Most of the examples are easy negatives. How much of the pull at the weights is theirs depends on the loss, and "
            "the digits underneath are the ones it listens to.",
     NOISE: "Some labels are wrong, on purpose. A loss that listens to hard examples listens to those: the lower curves say how much "
            "of the pull is theirs, the upper ones what it cost.",
@@ -19,34 +19,36 @@ LOOK_FOR = {
            "best; the sentences say what each loss is for, and what it did here.",
 }  # fmt: skip
 
-FORMULAS = {
+FORMULAS = {  # line by line: each fits on a phone
     CURVES: (
-        r"L = -\alpha_t\,(1 - \output{p_t})^{\gamma}\,\log \output{p_t} \qquad \frac{\partial L}{\partial \output{z_t}} = "
-        r"\alpha_t\,(1 - \output{p_t})^{\gamma}\,\bigl(\gamma\,\output{p_t} \log \output{p_t} + \output{p_t} - 1\bigr)",
-        r"L_{\varepsilon} = -\sum_c q_c \log \output{p_c},\quad q_c = (1-\varepsilon)\,[c = t] + \tfrac{\varepsilon}{V} \qquad "
-        r"\frac{\partial L_{\varepsilon}}{\partial \output{z_t}} = \output{p_t} - q_t",
+        r"L = -\alpha_t\,(1 - \output{p_t})^{\gamma}\,\log \output{p_t}",
+        r"\tfrac{\partial L}{\partial \output{z_t}} = \alpha_t (1 - \output{p_t})^{\gamma} (\gamma \output{p_t} \log \output{p_t} + \output{p_t} - 1)",
+        r"L_{\varepsilon} = -\textstyle\sum_c q_c \log \output{p_c} \quad \tfrac{\partial L_{\varepsilon}}{\partial \output{z_t}} = \output{p_t} - q_t",
+        r"q_c = (1-\varepsilon)\,[c = t] + \tfrac{\varepsilon}{V}",
     ),
     RARE: (
-        r"\text{precision} = \frac{\text{8s it calls 8}}{\text{all it calls 8}} \qquad \text{recall} = "
-        r"\frac{\text{8s it calls 8}}{\text{all 8s}} \qquad F_1 = \frac{2\,\text{precision}\cdot\text{recall}}"
-        r"{\text{precision} + \text{recall}}",
-        r"\alpha_c = \frac{N}{2 N_c} \qquad \text{average precision} = \sum_k (R_k - R_{k-1})\,P_k",
+        r"P = \tfrac{\text{8s it calls 8}}{\text{all it calls 8}} \quad R = \tfrac{\text{8s it calls 8}}{\text{all 8s}} \quad "
+        r"F_1 = \tfrac{2PR}{P + R}",
+        r"\text{average precision} = \textstyle\sum_k (R_k - R_{k-1})\,P_k",
+        r"\alpha_c = \tfrac{N}{2 N_c}",
     ),
     PULLS: (
-        r"g_i = \frac{\partial \ell_i}{\partial \theta} \qquad \text{share of a group } G = "
-        r"\frac{\sum_{i \in G} \lVert g_i \rVert}{\sum_i \lVert g_i \rVert} \ \ge\ 0",
+        r"g_i = \frac{\partial \ell_i}{\partial \theta} \qquad \text{share of } G = "
+        r"\frac{\sum_{i \in G} \lVert g_i \rVert}{\sum_i \lVert g_i \rVert}",
     ),
     NOISE: (
-        r"\tilde y_i = \begin{cases} 1 - y_i & \text{with probability } \eta \\ y_i & \text{else} \end{cases} \qquad "
+        r"\tilde y_i = 1 - y_i \text{ with probability } \eta,\text{ else } y_i",
         r"E[\ell(\tilde y)] = (1 - \eta)\,\ell(y) + \eta\,\ell(1 - y)",
     ),
     SMOOTH: (
-        r"q_c = (1-\varepsilon)\,[c = t] + \tfrac{\varepsilon}{V} \qquad L_\varepsilon = (1-\varepsilon)\,H(\delta_t, \output{p}) + "
-        r"\varepsilon\,H(\tfrac1V, \output{p}) \qquad \text{perplexity} = e^{H(\delta_t, \output{p})}",
+        r"q_c = (1-\varepsilon)\,[c = t] + \tfrac{\varepsilon}{V}",
+        r"L_\varepsilon = (1-\varepsilon)(-\log \output{p_t}) + \tfrac{\varepsilon}{V} \textstyle\sum_c -\log \output{p_c}",
+        r"\text{perplexity} = e^{\,\text{mean of } -\log \output{p_t}}",
     ),
     TABLE: (
-        r"L = -\alpha_t\,(1 - \output{p_t})^{\gamma}\,\log \output{p_t}: \qquad \gamma = 0,\ \alpha = 1 \text{ cross-entropy}"
-        r"\quad \gamma = 0 \text{ class-weighted}\quad \alpha = 1 \text{ focal}",
+        r"L = -\alpha_t\,(1 - \output{p_t})^{\gamma}\,\log \output{p_t}",
+        r"\gamma = 0, \alpha = 1\text{: cross-entropy}",
+        r"\gamma = 0\text{: class-weighted} \quad \alpha = 1\text{: focal}",
     ),
 }  # fmt: skip
 

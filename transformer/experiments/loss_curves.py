@@ -28,7 +28,7 @@ def curve(loss: Loss, p: Tensor, classes: int = 2) -> tuple[Tensor, Tensor]:
     """
     z = logits_of(p.double(), classes).requires_grad_()
     right = torch.zeros(1, dtype=torch.long)
-    values = torch.stack([loss(one[None], right) for one in z])
+    values = torch.vmap(lambda one: loss(one[None], right))(z)  # the losses are means over a batch: each is one of its own
     (slope,) = torch.autograd.grad(values.sum(), z)
     return values.detach(), slope[:, 0]
 

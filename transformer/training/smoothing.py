@@ -2,6 +2,7 @@
 accuracy. Recorded by ``python -m transformer.training.imbalanced``."""
 
 import functools
+import math
 import time
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -70,6 +71,11 @@ def measured(model: Model, step: int, asked: Tensor, target: Tensor) -> Report:
     right = named == target
     return Report(step, losses.cross_entropy(logits, target).item(), right.double().mean().item(),
                   calibration(sure.flatten(), right.flatten()))  # fmt: skip
+
+
+def perplexity(nats: float) -> float:
+    """e^L: among how many equally likely answers the model, on average, still wavers."""
+    return math.exp(nats)
 
 
 def record() -> tuple[dict[str, list[dict[str, list]]], dict[str, float]]:
