@@ -38,8 +38,9 @@ def runs(
                 series.append(Line(there, TONES[who], width=1.5, dash=DASH))
             rows[who].append(middle)
         rows[TEACHER].append(series[0].values)
-        both = np.stack([alone[field].min(), alone[field].max(), taught[field].min(), taught[field].max()])
-        y = (0.0, 1.0) if field == "accuracy" else (0.0, float(min(both.max(), np.nanmax(both)) * 1.04))
+        drawn = [alone[field], taught[field], series[0].values]
+        top, least = max(float(of.max()) for of in drawn), min(float(of.min()) for of in drawn)
+        y = (0.0, min(1.0, 1.12 * top)) if field == "accuracy" else (0.9 * least, 1.04 * top)
         panels.append(Panel(title, y, series, short=short, percent=field == "accuracy", share=1.2 if field == "accuracy" else 1))
     for who, of in ((ALONE, alone), (TAUGHT, taught)):
         rows[who].append(np.median(of["agreement"], axis=-2))

@@ -124,13 +124,13 @@ def own_runs(runs: Mapping[tuple, Job]) -> dict[str, list[dict[str, np.ndarray]]
 
 
 def sizes(task: Task) -> str:
-    """Parameters, bytes and time of both, as a table in Markdown."""
+    """Parameters, bytes and time of both, as a list in Markdown."""
     teacher, student = (clock()["measured"][f"{task} {who}"] for who in ("teacher", "student"))
     one = "a digit" if task == "digits" else f"{distil.LENGTH} letters"
-    rows = [("parameters", "parameters", "{:,}", 1), ("float16, kB", "parameters", "{:,.0f}", 2e-3),
-            (f"{one}, ms", "one", "{:.2f}", 1e3), ("24 of them, ms", "many", "{:.2f}", 1e3)]  # fmt: skip
-    return "| | teacher | student | less by |\n|---|---:|---:|---:|\n" + "\n".join(
-        f"| {name} | {form.format(teacher[key] * unit)} | {form.format(student[key] * unit)} | {teacher[key] / student[key]:.0f}× |"
+    rows = [("parameters", "parameters", "{:,}", 1), ("kB in float16", "parameters", "{:,.0f}", 2e-3),
+            (f"ms for {one}", "one", "{:.2f}", 1e3), (f"ms for 24 times {one}", "many", "{:.2f}", 1e3)]  # fmt: skip
+    return "**Teacher → student**\n" + "\n".join(
+        f"- {form.format(teacher[key] * unit)} → {form.format(student[key] * unit)} {name}: **{teacher[key] / student[key]:.0f}×** less"
         for name, key, form, unit in rows)
 
 
@@ -157,10 +157,12 @@ def draw_runs(lesson: Lesson, live: Training, view: str, code_place: DeltaGenera
         ))  # fmt: skip
         at = amounts.index(here.amount), distil.TEMPERATURES.index(here.temperature), distil.MIXES.index(here.mix)
         ends = {f: (alone[f][at[0], 0, 0, :, -1].tolist(), taught[f][*at, :, -1].tolist()) for f in ("accuracy", "loss")}
-        outcome = distil.compare(*ends["accuracy"])
-        said = [(min(of), max(of)) for of in ends["accuracy"]]
-        st.markdown(words.verdict(outcome, *said, len(distil.SEEDS[task]))
-                    + words.loss_too(distil.compare(*ends["loss"], more_is_better=False)))
+        outcomes = {f: distil.compare(*of, more_is_better=f == "accuracy") for f, of in ends.items()}
+        measure, other = ("accuracy", "loss") if task == "digits" else ("loss", "accuracy")
+        form = "{:.0%} right" if measure == "accuracy" else "{:.2f} nats"
+        reach = [tuple(form.format(end) for end in (min(of), max(of))) for of in ends[measure]]
+        st.markdown(words.verdict(outcomes[measure], outcomes[other], *reach, len(distil.SEEDS[task]),
+                                  "loss" if other == "loss" else "the share that is right"))
     last = {who: float(np.median(of)) for who, of in zip((ALONE, TAUGHT), ends["accuracy"], strict=True)}
     lesson.formula(
         words.FORMULAS[view],

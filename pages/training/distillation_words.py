@@ -56,9 +56,9 @@ PROSE = {
         why="Each position carries a whole distribution instead of one letter: more is learned from each word of text. That is "
             "what makes small language models out of large ones, and why their makers need the teacher's logits, not "
             "only its text.",
-        catch="With text enough the advantage is gone: a student this small cannot take in more than the text gives it anyway. What "
-              "looks like the teacher's wisdom at 2,000 letters is mostly that soft targets **cannot be learnt by heart** as "
-              "single letters can.",
+        catch="With text enough the advantage is gone, and a hot teacher is a **bad** one: at $T = 5$ the student spends its few "
+              "numbers on how unlikely letters compare, and is worse than alone. What looks like the teacher's wisdom at 2,000 letters "
+              "is mostly that soft targets cannot be learnt by heart as single letters can.",
     ),
     SCALE: dict(
         what="Two factors $1/T$: one from dividing the logits before the softmax, one because hot distributions $p$ and $q$ lie "
@@ -127,19 +127,18 @@ SOURCES = [
 T2_OPTIONS = ("it stays about the same", "it falls to about a fifth", "it falls to about a twenty-fifth or less")
 
 
-def verdict(outcome: str, alone: tuple[float, float], taught: tuple[float, float], seeds: int) -> str:
-    """What the recorded runs support, in words; outcome: ``distil.compare``'s, shares from lowest to highest seed."""
-    ends = f"{alone[0]:.0%}–{alone[1]:.0%} alone, {taught[0]:.0%}–{taught[1]:.0%} with the teacher ({seeds} seeds each)."
-    return {
-        "same": "At λ = 0 there is no teacher: both are the same run, bit for bit. ",
-        "better": "**The teacher helps by more than the seeds differ**: the worst taught student is better than the best one alone. ",
-        "worse": "**The teacher hurts, by more than the seeds differ**: the best taught student is worse than the worst one alone. ",
-        "within": "**Here the teacher makes no difference that stands out from the seeds' spread.** ",
-    }[outcome] + ends  # fmt: skip
-
-
-def loss_too(outcome: str) -> str:
-    return {
-        "same": "", "better": " Its loss is lower, too.", "worse": " Its loss is **higher**, by more than the seeds differ.",
-        "within": " Their losses overlap.",
+def verdict(outcome: str, other: str, alone: tuple[str, str], taught: tuple[str, str], seeds: int, what: str) -> str:
+    """What the recorded runs support, in words: outcome of what the task is measured by, other of its second measure
+    (``distil.compare``'s both), and from where to where the seeds reach."""
+    said = {
+        "same": "At λ = 0 there is no teacher: both are the same run, bit for bit.",
+        "better": "**The teacher helps by more than the seeds differ**: the worst taught student is better than the best one alone.",
+        "worse": "**The teacher hurts, by more than the seeds differ**: the best taught student is worse than the worst one alone.",
+        "within": "**Here the teacher makes no difference that stands out from the seeds' spread.**",
     }[outcome]  # fmt: skip
+    also = "" if outcome == "same" else {
+        "same": "", "better": f"By {what} it is better.", "worse": f"By {what} it is **worse**, by more than the seeds differ.",
+        "within": f"By {what} they overlap.",
+    }[other]  # fmt: skip
+    ends = f"{alone[0]} to {alone[1]} alone, {taught[0]} to {taught[1]} with the teacher ({seeds} seeds each)."
+    return f"{said} {ends} {also}".strip()

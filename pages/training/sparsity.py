@@ -17,6 +17,7 @@ from pages.shared.lesson import Lesson
 from pages.shared.training import Training
 from pages.training import sparsity_numbers as numbers
 from pages.training import sparsity_words as words
+from pages.training import sparsity_zeros as zeros
 from pages.training.sparsity_words import PRUNE, SAVES, VIEWS, WEIGHTS, WHY, ZEROS
 from transformer import sparsity
 from transformer.experiments import sparse_matmul
@@ -219,16 +220,16 @@ def show_zeros(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         st.caption(about_zeros)
         here = stand()
-        st.markdown(numbers.said_cut(curves_of, here.at))
+        st.markdown(zeros.said_cut(curves_of, here.at))
     shown, epoch = held.to_send("curves", here)
     with picture:
         curves.mount(key="curves", on_stand_change=keep, data=charts.cuts(
             sparse_weights.CUTS.numpy(), curves_of, "", layers=curves.Choice("Layer", layers, shown.layer), cursor=shown.at, epoch=epoch,
         ))  # fmt: skip
-        at = numbers.nearest_cut(here.at)
+        at = zeros.nearest_cut(here.at)
         curves.mount(key="layers", data=charts.by_layer(
             {name: (role, values[:, at]) for name, (role, values) in by_layer.items()},
-            f"Layer by layer: neurons of size {numbers.cut_name(at)}", here.layer))  # fmt: skip
+            f"Layer by layer: neurons of size {zeros.cut_name(at)}", here.layer))  # fmt: skip
     table = {"cut": sparse_weights.CUTS.numpy()} | {name: values[min(here.layer, len(values) - 1)] for name, (_, values) in curves_of.items()}
     return Shown(table, None, {"text": text})
 
@@ -238,20 +239,20 @@ def show_saves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         works = {n: functools.partial(sparse_matmul.timed, (n,)) for n in TOKENS}
         runs = live.panel("Measure here · a few seconds", works, len(sparse_matmul.SHARES), "share")
         rows, cols = sparse_matmul.SHAPE
-        st.caption(f"W [{rows}, {cols}], float32, one thread. Lines: recorded on {numbers.product()['machine']}, torch "
-                   f"{numbers.product()['torch']}. Dashed: this machine.")  # fmt: skip
+        st.caption(f"W [{rows}, {cols}], float32, one thread. Lines: recorded on {zeros.product()['machine']}, torch "
+                   f"{zeros.product()['torch']}. Dashed: this machine.")  # fmt: skip
         here = stand()
-        st.markdown(numbers.said_product(here.tokens))
+        st.markdown(zeros.said_product(here.tokens))
     shown, epoch = held.to_send("curves", here)
-    ms, kilobytes = numbers.product_curves()
+    ms, kilobytes = zeros.product_curves()
     with picture:
         curves.mount(key="curves", on_stand_change=keep, data=charts.product(
-            numbers.left_one(), ms, kilobytes, {"dense": "dense, with zeros", "sparse": "sparse, CSR", "rows gone": "rows gone"},
-            numbers.own_product(runs), "", tokens=curves.Choice("Tokens", TOKENS, shown.tokens), cursor=shown.at, epoch=epoch,
+            zeros.left_one(), ms, kilobytes, {"dense": "dense, with zeros", "sparse": "sparse, CSR", "rows gone": "rows gone"},
+            zeros.own_product(runs), "", tokens=curves.Choice("Tokens", TOKENS, shown.tokens), cursor=shown.at, epoch=epoch,
         ))  # fmt: skip
     row = TOKENS.index(here.tokens)
     return Shown({"share": sparse_matmul.SHARES} | {f"{way} ms": of[row] for way, of in ms.items()} | {f"{way} kB": of for way, of in kilobytes.items()},
-                 numbers.bytes_formula(), {"tokens": here.tokens})  # fmt: skip
+                 zeros.bytes_formula(), {"tokens": here.tokens})  # fmt: skip
 
 
 SHOW = {WEIGHTS: show_weights, WHY: show_why, PRUNE: show_prune, ZEROS: show_zeros, SAVES: show_saves}
@@ -294,7 +295,7 @@ if view == ZEROS:
     text = lesson.text(CAPITAL, examples=EXAMPLES)
     reading = lesson.read(text, record=("*.ffn.????",))  # post and, where there is one, gate
     layers = list(range(reading.config.n_layers))
-    curves_of, by_layer, about_zeros = numbers.zeros(reading)
+    curves_of, by_layer, about_zeros = zeros.zeros(reading)
     text = reading.text
 stage, below, code_place, more = (st.container() for _ in range(4))
 with stage:
