@@ -8,16 +8,18 @@ Takes about five minutes and needs the fetched weights (python -m transformer fe
 zeros of its ReLU (python -m transformer fetch marian-en-pt).
 """
 
+import functools
 from typing import get_args
 
 import torch
 
 import transformer
 from benchmarks import record
-from transformer import names, sparsity
+from transformer import sparsity
+from transformer.experiments import relu_zeros
 from transformer.feedforward import ACTIVATIONS
+from transformer.losses import cross_entropy
 from transformer.recording import CAPITAL
-from transformer.tap import RecordingTap
 from transformer.training import play
 from transformer.training.patterns import surprise
 from transformer.training.sparse_weights import CUTS, EDGES
@@ -26,7 +28,6 @@ PASSAGE = slice(2_000, 2_900)  # of the play's characters
 WEIGHTS = [i / 20 for i in range(20)]
 NEURONS = [i / 20 for i in range(20)]
 SEEDS = (0, 1, 2)  # of what is removed at random
-ZEROS_OF = "marian-en-pt"
 
 
 def loss(model: transformer.Model, ids: list[int]) -> float:
@@ -55,18 +56,19 @@ def thinned_losses(model: transformer.Model, ids: list[int], part: str) -> list[
     """For each of NEURONS: the smallest of `part`, "ffn.post" or "ffn.gate", are 0 at every token."""
     found = []
     for share in NEURONS:
-        gate = part == "ffn.gate"
-        edits = {f"layers.{i}.{part}": _thin_gate(share) if gate else (lambda a: sparsity.largest(a, share)) for i in range(model.config.n_layers)}
-        logits = model.run(ids, record=("logits",), edit=edits).trace["logits"]
-        target = torch.tensor(ids[1:])
-        found.append(round(torch.nn.functional.cross_entropy(logits[0, :-1], target).item(), 4))
+        thin = functools.partial(THIN[part], share=share)
+        logits = model.run(ids, record=("logits",), edit={f"layers.*.{part}": thin}).trace["logits"]  # [batch, token, vocab]
+        found.append(round(cross_entropy(logits[0, :-1], torch.tensor(ids[1:])).item(), 4))
         print(part, share, found[-1], flush=True)
     return found
 
 
-def _thin_gate(share: float):
+def _thin_gate(g: torch.Tensor, share: float) -> torch.Tensor:
     """g where SiLU(g) is among the largest, else 0, at which SiLU is 0."""
-    return lambda g: g * (sparsity.largest(ACTIVATIONS["silu"](g), share) != 0)
+    return g * (sparsity.largest(ACTIVATIONS["silu"](g), share) != 0)
+
+
+THIN = {"ffn.post": sparsity.largest, "ffn.gate": _thin_gate}
 
 
 def of_smollm2(model: transformer.Model, ids: list[int]) -> dict[str, list]:
@@ -76,13 +78,9 @@ def of_smollm2(model: transformer.Model, ids: list[int]) -> dict[str, list]:
     return {"gate": _up_to(gates), "a": _up_to([trace[f"layers.{i}.ffn.post"] for i in range(model.config.n_layers)])}
 
 
-@torch.no_grad()
 def of_marian() -> dict[str, list]:
     """The same of the encoder's ReLU."""
-    model, tokenizer = transformer.load(ZEROS_OF)
-    tap = RecordingTap("encoder.layers.*.ffn.post", names=names.of(model.config))
-    model.encode(torch.tensor([tokenizer.encode(CAPITAL)]), tap=tap)
-    return {"a": _up_to([tap.trace[f"encoder.layers.{i}.ffn.post"] for i in range(model.config.n_encoder_layers)])}
+    return {"a": _up_to(relu_zeros.neurons(*transformer.load(relu_zeros.NAME), CAPITAL))}
 
 
 def _up_to(layers: list[torch.Tensor]) -> list[list[float]]:
@@ -97,12 +95,17 @@ def main() -> None:
     weights = sparsity.matrices(model)
     counts, zero = sparsity.magnitudes(weights.values(), EDGES)
     found = {
-        "model": "smollm2-135m", "passage": [PASSAGE.start, PASSAGE.stop], "tokens": len(ids), "weights": sum(W.numel() for W in weights.values()),
+        "model": "smollm2-135m", "passage": [PASSAGE.start, PASSAGE.stop], "tokens": len(ids),
+        "weights": sum(W.numel() for W in weights.values()),
         "counts": counts.tolist(), "zero": zero, "shares": WEIGHTS, "neurons": NEURONS,
-        "thinned": {part: thinned_losses(model, ids, part) for part in ("ffn.post", "ffn.gate")},
+        "thinned": {part: thinned_losses(model, ids, part) for part in THIN},
     }  # fmt: skip
     found["cuts"] = [float(f"{cut:.4g}") for cut in CUTS.tolist()]
-    found["neurons_up_to"] = {"text": CAPITAL, "smollm2-135m": of_smollm2(model, tokenizer.encode(CAPITAL)), ZEROS_OF: of_marian()}
+    found["neurons_up_to"] = {
+        "text": CAPITAL,
+        "smollm2-135m": of_smollm2(model, tokenizer.encode(CAPITAL)),
+        relu_zeros.NAME: of_marian(),
+    }
     found["pruned"] = {
         scope: [pruned_losses(model, ids, scope, seed) for seed in (SEEDS if scope == "random" else SEEDS[:1])]
         for scope in get_args(sparsity.Scope)

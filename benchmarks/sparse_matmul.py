@@ -13,10 +13,19 @@ def main() -> None:
     options = record.asked(__doc__, "sparse-matmul", rounds=25)
     measured = []
     for one in sparse_matmul.timed(rounds=options.rounds):
-        print(f"{one.tokens:3} tokens, {one.share:7.2%} zeros: " + ", ".join(f"{way} {s * 1e3:.3f} ms" for way, s in one.seconds.items()))
+        print(
+            f"{one.tokens:3} tokens, {one.share:7.2%} zeros: "
+            + ", ".join(f"{way} {s * 1e3:.3f} ms" for way, s in one.seconds.items())
+        )
         measured.append({"tokens": one.tokens, "share": one.share, "bytes": one.bytes,
                          "seconds": {way: round(s, 8) for way, s in one.seconds.items()}})  # fmt: skip
-    record.keep(options, "python -m benchmarks.sparse_matmul", "seconds of the fastest round", shape=list(sparse_matmul.SHAPE), measured=measured)
+    record.keep(
+        options,
+        "python -m benchmarks.sparse_matmul",
+        "seconds of the fastest round",
+        shape=list(sparse_matmul.SHAPE),
+        measured=measured,
+    )
 
 
 if __name__ == "__main__":

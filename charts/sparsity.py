@@ -75,7 +75,10 @@ def trace(
     """
     whole = np.stack(list(traced.values()))
     top = np.abs(whole).max((0, 2)) * 1.1 + 1e-6  # [weight]
-    lines = [Line(values, ROLES[way], titles[way], width=2.5 if way == "proximal" else 1.75, dot=True) for way, values in traced.items()]
+    lines = [
+        Line(values, ROLES[way], titles[way], width=2.5 if way == "proximal" else 1.75, dot=True)
+        for way, values in traced.items()
+    ]
     band = [] if reach is None else [Band(-reach, reach, "negative", 0.14)]
     close = Panel(f"Close to 0, magnified: ±{near:g}", (-near, near), [*band, *lines], share=1.3,
                   note="" if reach is None else "shaded: ±ηλ, one step of the penalty")  # fmt: skip
@@ -84,7 +87,10 @@ def trace(
               marks=[Mark(from_step, "λ begins")]),
         close,
     ]  # fmt: skip
-    flips = {way: np.cumsum(np.diff(np.sign(values), axis=-1, prepend=np.sign(values[:, :1])) != 0, -1) for way, values in traced.items()}
+    flips = {
+        way: np.cumsum(np.diff(np.sign(values), axis=-1, prepend=np.sign(values[:, :1])) != 0, -1)
+        for way, values in traced.items()
+    }
     rows = [Row(titles[way], ROLES[way], [values, flips[way]]) for way, values in traced.items()]
     return curves.message(
         "trace", "One weight by training step; left and right arrows move the step", steps, "training step", "t", panels,
@@ -116,7 +122,9 @@ def pruning(
     )  # fmt: skip
 
 
-def left(edges: np.ndarray, before: tuple[np.ndarray, int], after: tuple[np.ndarray, int], title: str, note: str) -> bytes:
+def left(
+    edges: np.ndarray, before: tuple[np.ndarray, int], after: tuple[np.ndarray, int], title: str, note: str
+) -> bytes:
     """The sizes of a model's weights before and after pruning: (counts [bin], how many are exactly 0) each."""
     (whole, no), (stays, gone) = before, after
     series = _bars(edges, whole, np.array(no), "muted", shade=0.35) + _bars(edges, stays, np.array(gone), "ffn")
@@ -132,7 +140,9 @@ def cuts(
     cut: np.ndarray, of: Mapping[str, tuple[Tone, np.ndarray]], notes: Words, *, layers: Choice, cursor: float, epoch: int = 0
 ) -> bytes:  # fmt: skip
     """What share of the neurons is at most so large. cut [point], 0 first; of: name -> (role, share [layer or 1, point])."""
-    x = np.log10(np.maximum(cut, cut[1] / 10 ** (np.log10(cut[2] / cut[1]))))  # exact zeros one step before the smallest
+    x = np.log10(
+        np.maximum(cut, cut[1] / 10 ** (np.log10(cut[2] / cut[1])))
+    )  # exact zeros one step before the smallest
     series = [Line(values, role, name, dot=True, width=2.5) for name, (role, values) in of.items()]
     rows = [Row(name, role, [values[:, :1], values]) for name, (role, values) in of.items()]
     return curves.message(

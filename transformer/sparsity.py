@@ -97,7 +97,10 @@ def keep(weights: Mapping[str, Tensor], share: float, scope: Scope = "global", s
     if scope not in get_args(Scope):
         raise ValueError(f"there is no scope {scope!r}; it is one of {', '.join(get_args(Scope))}.")
     dice = torch.Generator().manual_seed(seed)
-    sizes = {name: torch.rand(W.shape, generator=dice) if scope == "random" else W.detach().abs() for name, W in weights.items()}
+    sizes = {
+        name: torch.rand(W.shape, generator=dice) if scope == "random" else W.detach().abs()
+        for name, W in weights.items()
+    }
     if scope == "matrix":
         return {name: _largest(size.flatten(), share).view(size.shape) for name, size in sizes.items()}
     stays = _largest(torch.cat([size.flatten() for size in sizes.values()]), share)

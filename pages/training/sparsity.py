@@ -34,7 +34,11 @@ TRAINED = {short: way for way, short in words.SHORT.items()}
 SCOPES = {title: scope for scope, title in words.SCOPES.items()}
 TOKENS = list(sparse_matmul.TOKENS)
 BOXES = {WEIGHTS: ("Model and optimiser", PROBLEMS), WHY: ("Optimiser", TRACES), PRUNE: ("Model", MODELS)}
-EXAMPLES = {"a fact": CAPITAL, "a play": "What light through yonder window breaks?", "story": "Once upon a time, there was a little girl"}
+EXAMPLES = {
+    "a fact": CAPITAL,
+    "a play": "What light through yonder window breaks?",
+    "story": "Once upon a time, there was a little girl",
+}
 
 
 class Stand(NamedTuple):
@@ -131,7 +135,9 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         works = {(problem, way, here.lam if way != "plain" else 0.0): functools.partial(
             sparse_weights.train, problem, way, here.lam if way != "plain" else 0.0, OWN_SEED) for way in WAYS}  # fmt: skip
         seconds = numbers.seconds(problem, here.lam)
-        runs = live.panel(f"Train all three, λ = {NAMES[here.lam]} · about {seconds:.0f} s", works, len(STEPS), "measurement")
+        runs = live.panel(
+            f"Train all three, λ = {NAMES[here.lam]} · about {seconds:.0f} s", works, len(STEPS), "measurement"
+        )
         st.caption("Every matrix of the model, its weights counted by size. Drawn: seed 0; the ranges are those of 3 seeds, recorded, "
                    "trained by us. Your run is a fourth seed, dashed in the histograms; λ there is the one set when it began.")  # fmt: skip
     shown, epoch = held.to_send("curves", here)
@@ -203,15 +209,27 @@ def show_prune(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         ))  # fmt: skip
         if found.ways:
             now = numbers.pruned_now(name, here.way, SCOPES[here.scope], share)
-            curves.mount(key="left", data=charts.left(sparse_weights.EDGES.numpy(), now.before, now.after, "This model's weights, pruned now", now.note))
-            st.caption(f"Live: the model of seed 0, {words.SHORT[here.way]}, pruned here and measured on what it has not seen.")
+            curves.mount(
+                key="left",
+                data=charts.left(
+                    sparse_weights.EDGES.numpy(), now.before, now.after, "This model's weights, pruned now", now.note
+                ),
+            )
+            st.caption(
+                f"Live: the model of seed 0, {words.SHORT[here.way]}, pruned here and measured on what it has not seen."
+            )
         else:
             thin = numbers.thinned()
-            curves.mount(key="thinned", data=charts.thinned(np.array(numbers.real()["neurons"]), thin, found.y_range[1], cursor=here.at))
+            curves.mount(
+                key="thinned",
+                data=charts.thinned(np.array(numbers.real()["neurons"]), thin, found.y_range[1], cursor=here.at),
+            )
             st.caption("Beside it, the same share of the FFN's neurons set to 0 at every token, those smallest there. They are chosen anew for every "
                        "token; pruned weights are gone for all.")  # fmt: skip
     row = list(WAYS).index(here.way) if found.ways else 0
-    table = {"share": found.shares} | {f"{scope} seed {s}": run for scope, of in found.kept.items() for s, run in enumerate(of[row])}
+    table = {"share": found.shares} | {
+        f"{scope} seed {s}": run for scope, of in found.kept.items() for s, run in enumerate(of[row])
+    }
     return Shown(table, numbers.cut_formula(name, here.way, SCOPES[here.scope], share),
                  {"problem": name, "way": here.way, "share": share, "scope": SCOPES[here.scope]})  # fmt: skip
 
@@ -230,7 +248,9 @@ def show_zeros(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         curves.mount(key="layers", data=charts.by_layer(
             {name: (role, values[:, at]) for name, (role, values) in by_layer.items()},
             f"Layer by layer: neurons of size {zeros.cut_name(at)}", here.layer))  # fmt: skip
-    table = {"cut": sparse_weights.CUTS.numpy()} | {name: values[min(here.layer, len(values) - 1)] for name, (_, values) in curves_of.items()}
+    table = {"cut": sparse_weights.CUTS.numpy()} | {
+        name: values[min(here.layer, len(values) - 1)] for name, (_, values) in curves_of.items()
+    }
     return Shown(table, None, {"text": text})
 
 
@@ -257,7 +277,13 @@ def show_saves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 
 SHOW = {WEIGHTS: show_weights, WHY: show_why, PRUNE: show_prune, ZEROS: show_zeros, SAVES: show_saves}
 CODE = {
-    WEIGHTS: [sparsity.soft_threshold, sparsity.proximal_step, sparsity.reach, sparse_weights.with_l1, sparse_weights.steps_of],
+    WEIGHTS: [
+        sparsity.soft_threshold,
+        sparsity.proximal_step,
+        sparsity.reach,
+        sparse_weights.with_l1,
+        sparse_weights.steps_of,
+    ],
     WHY: [sparsity.soft_threshold, sparse_weights.traced, sparse_weights.steps_of, loop.fit],
     PRUNE: [sparsity.keep, sparsity.pruned, sparse_weights.curve],
     ZEROS: [sparsity.share_up_to, sparse_weights.neurons, sparsity.largest],
@@ -269,7 +295,11 @@ USUAL_SHARE = 80.0
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change, or when a run reports."""
     found = SHOW[view](*lesson.stage(0.34))
-    lesson.formula(r"\begin{gathered}" + r"\\[.8em]".join(words.FORMULAS[view]) + r"\end{gathered}", numbers.shapes(view), found.numbers)
+    lesson.formula(
+        r"\begin{gathered}" + r"\\[.8em]".join(words.FORMULAS[view]) + r"\end{gathered}",
+        numbers.shapes(view),
+        found.numbers,
+    )
     with code_place:
         lesson.code(CODE[view], numbers.snippet(view, found.snippet))
     lesson.downloads(table=found.table, config=dict(found.snippet) | stand()._asdict())
@@ -278,7 +308,9 @@ def draw(code_place: DeltaGenerator) -> None:
 def predict() -> None:
     small, zero, total = numbers.last("digits", "loss", TELLING)
     options = ["hardly any", "about a tenth", "about half", "all of those"]
-    answer = options[0] if zero < 0.01 else options[1] if zero < 0.25 else options[2] if zero < 0.9 * small else options[3]
+    answer = (
+        options[0] if zero < 0.01 else options[1] if zero < 0.25 else options[2] if zero < 0.9 * small else options[3]
+    )
     lesson.predict(
         f"The digits' model is trained by Adam with λ‖W‖₁ in its loss, λ = 10⁻⁴. In the end {small:.0%} of its {total:,} weights are smaller "
         "than 10⁻³. How many are exactly 0?",

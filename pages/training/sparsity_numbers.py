@@ -14,7 +14,7 @@ import streamlit as st
 import transformer
 from pages.shared.pool import Job
 from pages.training import sparsity_words as words
-from pages.training.sparsity_words import PRUNE, SAVES, WEIGHTS, WHY, ZEROS
+from pages.training.sparsity_words import PRUNE, WEIGHTS, WHY, ZEROS
 from transformer import sparsity
 from transformer.experiments import sparse_matmul
 from transformer.training import sparse_weights
@@ -32,7 +32,9 @@ class Weights(NamedTuple):
     counts: dict[str, np.ndarray]  # way -> [λ, step, bin], seed 0
     zeros: dict[str, np.ndarray]  # way -> [λ, step]
     notes: dict[str, list[list[str]]]
-    cells: dict[str, list[np.ndarray]]  # way -> share below 10⁻³, exactly 0, what it is measured by: middle seeds [λ, step]
+    cells: dict[
+        str, list[np.ndarray]
+    ]  # way -> share below 10⁻³, exactly 0, what it is measured by: middle seeds [λ, step]
     measure: str
     total: int
 
@@ -67,7 +69,9 @@ def real() -> dict:
 def field(problem: str, way: str, name: str) -> np.ndarray:
     """[λ, seed, step]"""
     lambdas = LAMBDAS if way != "plain" else (0.0,)
-    return np.array([[run[name] for run in recorded()["runs"][sparse_weights.key(problem, way, lam)]] for lam in lambdas])
+    return np.array(
+        [[run[name] for run in recorded()["runs"][sparse_weights.key(problem, way, lam)]] for lam in lambdas]
+    )
 
 
 def last(problem: str, way: str, lam: float) -> tuple[float, float, int]:
@@ -101,7 +105,9 @@ def weights(problem: str) -> Weights:
         notes[way] = [[f"{percent(small[i, :, t])} below 10⁻³ · {percent(zero[i, :, t])} exactly 0 · {performance(problem, kept[i, :, t])}"
                        for t in range(small.shape[-1])] for i in range(len(small))]  # fmt: skip
         cells[way] = [np.median(of, axis=1).astype(np.float32) for of in (small, zero, kept)]
-    return Weights(counts, zeros, notes, cells, "right, unseen%" if problem.startswith("digits") else "nats, unseen", total)
+    return Weights(
+        counts, zeros, notes, cells, "right, unseen%" if problem.startswith("digits") else "nats, unseen", total
+    )
 
 
 def _counts(problem: str, way: str) -> np.ndarray:
@@ -166,7 +172,9 @@ def reach(problem: str) -> np.ndarray | None:
     if problem != "digits, SGD":
         return None
     lr = sparse_weights.rate(problem)
-    return np.array([lr(t) * TRACED_AT if t > sparse_weights.ALONE else 0.0 for t in range(1, sparse_weights.STEPS + 1)], np.float32)
+    return np.array(
+        [lr(t) * TRACED_AT if t > sparse_weights.ALONE else 0.0 for t in range(1, sparse_weights.STEPS + 1)], np.float32
+    )
 
 
 def said_traces(problem: str) -> str:
@@ -186,12 +194,29 @@ def pruned(name: str) -> Pruned:
         of = real()["pruned"]
         kept = {scope: np.array(of[scope])[None] for scope in SCOPES}
         top = float(min(kept["random"].max(), 3.5 * kept["global"].min()))
-        return Pruned(np.array(real()["shares"]), kept, (), "SmolLM2: loss on a passage, nats a token", (float(kept["global"].min()) - 0.2, top), False)
-    kept = {scope: np.array([[run[scope] for run in recorded()["pruned"][f"{name} {way}"]] for way in WAYS]) for scope in SCOPES}
+        return Pruned(
+            np.array(real()["shares"]),
+            kept,
+            (),
+            "SmolLM2: loss on a passage, nats a token",
+            (float(kept["global"].min()) - 0.2, top),
+            False,
+        )
+    kept = {
+        scope: np.array([[run[scope] for run in recorded()["pruned"][f"{name} {way}"]] for way in WAYS])
+        for scope in SCOPES
+    }
     if name == "digits":
         return Pruned(np.array(SHARES), kept, WAYS, "Digits named rightly, of those it has not seen", (0.0, 1.02), True)
     every = np.concatenate([of.ravel() for of in kept.values()])
-    return Pruned(np.array(SHARES), kept, WAYS, "Loss on unseen text, nats a character", (float(every.min()) - 0.05, float(np.quantile(every, 0.99))), False)
+    return Pruned(
+        np.array(SHARES),
+        kept,
+        WAYS,
+        "Loss on unseen text, nats a character",
+        (float(every.min()) - 0.05, float(np.quantile(every, 0.99))),
+        False,
+    )
 
 
 LOST = {"digits": 0.01, "characters": 0.05, REAL: 0.1}  # what may be lost before it counts as the knee
@@ -206,7 +231,11 @@ def knees(name: str, way: str, scope: str) -> list[float]:
 
 
 def said_knees(name: str, scope: str) -> str:
-    lost = {"digits": "more than 1 point of accuracy is", "characters": "more than 0.05 nats are", REAL: "more than 0.1 nats are"}[name]
+    lost = {
+        "digits": "more than 1 point of accuracy is",
+        "characters": "more than 0.05 nats are",
+        REAL: "more than 0.1 nats are",
+    }[name]
     ways = WAYS if pruned(name).ways else ("plain",)
     parts = []
     for way in ways:
@@ -236,7 +265,9 @@ def pruned_now(name: str, way: str, scope: str, share: float) -> Now:
     thin = sparsity.pruned(model, share, scope)
     before, after = (sparsity.magnitudes(sparsity.matrices(m).values(), EDGES) for m in (model, thin))
     now = sparse_weights.measured(name, thin)
-    note = f"{sparsity.share_zero(sparsity.matrices(thin).values()):.1%} exactly 0 · {performance(name, np.array([now]))}"
+    note = (
+        f"{sparsity.share_zero(sparsity.matrices(thin).values()):.1%} exactly 0 · {performance(name, np.array([now]))}"
+    )
     return Now((before[0].numpy(), before[1]), (after[0].numpy(), after[1]), note)
 
 
@@ -245,7 +276,10 @@ def cut_formula(name: str, way: str, scope: str, share: float) -> str | None:
     if name == REAL or scope != "global":
         return None
     W = {part: w.detach() for part, w in sparsity.matrices(_model(name, way)).items()}
-    N, gone = sum(w.numel() for w in W.values()), [w[~stays].abs().max() for w, stays in zip(W.values(), sparsity.keep(W, share).values()) if not stays.all()]
+    N, gone = (
+        sum(w.numel() for w in W.values()),
+        [w[~stays].abs().max() for w, stays in zip(W.values(), sparsity.keep(W, share).values()) if not stays.all()],
+    )
     tau = max((float(t) for t in gone), default=0.0)
     return rf"\text{{share}} = {share:g},\quad N = {N:,},\quad \tau = {tau:.3g}"
 
@@ -268,5 +302,3 @@ def snippet(view: str, values: Mapping) -> str:
     if view == PRUNE and values["problem"] == REAL:
         return words.REAL_SNIPPET.format(**values, begin=real()["passage"][0], end=real()["passage"][1])
     return words.SNIPPET[view].format(**values)
-
-

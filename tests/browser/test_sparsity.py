@@ -39,6 +39,8 @@ def test_a_model_is_pruned_under_the_hand(open_page):
     assert said(page, STAGE).startswith("100 % removed")
     link_says(page, at="100.0")
     settle(page)
-    page.wait_for_function("""before => document.querySelector('.st-key-left canvas')?.toDataURL() !== before""", arg=before)
+    page.wait_for_function(
+        """before => document.querySelector('.st-key-left canvas')?.toDataURL() !== before""", arg=before
+    )
     page.locator(f"{STAGE} .gf-pick input[value='at random']").check()
     link_says(page, scope="random")

@@ -73,7 +73,11 @@ def test_what_is_left_and_what_was_there():
 
 def test_cuts_begin_at_what_is_exactly_zero():
     cut = np.concatenate([[0], np.logspace(-3, 0, 7)])
-    header, arrays = unpack(sparsity.cuts(cut, {"relu": ("key", np.linspace(0.8, 1, 8)[None])}, "", layers=Choice("Layer", [0], 0), cursor=-3))
+    header, arrays = unpack(
+        sparsity.cuts(
+            cut, {"relu": ("key", np.linspace(0.8, 1, 8)[None])}, "", layers=Choice("Layer", [0], 0), cursor=-3
+        )
+    )
     np.testing.assert_allclose(arrays["x"], np.linspace(-3.5, 0, 8), atol=1e-5)
     assert arrays[header["table"]["rows"][0]["cells"][0]].tolist() == [[pytest.approx(0.8)]]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pages.training import sparsity_words as words
+from pages.training import sparsity_numbers, sparsity_words as words, sparsity_zeros
 from tests.messages import sent, unpack
 from tests.pages.test_pool import until
 from transformer import sparsity
@@ -93,7 +93,9 @@ def test_the_snippet_follows_the_same_weight(open_page, monkeypatch):
     header, arrays = sent(app, "curves")
     first = arrays[series(header, 0, "line")[0]["y"]][header["frames"]["at"], 3]
     said = run_snippet(app, "from transformer.training import sparse_weights")
-    assert float(said.split("step 4: ")[1].split()[0]) == pytest.approx(float(first), rel=0.2)  # a shorter run's rate falls sooner
+    assert float(said.split("step 4: ")[1].split()[0]) == pytest.approx(
+        float(first), rel=0.2
+    )  # a shorter run's rate falls sooner
 
 
 def test_it_prunes_the_model_that_ships(open_page):
@@ -118,7 +120,9 @@ def test_the_large_model_is_pruned_too(open_page):
     (header, arrays), (thin, _) = curves(app)
     assert header["frames"] is None and len(thin["panels"][0]["series"]) == 2
     lines = [arrays[line["y"]] for line in series(header, 0, "line")]
-    assert all(line[0] == pytest.approx(lines[0][0]) for line in lines) and lines[2][4] > lines[0][4] + 1  # at random, 20 %
+    assert (
+        all(line[0] == pytest.approx(lines[0][0]) for line in lines) and lines[2][4] > lines[0][4] + 1
+    )  # at random, 20 %
 
 
 def test_zeros_are_counted_on_the_learners_text(open_page):
@@ -128,7 +132,9 @@ def test_zeros_are_counted_on_the_learners_text(open_page):
     (header, arrays), (layers, by_layer) = curves(app)
     read, _ = sparse_weights.neurons(text)
     table = {row["name"]: arrays[row["cells"][0]] for row in header["table"]["rows"]}
-    np.testing.assert_allclose(table["our decoder, ReLU"][0, 0], np.mean([sparsity.share_zero([a]) for a in read]), atol=1e-6)
+    np.testing.assert_allclose(
+        table["our decoder, ReLU"][0, 0], np.mean([sparsity.share_zero([a]) for a in read]), atol=1e-6
+    )
     assert table["Marian's encoder, ReLU"][0, 0] > 0.7 and table["SiLU(g)"].max() == 0
     assert f"exactly 0: {sparsity.share_zero([read[0]])}" in run_snippet(app, "from transformer import sparsity")
     assert len(layers["panels"][0]["series"]) == 4
@@ -160,6 +166,32 @@ def test_it_is_measured_here(open_page, monkeypatch):
     header, _ = sent(app.run(), "curves")
     assert not app.exception and len(series(header, 0, "line")) == 6
     assert run_snippet(app, "from transformer.experiments").count("rows gone") == 2 * len(sparse_matmul.SHARES)
+
+
+def test_the_words_on_pruning_are_what_was_measured():
+    knee = {(name, way, scope): sorted(sparsity_numbers.knees(name, way, scope))[1]
+            for name in ("digits", "characters") for way in sparse_weights.WAYS for scope in sparsity_numbers.SCOPES}  # fmt: skip
+    for name in ("digits", "characters"):
+        for way in ("loss", "proximal"):  # trained towards zeros, one cut: far more
+            assert knee[name, way, "global"] > knee[name, "plain", "global"] + 0.2
+            assert knee[name, way, "global"] > knee[name, way, "matrix"]
+        assert max(knee[name, way, "random"] for way in sparse_weights.WAYS) < 0.2
+    assert (
+        max(knee["digits", way, "matrix"] for way in ("loss", "proximal")) <= knee["digits", "plain", "matrix"] + 0.02
+    )
+    assert knee["digits", "plain", "global"] > knee["digits", "plain", "matrix"]
+    assert knee["characters", "plain", "global"] < knee["characters", "plain", "matrix"]
+
+
+def test_the_words_on_products_are_what_was_measured():
+    ms, kilobytes = sparsity_zeros.product_curves()
+    assert 0.7 <= sparsity_zeros.wins(64) < sparsity_zeros.wins(1) <= 0.95
+    assert ms["dense"][1].max() < 1.3 * ms["dense"][1].min()  # zeros that it multiplies
+    assert (
+        ms["sparse"][:, sparse_matmul.SHARES.index(0.9)].min() > 0.1 * ms["dense"].min()
+    )  # 90 % sparse is not ten times as fast
+    half, most = sparse_matmul.SHARES.index(0.5), sparse_matmul.SHARES.index(0.7)
+    assert kilobytes["sparse"][half] > kilobytes["dense"][half] and kilobytes["sparse"][most] < kilobytes["dense"][most]
 
 
 @pytest.mark.parametrize("view, catch", [

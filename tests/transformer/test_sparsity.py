@@ -81,10 +81,14 @@ def test_so_large_a_share_is_pruned_exactly(scope, share):
     else:
         total = sum(x.numel() for x in gone.values())
         assert sum(int(x.sum()) for x in gone.values()) == round(share * total)
-    assert all(torch.equal(W[~gone[name]], before[name][~gone[name]]) for name, W in thin.items())  # the rest is as it was
+    assert all(
+        torch.equal(W[~gone[name]], before[name][~gone[name]]) for name, W in thin.items()
+    )  # the rest is as it was
     assert all(torch.equal(W, before[name]) for name, W in sparsity.matrices(model).items())  # and so is the model
     if scope == "global" and 0 < share < 1:
-        assert max(before[n][x].abs().max() for n, x in gone.items() if x.any()) <= min(before[n][~x].abs().min() for n, x in gone.items() if not x.all())
+        assert max(before[n][x].abs().max() for n, x in gone.items() if x.any()) <= min(
+            before[n][~x].abs().min() for n, x in gone.items() if not x.all()
+        )
 
 
 def test_bad_shares_and_scopes_get_a_sentence():
@@ -100,7 +104,9 @@ def test_bad_shares_and_scopes_get_a_sentence():
 def test_what_is_counted_adds_up():
     W = torch.tensor([[0.0, 1e-9, -5e-4], [0.02, -0.0, 30.0]])
     counts, zero = sparsity.magnitudes([W], runs.EDGES)
-    assert zero == 2 and int(counts.sum()) == 4 and counts[0] == 1 and counts[-1] == 1  # what lies outside is in the last bins
+    assert (
+        zero == 2 and int(counts.sum()) == 4 and counts[0] == 1 and counts[-1] == 1
+    )  # what lies outside is in the last bins
     assert sparsity.share_zero([W]) == 2 / 6 and sparsity.share_small([W]) == 4 / 6
     up_to = sparsity.share_up_to(W, torch.tensor([0.0, 1e-3, 0.02, 100.0]))
     assert torch.allclose(up_to, torch.tensor([2, 4, 5, 6]) / 6)
@@ -114,12 +120,18 @@ def test_the_largest_are_kept_in_each_row():
 
 def test_the_knee():
     shares, kept = [0.0, 0.2, 0.4, 0.6], [0.9, 0.91, 0.85, 0.9]
-    assert sparsity.knee(shares, kept, 0.89) == 0.2 and sparsity.knee(shares, kept, 0.5) == 0.6 and sparsity.knee(shares, kept, 0.95) == 0
+    assert (
+        sparsity.knee(shares, kept, 0.89) == 0.2
+        and sparsity.knee(shares, kept, 0.5) == 0.6
+        and sparsity.knee(shares, kept, 0.95) == 0
+    )
 
 
 @pytest.mark.parametrize("problem", runs.PROBLEMS)
 def test_the_penalty_in_the_loss_gives_no_zeros_and_the_soft_threshold_does(problem):
-    reports = {way: list(runs.train(problem, way, 1e-3, seed=0, steps=24, every=8, alone=8)) for way in ("loss", "proximal")}
+    reports = {
+        way: list(runs.train(problem, way, 1e-3, seed=0, steps=24, every=8, alone=8)) for way in ("loss", "proximal")
+    }
     assert [one.step for one in reports["loss"]] == [8, 16, 24]
     assert reports["loss"][0][1:] == reports["proximal"][0][1:] and reports["loss"][0].zero == 0  # alone until step 8
     loss, proximal = (of[-1] for of in reports.values())

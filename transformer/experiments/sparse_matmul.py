@@ -1,6 +1,6 @@
 """What zeros in a matrix are worth to a processor: one product, by the share of zeros and how the matrix is kept.
 
-    for one in timed(): one.share, one.seconds["dense"], one.seconds["sparse"]
+for one in timed(): one.share, one.seconds["dense"], one.seconds["sparse"]
 """
 
 import time
@@ -34,7 +34,11 @@ def kept_as(W: Tensor, share: float) -> dict[str, Tensor]:
     thin = W * keep({"W": W}, share)["W"]
     with warnings.catch_warnings():  # torch calls its CSR a beta
         warnings.simplefilter("ignore", UserWarning)
-        return {"dense": thin, "sparse": thin.to_sparse_csr(), "rows gone": W[: round((1 - share) * len(W))].contiguous()}
+        return {
+            "dense": thin,
+            "sparse": thin.to_sparse_csr(),
+            "rows gone": W[: round((1 - share) * len(W))].contiguous(),
+        }
 
 
 def size(W: Tensor) -> int:

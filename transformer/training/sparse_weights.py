@@ -14,7 +14,7 @@ import json
 import lzma
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -38,7 +38,9 @@ TELLING = 1e-4  # of the runs that are pruned, and of the models that are kept
 SEEDS, OWN_SEED = (0, 1, 2), 3  # recorded; the learner's
 STEPS, EVERY, ALONE = 400, 40, 80  # of a run; between two reports; without λ
 EDGES = torch.logspace(-8, 0.5, 69, dtype=torch.float64)  # of |w| in the histograms: eight bins for a factor of ten
-CUTS = torch.cat((torch.zeros(1, dtype=torch.float64), torch.logspace(-6, 1, 71, dtype=torch.float64)))  # of neurons; 0: exactly
+CUTS = torch.cat(
+    (torch.zeros(1, dtype=torch.float64), torch.logspace(-6, 1, 71, dtype=torch.float64))
+)  # of neurons; 0: exactly
 SHARES = [i / 50 for i in range(51)]  # pruned
 LENGTH, BATCH, MEASURED = 48, 12, 64  # characters a window, windows a step, windows that a loss is the mean of
 TRACED, TRACED_AT = 48, 3e-4  # weights that are followed step by step, and λ there
@@ -141,7 +143,14 @@ def report(problem: Problem, model: Model, step: int, loss: float = math.nan) ->
     """Measure a model as ``train`` does."""
     weights = list(sparsity.matrices(model).values())
     counts, _ = sparsity.magnitudes(weights, EDGES)
-    return Report(step, loss, measured(problem, model), sparsity.share_small(weights), sparsity.share_zero(weights), tuple(counts.tolist()))
+    return Report(
+        step,
+        loss,
+        measured(problem, model),
+        sparsity.share_small(weights),
+        sparsity.share_zero(weights),
+        tuple(counts.tolist()),
+    )
 
 
 def measured(problem: Problem, model: Model) -> float:
@@ -243,11 +252,16 @@ def main() -> None:
             if lam in (0.0, TELLING) and problem != "digits, SGD":
                 if seed == SEEDS[0]:
                     save(model, stem(problem, way))
-                curves = {scope: [_rounded(v) for v in curve(problem, model, scope, seed)] for scope in get_args(sparsity.Scope)}
+                curves = {
+                    scope: [_rounded(v) for v in curve(problem, model, scope, seed)]
+                    for scope in get_args(sparsity.Scope)
+                }
                 found["pruned"].setdefault(f"{problem} {way}", []).append(curves)
     for problem in ("digits", "digits, SGD"):
         for way in ("loss", "proximal"):
-            found["traced"][f"{problem} {way}"] = [[float(f"{w:.4g}") for w in row] for row in traced(problem, way, TRACED_AT).tolist()]
+            found["traced"][f"{problem} {way}"] = [
+                [float(f"{w:.4g}") for w in row] for row in traced(problem, way, TRACED_AT).tolist()
+            ]
     made = {
         "command": "python -m transformer.training.sparse_weights", "date": datetime.date.today().isoformat(),
         "data": f"assets/digits; assets/play, {play.TITLE}", "seeds": list(SEEDS), "lambdas": list(LAMBDAS), "steps": STEPS,
