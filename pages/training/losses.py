@@ -18,7 +18,7 @@ from pages.shared import held, url
 from pages.shared.controls import choose
 from pages.shared.lesson import Lesson
 from pages.shared.training import Training
-from pages.training import losses_numbers as numbers, losses_words as words
+from pages.training import losses_formula as formula, losses_numbers as numbers, losses_words as words
 from pages.training.losses_numbers import METRICS, SETTINGS, SMOOTH_STEPS, STEPS, TITLES
 from pages.training.losses_words import CURVES, NOISE, PULLS, RARE, SMOOTH, TABLE, VIEWS
 from transformer import losses
@@ -88,7 +88,7 @@ class Shown(NamedTuple):
     """What a picture leaves for the parts around it."""
 
     table: Mapping
-    numbers: str | None
+    numbers: str
     snippet: Mapping
     prose: Mapping
 
@@ -171,9 +171,10 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     table = {"p_t": P} | {f"{title} {what}": now(of[title]) for title in DRAWN for what, of in (("loss", loss), ("gradient", slope))}
     return Shown(
         table,
-        rf"\text{{focal, }} p_t = {p:g}: \quad L = {now(loss['focal'])[i]:.4g} \qquad \frac{{\partial L}}{{\partial z_t}} = {alpha:g}\cdot "
-        rf"{1 - p:.2g}^{{{gamma:g}}}\,({gamma:g} \cdot {p:g} \log {p:g} + {p:g} - 1) = {now(slope['focal'])[i]:.4g} \qquad "
-        rf"\text{{smoothing: }} {p:g} - {1 - epsilon / 2:g} = {p - 1 + epsilon / 2:.3g}",
+        formula.lines(rf"\text{{focal, }} p_t = {p:g}: \quad L = {now(loss['focal'])[i]:.4g}",
+              rf"\tfrac{{\partial L}}{{\partial z_t}} = {alpha:g}\cdot {1 - p:.2g}^{{{gamma:g}}}\,({gamma:g} \cdot {p:g} \log {p:g} + {p:g} - 1) = "
+              rf"{now(slope['focal'])[i]:.4g}",
+              rf"\text{{smoothing: }} {p:g} - {1 - epsilon / 2:g} = {p - 1 + epsilon / 2:.3g}"),
         {"p": p, "gamma": gamma, "alpha": alpha, "eps": epsilon},
         {"ce": f"{(1 - charts.HARD) / (1 - charts.EASY):.0f}", "focal": f"{usual[0] / usual[1]:.0f}",
          "fades": f"{(1 - charts.EASY) / usual[1]:.0f}", "hard_focal": f"{usual[0]:.2f}", "hard_ce": f"{1 - charts.HARD:.2f}"},
@@ -237,15 +238,12 @@ def show_rare(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                       "step {x}, {pick}, middle seed: average precision {0%}, recall {2%}, precision {3%}, accuracy {4%}")  # fmt: skip
     name = NAMES[here.pick]
     found = {field: numbers.column(name, ratio, 0.0, field)[0, list(STEPS).index(here.cursor)] for field in METRICS}
-    N, N1 = len(im.problem(ratio).y), int(im.problem(ratio).y.sum())
     precision, recall = found["precision"], found["recall"]
-    F1 = rf"\frac{{2 \cdot {precision:.3f} \cdot {recall:.3f}}}{{{precision:.3f} + {recall:.3f}}} = {found['f1']:.3f}" if recall \
+    F1 = rf"\tfrac{{2 \cdot {precision:.3f} \cdot {recall:.3f}}}{{{precision:.3f} + {recall:.3f}}} = {found['f1']:.3f}" if recall \
         else r"0\text{ (no 8 is found)}"
     return Shown(
         table,
-        rf"\text{{seed 0: }} F_1 = {F1} "
-        rf"\qquad \alpha_1 = \frac{{{N:,}}}{{2 \cdot {N1}}} = {N / 2 / N1:.3g} \qquad \alpha_0 = \frac{{{N:,}}}{{2 \cdot {N - N1:,}}} = "
-        rf"{N / 2 / (N - N1):.3g}".replace(",", "{,}"),
+        formula.lines(rf"\text{{seed 0: }} F_1 = {F1}", *formula.weights(ratio)),
         {"name": name, "ratio": ratio}, {"found": numbers.rare(ratio)},
     )  # fmt: skip
 
@@ -260,8 +258,8 @@ def show_noise(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     wrong, false = int((found.label != found.y).sum()), int(((found.label == 1) & (found.y == 0)).sum())
     return Shown(
         table,
-        rf"\eta = {noise:g}:\quad {wrong}\text{{ of }}{len(found.y)}\text{{ labels are flipped (seed 0); }}{false}\text{{ of the }}"
-        rf"{int(found.label.sum())}\text{{ called 8 are none}}",
+        formula.lines(rf"\eta = {noise:g}:\quad {wrong}\text{{ of }}{len(found.y)}\text{{ labels are flipped (seed 0)}}",
+              rf"{false}\text{{ of the }}{int(found.label.sum())}\text{{ called 8 are none}}"),
         {"name": NAMES[here.pick], "ratio": im.NOISY_RATIO, "noise": noise}, {"found": numbers.noisy(noise), "ratio": im.NOISY_RATIO},
     )  # fmt: skip
 
@@ -287,9 +285,8 @@ def show_pulls(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     table = {"loss": list(TITLES.values())} | {group: found["shares"][at, step, :, g] for g, (group, *_) in enumerate(GROUPS)}
     return Shown(
         table,
-        rf"\text{{easy negatives: }}{counts[2]:.0f}\text{{ of }}{counts.sum():.0f}\text{{ examples, {100 * counts[2] / counts.sum():.0f}\,\%}}"
-        rf"\text{{; of the lengths }}{100 * shares[2]:.1f}\,\% \qquad \text{{positives: }}{counts[0]:.0f}\text{{, of the lengths }}"
-        rf"{100 * shares[0]:.1f}\,\%",
+        formula.lines(*(rf"\text{{{group}: }}{100 * counts[g] / counts.sum():.1f}\,\%\text{{ of the examples, }}{100 * shares[g]:.1f}\,\%"
+                rf"\text{{ of the lengths}}" for g, (group, *_) in enumerate(GROUPS) if counts[g])),
         {"name": NAMES[here.pick], "ratio": ratio, "noise": noise, "step": int(here.cursor)},
         {"seeds": len(im.SEEDS), "found": numbers.pulled((ratio, noise))},
     )  # fmt: skip
@@ -328,12 +325,12 @@ def show_smooth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     table = {"step": SMOOTH_STEPS} | {f"{way} {what} seed {s}": run for what, of in (("nats", held_out), ("accuracy", accuracy))
                                       for way, values in of.items() for s, run in enumerate(values[:, i]) if np.isfinite(run).all()}  # fmt: skip
     epsilon = next(e for e in smoothing.EPSILONS if numbers.of_epsilon(e) == here.pick)
-    V = smoothing.config(data).n_classes if data == "digits" else smoothing.config(data).vocab_size
+    V = formula.classes(data)
     nats = float(numbers.smooth_last(data, epsilon, "held_out").mean())
     return Shown(
         table,
-        rf"V = {V}:\quad q_t = {1 - epsilon:g} + \tfrac{{{epsilon:g}}}{{{V}}} = {1 - epsilon + epsilon / V:.4g} \qquad "
-        rf"\text{{perplexity at the end}} = e^{{{nats:.3f}}} = {smoothing.perplexity(nats):.3f}",
+        formula.lines(rf"V = {V}:\quad q_t = {1 - epsilon:g} + \tfrac{{{epsilon:g}}}{{{V}}} = {1 - epsilon + epsilon / V:.4g}",
+              rf"\text{{perplexity at the end}} = e^{{{nats:.3f}}} = {smoothing.perplexity(nats):.3f}"),
         {"data": data, "eps": epsilon}, {each: numbers.smoothing_found(each) for each in smoothing.DATA},
     )  # fmt: skip
 
@@ -348,7 +345,7 @@ def show_table(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     rows = {field: [numbers.last(name, ratio, 0.0, field) for name in TITLES] for field in METRICS}
     table = {"loss": list(TITLES.values())} | {f"{METRICS[field]} seed {seed}": [one[s] for one in of]
                                                for field, of in rows.items() for s, seed in enumerate(im.SEEDS)}  # fmt: skip
-    return Shown(table, None, {"ratio": ratio}, {"seeds": len(im.SEEDS)})
+    return Shown(table, formula.lines(*formula.weights(ratio)), {"ratio": ratio}, {"seeds": len(im.SEEDS)})
 
 
 SHOW = {CURVES: show_curves, RARE: show_rare, PULLS: show_pulls, NOISE: show_noise, SMOOTH: show_smooth, TABLE: show_table}
@@ -365,7 +362,7 @@ CODE = {
 def draw(code_place: DeltaGenerator, prose_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change, or when a run reports."""
     found = SHOW[view](*(wide() if view == TABLE else lesson.stage(0.2 if view == PULLS else 0.34)))
-    lesson.formula(r"\begin{gathered}" + r"\\[.6em]".join(words.FORMULAS[view]) + r"\end{gathered}", numbers=found.numbers)
+    lesson.formula(formula.lines(*words.FORMULAS[view]), shapes=formula.shapes(view, found.snippet.get("data", "digits")), numbers=found.numbers)
     with prose_place:
         lesson.prose(**{part: said.format(**found.prose) if found.prose and "{" in said else said
                         for part, said in words.PROSE[view].items()})  # fmt: skip

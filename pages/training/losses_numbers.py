@@ -88,12 +88,12 @@ def smooth_last(data: smoothing.Data, epsilon: float, field: str) -> np.ndarray:
 
 def spread(values: np.ndarray, digits_: int = 2) -> str:
     """Mean and range over the seeds: "0.87 (0.84–0.90)"."""
-    return f"{values.mean():.{digits_}f} ({between(values, digits_)})"
+    return f"{values.mean():.{digits_}f} ({between(values, digits_)})".replace("-", "−")
 
 
 def between(values: np.ndarray, digits_: int = 2) -> str:
     """"0.84–0.90", which no line end takes apart."""
-    return f"{values.min():.{digits_}f}–\u2060{values.max():.{digits_}f}"
+    return f"{values.min():.{digits_}f}–\u2060{values.max():.{digits_}f}".replace("-", "−")
 
 
 def clear(one: np.ndarray, other: np.ndarray) -> bool:
@@ -101,12 +101,18 @@ def clear(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(one.min() > other.max() or one.max() < other.min())
 
 
+def how_many(one: np.ndarray, other: np.ndarray) -> str:
+    """With how many seeds one stands to the other as its mean does: the same seed is the same data, start and batches."""
+    same_side = np.sign(one - other) == np.sign(one.mean() - other.mean())
+    return f"with {int(same_side.sum())} of {len(one)} seeds"
+
+
 def beside(one: np.ndarray, other: np.ndarray, whose: str) -> str:
     """How values of one stand to another's, in words."""
     where = "above" if one.mean() > other.mean() else "below"
     if clear(one, other):
         return f"every seed {where} every one of {whose} {spread(other)}"
-    return f"on average {where} {whose} {spread(other)}, but the seeds overlap"
+    return f"on average {where} {whose} {spread(other)}, {how_many(one, other)}, but the ranges overlap"
 
 
 def rare(ratio: int) -> str:
@@ -155,7 +161,7 @@ def noisy(noise: float) -> str:
         verdict = "**It hurts focal less**, by more than the seeds differ"
     else:
         verdict = f"**These runs do not say that it hurts focal more**: {'more' if focal.mean() > plain.mean() else 'less'} on " \
-                  "average, but the seeds overlap"
+                  f"average, {how_many(focal, plain)}, but the ranges overlap"
     share = {name: column(name, im.NOISY_RATIO, noise, "shares")[:, -1, im.GROUPS.index("flipped labels")]
              for name in ("focal", "cross-entropy")}  # fmt: skip
     return (
@@ -172,10 +178,9 @@ def smoothing_found(data: smoothing.Data, epsilon: float = 0.1) -> str:
     said = []
     for what, field, digits_ in (("held-out cross-entropy", "held_out", 3), ("accuracy", "accuracy", 3)):
         one, other = smoothed[field], plain[field]
-        if one.min() > other.max() or one.max() < other.min():
-            verdict = f"**{'higher' if one.mean() > other.mean() else 'lower'}** with every seed"
-        else:
-            verdict = f"{'higher' if one.mean() > other.mean() else 'lower'} on average, but **the seeds overlap**"
+        which = "higher" if one.mean() > other.mean() else "lower"
+        verdict = f"**{which}**, all seeds of it beyond all of those" if clear(one, other) else \
+            f"{which} on average, {how_many(one, other)}, but **the ranges overlap**"
         said.append(f"{what} {spread(one, digits_)} with ε = {epsilon:g}, {spread(other, digits_)} without: {verdict}")
     return f"{data.capitalize()}, {len(smoothing.SEEDS[data])} seeds: " + "; ".join(said) + "."
 
@@ -187,7 +192,7 @@ def here(name: im.Name, ratio: int) -> str:
     said = []
     for field, title in (("recall", "recall"), ("precision", "precision"), ("calibration", "calibration error")):
         one, plain = last(name, ratio, 0.0, field), last("cross-entropy", ratio, 0.0, field)
-        difference = f"{one.mean() - plain.mean():+.2f}".replace("-", "−")
+        difference = f"{one.mean() - plain.mean():+.2f}".replace("-", "−").replace("−0.00", "±0.00").replace("+0.00", "±0.00")
         said.append(f"{title} **{difference}**" if clear(one, plain) else f"{title} {difference}")
     return f" Here: {', '.join(said)}."
 

@@ -15,8 +15,8 @@ LOOK_FOR = {
            "of the pull is theirs, the upper ones what it cost.",
     SMOOTH: "Smoothing is said to hurt perplexity and to help accuracy: look which of the two makes the bands come apart, on digits "
             "and on characters.",
-    TABLE: "Move the ratio: most columns change their winner, and the ranges overlap. Only cross-entropy's calibration stays the "
-           "best; the sentences say what each loss is for, and what it did here.",
+    TABLE: "Move the ratio: two columns keep their winner, recall (focal, weighted) and calibration (cross-entropy). The others change "
+           "it, and most ranges overlap.",
 }  # fmt: skip
 
 FORMULAS = {  # line by line: each fits on a phone
@@ -166,8 +166,8 @@ PROSE = {
                 "was measured here, on one problem with one model; ranges that overlap say nothing about which is better.",
         "why": "In an interview and in a project the question is not which loss is best but what is wrong with the result: too few found, too "
                "many false alarms, sureness that cannot be trusted, or labels that are wrong.",
-        "catch": "One problem, one small model, a short training: the **direction** of what is large here (a weight raises focal's "
-                 "recall; smoothing and focal loss cost calibration) may carry over, its size does not. Measure on yours.",
+        "catch": "One problem, one small model, a short training: the **direction** of what is large here (a weight raises "
+                 "focal's recall; smoothing and focal loss cost calibration) may carry over, its size does not. Measure on yours.",
     },
 }  # fmt: skip
 

@@ -23,7 +23,7 @@ DATA: tuple[Data, ...] = ("digits", "characters")
 EPSILONS = 0.0, 0.1, 0.3
 SEEDS: dict[Data, tuple[int, ...]] = {"digits": (0, 1, 2, 3, 4), "characters": (0, 1, 2)}
 STEPS, EVERY = 600, 30
-LENGTH, WINDOWS = 64, 128  # of the characters
+PASSAGES, LENGTH, WINDOWS = 16, 64, 128  # of the characters: a batch, and what is measured
 
 
 class Report(NamedTuple):
@@ -53,7 +53,7 @@ def train(data: Data, epsilon: float, seed: int, steps: int = STEPS, every: int 
         asked, target = unseen.x, unseen.y
     else:
         text = play.load()
-        goal, batch, lr = objectives.smoothed(epsilon), patterns.windows(text.ids, LENGTH, 16), 1e-2
+        goal, batch, lr = objectives.smoothed(epsilon), patterns.windows(text.ids, LENGTH, PASSAGES), 1e-2
         held = patterns.held_out(text.unseen, LENGTH, WINDOWS)[:, 0]  # [window, token + 1]
         asked, target = held[:, :-1], held[:, 1:]
     for at in fit(model, batch, steps, loss=goal, lr=lr, warmup=20, seed=seed):
