@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,6 +137,10 @@ def test_the_table_is_the_recorded_numbers(open_page):
         noisy = numbers.last(name, im.NOISY_RATIO, 0.4, "average_precision")
         assert float(shown[5][0]) == pytest.approx(noisy.mean(), abs=0.0051)
         assert words.WHEN[name] in rows[title]
+    style = (Path(__file__).parents[2] / "assets" / "style.css").read_text("utf-8")  # on a phone it names the columns
+    heads = [head.strip() for head in table.splitlines()[0].split("|")[2:8]]
+    assert [re.search(rf'losses-table td:nth-child\({i}\)::before {{ content: "(.*)"', style)[1].lower() for i in range(2, 8)] \
+        == [head.lower() for head in heads]
 
 
 def test_what_the_page_says_of_each_loss_is_what_was_measured():
