@@ -64,8 +64,8 @@ PROSE = {
         what="Two factors $1/T$: one from dividing the logits before the softmax, one because hot distributions $p$ and $q$ lie "
              "close together. Together the gradient falls as $1/T^2$. Multiplying the loss by $T^2$ takes that out, so that "
              "$\\lambda$ weighs labels against teacher alike at every $T$.",
-        why="Without it, raising $T$ from 1 to 5 would quietly shrink the teacher's part of the loss by up to 25 times, and one would "
-            "conclude that temperature hurts.",
+        why="Without it, raising $T$ from 1 to 5 quietly shrinks the teacher's gradient, for the students here between 3 and 40 "
+            "times, and one would conclude that temperature hurts.",
         catch="$T^2$ keeps the *order of size* and is exact only for high $T$. Between 1 and 5 the length still changes, the more "
               "so the better the student knows the answer already. And in the limit the loss is no longer about "
               "probabilities: it matches **logits**, all classes alike.",

@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import math
 
 import pytest
 import torch
 
 import transformer
 from transformer import losses, sampling
+from transformer.experiments import softened
 from transformer.training import digits, distil, objectives, play
 from transformer.training.loop import fit
 
@@ -27,6 +29,7 @@ def test_the_teacher_opens_and_is_as_good_as_it_says(task):
     assert (folder / "model.safetensors").stat().st_size < 500_000
     if task == "digits":
         right = digits.accuracy(model, digits.load().unseen)
+        assert about["known_accuracy"] == 1.0, "the lesson says that it is right on all it has learnt from"
         assert tokenizer is None and right >= 0.95 and right == pytest.approx(about["held_out_accuracy"], abs=1e-4)
     else:
         assert tokenizer.alphabet == play.load().tokenizer.alphabet
@@ -101,6 +104,20 @@ def test_the_words_of_the_lesson_hold_in_the_recorded_runs():
     assert "better" not in hot.values() and {hot[5.0, mix] for mix in (0.5, 0.9)} == {"worse"}
     alone = RUNS[distil.name_of("letters", 2_000, 1.0, 0.0)]
     assert all(run["loss"][-1] > min(run["loss"]) + 0.1 for run in alone)  # learnt by heart
+    taught = RUNS[distil.name_of("letters", 2_000, *distil.SHIPPED)]
+    assert all(run["loss"][-1] < min(run["loss"]) + 0.05 for run in taught)
+
+
+def test_what_the_lesson_says_of_t_squared_holds_for_every_student():
+    for task in distil.TASKS:
+        unseen, changes = distil.unseen(task), []
+        for who in ("untrained", "alone", "taught"):
+            z = distil.shipped(task, who)(unseen.read).detach().flatten(0, -2)
+            of = softened.gradient_lengths(z, unseen.teacher.flatten(0, -2), unseen.target.flatten(), [1.0, 5.0, 10.0, 50.0])
+            assert 3 < of.bare[0] / of.bare[1] < 40 and of.bare[2] / of.bare[3] >= 20
+            assert of.kept[3].item() == pytest.approx(of.limit.item(), rel=0.1)
+            changes.append(abs(math.log(of.kept[1] / of.kept[0])))
+        assert changes == sorted(changes)  # the better the student knows the answer, the more
 
 
 @pytest.mark.parametrize(

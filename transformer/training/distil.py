@@ -1,6 +1,6 @@
 """Trains small students with a teacher and without, and makes assets/measured/distillation.json and assets/students.
 
-    python -m transformer.training.distil          # about 15 minutes on one core
+    python -m transformer.training.distil          # about 8 minutes on one core
 
 ``train`` is what a learner starts live; the file holds the same runs by the same function, for the lesson to show before.
 Student alone and student with teacher have the same first weights and the same batches: λ is all that differs.
