@@ -175,7 +175,7 @@ def thinned(shares: np.ndarray, of: Mapping[str, tuple[Tone, np.ndarray]], y_top
     rows = [Row(name, role, [values]) for name, (role, values) in of.items()]
     return curves.message(
         "thinned", "Loss by the share that is set to 0", np.round(100 * shares, 6), "set to 0, %", "share",
-        [Panel("Loss, nats a token", (low - 0.15, y_top), series)], cursor=cursor, columns=["nats a token"], rows=rows, height=300, gutter=190,
+        [Panel("Neurons set to 0 at each token instead: loss, nats a token", (low - 0.15, y_top), series)], cursor=cursor, columns=["nats a token"], rows=rows, height=300, gutter=190,
     )  # fmt: skip
 
 

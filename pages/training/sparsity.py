@@ -257,7 +257,9 @@ def show_zeros(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 def show_saves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         works = {n: functools.partial(sparse_matmul.timed, (n,)) for n in TOKENS}
-        runs = live.panel("Measure here · a few seconds", works, len(sparse_matmul.SHARES), "share")
+        runs = live.panel(
+            f"Measure here · about {max(1.0, zeros.seconds()):.0f} s", works, len(sparse_matmul.SHARES), "share"
+        )
         rows, cols = sparse_matmul.SHAPE
         st.caption(f"W [{rows}, {cols}], float32, one thread. Lines: recorded on {zeros.product()['machine']}, torch "
                    f"{zeros.product()['torch']}. Dashed: this machine.")  # fmt: skip
@@ -297,7 +299,7 @@ def draw(code_place: DeltaGenerator) -> None:
     found = SHOW[view](*lesson.stage(0.34))
     lesson.formula(
         r"\begin{gathered}" + r"\\[.8em]".join(words.FORMULAS[view]) + r"\end{gathered}",
-        numbers.shapes(view),
+        numbers.shapes(view, stand().box),
         found.numbers,
     )
     with code_place:

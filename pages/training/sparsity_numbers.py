@@ -83,6 +83,8 @@ def last(problem: str, way: str, lam: float) -> tuple[float, float, int]:
 
 def percent(values: np.ndarray) -> str:
     """The range of shares over the seeds, finely enough that what is not 0 does not read as 0."""
+    if values.max() == 0:
+        return "none"
     low, high = (f"{100 * v:.{2 if 0 < v < 0.01 else 1}f}" for v in (values.min(), values.max()))
     return f"{low} %" if low == high else f"{low}–{high} %"
 
@@ -290,9 +292,10 @@ def thinned() -> dict[str, tuple[str, np.ndarray]]:
     return {"smallest a": ("ffn", np.array(of["ffn.post"])), "smallest SiLU(g)": ("value", np.array(of["ffn.gate"]))}
 
 
-def shapes(view: str) -> list:
+def shapes(view: str, box: str) -> list:
     if view in (WEIGHTS, WHY, PRUNE):
-        return [("W_Q, W_K, W_V, W_O", (48, 48), "query"), ("W_1", (192, 48), "ffn"), ("W_2", (48, 192), "ffn")]
+        d, ff, kv = (576, 1536, 192) if box.startswith("SmolLM2") else (48, 192, 48)
+        return [("W_Q", (d, d), "query"), ("W_K", (kv, d), "key"), ("W_1", (ff, d), "ffn"), ("W_2", (d, ff), "ffn")]
     if view == ZEROS:
         return [("a", ("token", "ff"), "ffn"), ("W_2", ("model", "ff"), "ffn")]
     return [("W", sparse_matmul.SHAPE, "ffn"), ("x", (sparse_matmul.SHAPE[1], "token"), "residual")]
