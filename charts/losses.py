@@ -81,18 +81,19 @@ def _reach(of: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def carriers(
     names: Sequence[str], groups: Sequence[tuple[str, Tone, float]], shares: np.ndarray, lo: np.ndarray, hi: np.ndarray,
-    counts: np.ndarray, digits: np.ndarray, true: np.ndarray, at: np.ndarray, label: np.ndarray, p: np.ndarray, share: np.ndarray, *,
+    counts: np.ndarray, digits: np.ndarray, true: np.ndarray, at: np.ndarray, label: np.ndarray, wrong: np.ndarray, p: np.ndarray,
+    share: np.ndarray, *,
     called: tuple[str, str], settings: Choice, steps: Choice, pick: str, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """The message for the component: whose gradients are how long, by group, and the examples that pull most.
 
     names: the losses; groups: (name, role, shade); shares [setting, step, loss, group], the mean over seeds, lo and hi the
     lowest and highest of them; counts [setting, group] examples; digits uint8 [image, row, col] and true [image], what they
-    show; at [setting, step, loss, place] -> image, with label, p and share alike; called: what label 0 and 1 are.
+    show; at [setting, step, loss, place] -> image, with label, whether that is wrong, p and share alike; called: what label 0 and 1 are.
     ValueError where the shapes do not agree, or it starts at no loss.
     """
     whole = (len(settings.values), len(steps.values), len(names))
-    if shares.shape != (*whole, len(groups)) or at.shape[:3] != whole or not at.shape == label.shape == p.shape == share.shape:
+    if shares.shape != (*whole, len(groups)) or at.shape[:3] != whole or not at.shape == label.shape == wrong.shape == p.shape == share.shape:
         raise ValueError(f"Shares are {list(shares.shape)} and carriers {list(at.shape)} for {whole} settings, steps and losses.")
     if pick not in names:
         raise ValueError(f"“{pick}” is not among the losses.")
@@ -104,7 +105,7 @@ def carriers(
     }  # fmt: skip
     arrays = {
         "shares": shares, "lo": lo, "hi": hi, "counts": counts.astype(np.int32), "digits": digits.astype(np.uint8),
-        "true": true.astype(np.uint8), "at": at.astype(np.int32), "told": label.astype(np.uint8), "p": p, "share": share,
+        "true": true.astype(np.uint8), "at": at.astype(np.int32), "told": label.astype(np.uint8), "wrong": wrong.astype(np.uint8), "p": p, "share": share,
     }  # fmt: skip
     return component.pack(header, {k: v.astype(np.float32) if v.dtype.kind == "f" else v for k, v in arrays.items()})
 

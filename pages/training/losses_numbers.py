@@ -53,11 +53,12 @@ def pulls() -> tuple[dict[str, np.ndarray], list[int]]:
     index, label, p, share = np.moveaxis(top.swapaxes(1, 2), -1, 0)  # [setting, step, loss, place]
     used, at = np.unique(index.astype(int), return_inverse=True)
     counts = np.stack([column("cross-entropy", *setting, "counts")[0, 0] for setting in SETTINGS.values()])
-    known = digits.load().known
+    known, at = digits.load().known, at.reshape(index.shape)
+    true = known.y[used.tolist()].numpy()
     return {
-        "shares": found.mean(0), "lo": found.min(0), "hi": found.max(0), "counts": counts, "at": at.reshape(index.shape),
-        "digits": (255 * known.x[used.tolist(), 0]).round().numpy(), "true": known.y[used.tolist()].numpy(),
-        "label": label, "p": p, "share": share,
+        "shares": found.mean(0), "lo": found.min(0), "hi": found.max(0), "counts": counts, "at": at,
+        "digits": (255 * known.x[used.tolist(), 0]).round().numpy(), "true": true,
+        "label": label, "wrong": label != (true[at] == im.DIGIT), "p": p, "share": share,
     }, used.tolist()  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def carriers(**other):
     given = {
         "shares": shares, "lo": shares - 0.1, "hi": shares + 0.1, "counts": np.arange(8).reshape(2, 4),
         "digits": dice.integers(255, size=(7, 8, 8)), "true": np.arange(7), "at": dice.integers(7, size=(2, 3, 2, 5)),
-        "label": dice.integers(2, size=(2, 3, 2, 5)), "p": dice.random((2, 3, 2, 5)), "share": dice.random((2, 3, 2, 5)),
+        "label": dice.integers(2, size=(2, 3, 2, 5)), "wrong": dice.random((2, 3, 2, 5)) < 0.5, "p": dice.random((2, 3, 2, 5)), "share": dice.random((2, 3, 2, 5)),
     } | other  # fmt: skip
     setting = {"called": ("not 8", "8"), "settings": Choice("Problem", ["x", "y"], "y"), "steps": Choice("Step", [0, 1, 2], 1)}
     groups = [(name, "positive", 0.9) for name in "abcd"]
@@ -92,7 +92,7 @@ def carriers(**other):
 def test_carriers_hold_what_they_were_given():
     given, message = carriers()
     header, arrays = unpack(message)
-    for name, kept in (("shares", "shares"), ("lo", "lo"), ("p", "p"), ("share", "share"), ("at", "at"), ("label", "told"),
+    for name, kept in (("shares", "shares"), ("lo", "lo"), ("p", "p"), ("share", "share"), ("at", "at"), ("label", "told"), ("wrong", "wrong"),
                        ("digits", "digits"), ("counts", "counts"), ("true", "true")):  # fmt: skip
         np.testing.assert_allclose(arrays[kept], given[name], rtol=1e-6)
     assert (header["places"], header["side"], header["pick"], header["steps"]["at"]) == (5, 8, "n", 1)

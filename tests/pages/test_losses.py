@@ -82,6 +82,7 @@ def test_who_pulls_is_what_was_recorded(open_page):
     app = open_page(PAGE, view=words.PULLS, problem="9 to 1, 20 % flipped", step="200", loss="focal")
     assert not app.exception and not app.warning
     header, arrays = sent(app, "carriers")
+    assert not arrays["wrong"][: len(im.RATIOS)].any() and arrays["wrong"][len(im.RATIOS) :].any()
     assert (header["settings"]["at"], header["steps"]["at"], header["pick"]) == ("9 to 1, 20 % flipped", 200, "focal")
     s, t, n = header["settings"]["values"].index("9 to 1, 20 % flipped"), 4, header["names"].index("focal")
     key = im.key("focal", 9, 0.2)
@@ -94,6 +95,7 @@ def test_who_pulls_is_what_was_recorded(open_page):
         np.testing.assert_allclose(arrays["digits"][image] / 255, known.x[index, 0], atol=1 / 255)
         assert arrays["true"][image] == known.y[index] and arrays["told"][s, t, n, place] == label
         assert label == found.label[found.index == index] and arrays["p"][s, t, n, place] == pytest.approx(p)
+        assert arrays["wrong"][s, t, n, place] == (found.label != found.y)[found.index == index]
         assert arrays["share"][s, t, n, place] == pytest.approx(share)
 
 

@@ -72,7 +72,7 @@ export default (component) => gf.mount(component, (root, first) => {
     p.text(2, y - 12, `${spec.names[row]}: the ${spec.places} that pull most`,
       { fill: c.ink, family: plot.SANS, size: 15, weight: 600 });
     for (let k = 0; k < spec.places; k++) {
-      const [x, top] = place(k, w), wrong = example("told", k) !== spec.arrays.true[example("at", k)];
+      const [x, top] = place(k, w), wrong = example("wrong", k) === 1;
       const lit = hover && hover.example === k;
       p.image(picture(example("at", k)), x + 5, top, size - 10, size - 10);
       p.rect(x + 5, top, size - 10, size - 10, { stroke: lit || wrong ? c.ink : c.line, radius: 2 });
@@ -111,7 +111,7 @@ export default (component) => gf.mount(component, (root, first) => {
     const at = `step ${plot.tick(spec.steps.values[step])}`;
     if (hover && hover.example !== undefined) {
       const k = hover.example, told = example("told", k), shows = spec.arrays.true[example("at", k)];
-      sum.textContent = `${spec.names[row]}, ${at}: this ${shows} was called ${said(told)} in the training; the model gives that `
+      sum.textContent = `${spec.names[row]}, ${at}: this ${shows} was called ${said(told)} in the training${example("wrong", k) ? ", a flipped label" : ""}; the model gives that `
         + `p_t = ${gf.number(example("p", k))}, and it alone makes ${percent(example("share", k))} of all lengths.`;
     } else {
       const i = hover ? hover.bar : row;
