@@ -138,7 +138,7 @@ PROSE = {
         "why": "It is the claim of focal loss, measured: easy examples must not drown hard ones. And it is how one finds wrong labels in real "
                "data: sort by loss or gradient and look at the first hundred.",
         "catch": "Lengths say who pulls, not where to: gradients of opposite direction cancel, and the sum of lengths is far longer than "
-                 "the length of the sum. Before the first step each example pulls about alike, so the shares are the class counts. And Adam divides by the "
+                 "the length of the sum. Before the first step each example pulls about alike, so that without weights the shares are the class counts. And Adam divides by the "
                  "gradients' size: a loss that is small everywhere (focal) trains no slower for it.",
     },
     NOISE: {

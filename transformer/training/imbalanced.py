@@ -1,6 +1,6 @@
 """Trains small models to find one rare digit among all others, each with another loss, as the lesson on losses needs.
 
-    python -m transformer.training.imbalanced    # writes assets/measured/losses.json (about 14 minutes)
+    python -m transformer.training.imbalanced    # writes assets/measured/losses.json (about 13 minutes)
 
 ``train`` is what a learner starts live; the file holds the same runs by the same function, for the lesson to show before,
 and those of ``transformer.training.smoothing``. Data: the digits that ship.
