@@ -33,6 +33,7 @@ TASK: dict[str, Task] = {DIGITS: "digits", LETTERS: "letters"}
 AMOUNT = {"digits": "Digits that are told", "letters": "Letters of text"}
 T, MIX = distil.SHIPPED
 LIVE_SEEDS = 3
+MEASURES = "accuracy", "loss"
 SHOWN, FIRST = 24, 2  # the second: the teacher is right and nearly unsure, the student alone is wrong
 WHO = {"before training": "untrained", "alone": "alone", "with the teacher": "taught"}
 BOTH = {"digits": "digits", "letters": "letters"}
@@ -68,7 +69,7 @@ def seeds_of(task: Task, amount: int, temperature: float, mix: float, field: str
 
 @functools.cache
 def grid(task: Task) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, float]]:
-    """Of the recorded runs: alone [amount, 1, 1, seed, step], taught [amount, T, λ, seed, step], the teacher; by field."""
+    """By field: the runs alone [amount, 1, 1, seed, step], taught [amount, T, λ, seed, step], and the teacher."""
     fields, amounts = ("accuracy", "loss", "agreement"), distil.AMOUNTS[task]
     alone = {f: np.stack([seeds_of(task, a, 1.0, 0.0, f) for a in amounts])[:, None, None] for f in fields}
     taught = {f: np.array([[[seeds_of(task, a, t, mix, f) for mix in distil.MIXES] for t in distil.TEMPERATURES]
@@ -95,8 +96,8 @@ def keep_runs(view: str) -> None:
     if isinstance(at := said.get("cursor"), int | float) and 0 <= at <= STEPS[-1]:
         url.set_url_state("step", float(at), float(STEPS[-1]))
     amounts = distil.AMOUNTS[TASK[view]]
-    for key, value, allowed, usual in zip(("told", "T", "mix"), said.get("frames") or (), (amounts, distil.TEMPERATURES, distil.MIXES),
-                                          (amounts[0], T, MIX), strict=False):  # fmt: skip
+    ways = ("told", amounts, amounts[0]), ("T", distil.TEMPERATURES, T), ("mix", distil.MIXES, MIX)
+    for (key, allowed, usual), value in zip(ways, said.get("frames") or (), strict=False):
         if value in allowed:
             url.set_url_state(key, allowed[allowed.index(value)], usual)
     held.reported("curves", runs_stand(view))
@@ -118,8 +119,8 @@ def own_runs(runs: Mapping[tuple, Job]) -> dict[str, list[dict[str, np.ndarray]]
     found: dict[str, list[dict[str, np.ndarray]]] = {ALONE: [], TAUGHT: []}
     for (*_, mix, _seed), job in runs.items():
         if job.reports:
-            found[TAUGHT if mix else ALONE].append(
-                {field: np.array([getattr(at, field) for at in job.reports], np.float32) for field in ("accuracy", "loss")})
+            columns = {field: np.array([getattr(at, field) for at in job.reports], np.float32) for field in MEASURES}
+            found[TAUGHT if mix else ALONE].append(columns)
     return found
 
 
@@ -130,8 +131,10 @@ def sizes(task: Task) -> str:
     rows = [("parameters", "parameters", "{:,}", 1), ("kB in float16", "parameters", "{:,.0f}", 2e-3),
             (f"ms for {one}", "one", "{:.2f}", 1e3), (f"ms for 24 times {one}", "many", "{:.2f}", 1e3)]  # fmt: skip
     return "**Teacher → student**\n" + "\n".join(
-        f"- {form.format(teacher[key] * unit)} → {form.format(student[key] * unit)} {name}: **{teacher[key] / student[key]:.0f}×** less"
-        for name, key, form, unit in rows)
+        f"- {form.format(teacher[key] * unit)} → {form.format(student[key] * unit)} {name}: "
+        f"**{teacher[key] / student[key]:.0f}×** less"
+        for name, key, form, unit in rows
+    )
 
 
 def draw_runs(lesson: Lesson, live: Training, view: str, code_place: DeltaGenerator) -> None:
@@ -142,21 +145,23 @@ def draw_runs(lesson: Lesson, live: Training, view: str, code_place: DeltaGenera
     picture, controls = lesson.stage(0.34)
     with controls:
         works = works_of(task, here)
-        runs = live.panel(f"Train {LIVE_SEEDS} of each yourself · about {core_seconds(task, works):.0f} s of a processor core",
-                          works, len(STEPS), "report")
+        label = f"Train {LIVE_SEEDS} of each yourself · about {core_seconds(task, works):.0f} s of a processor core"
+        runs = live.panel(label, works, len(STEPS), "report")
         st.markdown(sizes(task))
-        st.caption(f"Bands: recorded, {len(distil.SEEDS[task])} seeds, lines their middle; yours lie over them, dashed. "
-                   f"`{made['command']}`, {made['date']}; times on {clock()['machine']}, the quickest of many.")  # fmt: skip
+        st.caption(
+            f"Bands: recorded, {len(distil.SEEDS[task])} seeds, lines their middle; yours lie over them, dashed. "
+            f"`{made['command']}`, {made['date']}; times on {clock()['machine']}, the quickest of many."
+        )
     shown, epoch = held.to_send("curves", here)
     with picture:
         curves.mount(key="curves", on_stand_change=functools.partial(keep_runs, view), data=charts.runs(
             f"distillation-{task}", STEPS, alone, taught, teacher, own_runs(runs),
-            [Choice(AMOUNT[task], list(amounts), shown.amount), Choice("T", list(distil.TEMPERATURES), shown.temperature),
-             Choice("λ", list(distil.MIXES), shown.mix)],
+            [Choice(AMOUNT[task], list(amounts), shown.amount),
+             Choice("T", list(distil.TEMPERATURES), shown.temperature), Choice("λ", list(distil.MIXES), shown.mix)],
             what=task, cursor=shown.step, epoch=epoch,
         ))  # fmt: skip
         at = amounts.index(here.amount), distil.TEMPERATURES.index(here.temperature), distil.MIXES.index(here.mix)
-        ends = {f: (alone[f][at[0], 0, 0, :, -1].tolist(), taught[f][*at, :, -1].tolist()) for f in ("accuracy", "loss")}
+        ends = {f: (alone[f][at[0], 0, 0, :, -1].tolist(), taught[f][*at, :, -1].tolist()) for f in MEASURES}
         outcomes = {f: distil.compare(*of, more_is_better=f == "accuracy") for f, of in ends.items()}
         measure, other = ("accuracy", "loss") if task == "digits" else ("loss", "accuracy")
         form = "{:.0%} right" if measure == "accuracy" else "{:.2f} nats"
@@ -167,14 +172,16 @@ def draw_runs(lesson: Lesson, live: Training, view: str, code_place: DeltaGenera
     lesson.formula(
         words.FORMULAS[view],
         shapes=[("v", ("batch", classes_of(task)), "attention"), ("z", ("batch", classes_of(task)), "value")],
-        numbers=rf"\lambda = {here.mix:g},\ T = {here.temperature:g},\ \lambda T^2 = {here.mix * here.temperature**2:g}:\quad "
+        numbers=rf"\lambda = {here.mix:g},\ T = {here.temperature:g},\ "
+                rf"\lambda T^2 = {here.mix * here.temperature**2:g}:\quad "
                 rf"\text{{right, middle seed: }} {last[ALONE]:.3f} \to {last[TAUGHT]:.3f}",
     )  # fmt: skip
     with code_place:
         lesson.code([losses.distillation, objectives.distilled, distil.train], words.SNIPPET[view].format(
             task=task, amount=here.amount, T=here.temperature, mix=here.mix))  # fmt: skip
-    table = {"step": STEPS} | {f"{who} {field} seed {seed}": run for who, of in ((ALONE, alone), (TAUGHT, taught)) for field in of
-                               for seed, run in enumerate(of[field][at if who == TAUGHT else (at[0], 0, 0)])}  # fmt: skip
+    shown_runs = (ALONE, alone, (at[0], 0, 0)), (TAUGHT, taught, at)
+    table = {"step": STEPS} | {f"{who} {field} seed {seed}": run for who, of, place in shown_runs for field in of
+                               for seed, run in enumerate(of[field][place])}  # fmt: skip
     lesson.downloads(table=table, config={"task": task, "told": here.amount, "T": here.temperature, "lambda": here.mix})
 
 
@@ -215,26 +222,34 @@ def draw_dark(lesson: Lesson, code_place: DeltaGenerator) -> None:
     with st.container(key="gf-stage"), st.container(key="gf-picture"):
         matrices.mount(key="matrices", on_stand_change=keep_dark, data=charts.answers(
             images, shares, distil.alike(hottest).numpy(), distil.TEMPERATURES, titles, hottest,
-            frames=Choice("Digit, the one that the teacher doubts most first", list(range(1, SHOWN + 1)), frame), epoch=epoch,
+            frames=Choice("Digit, the one that the teacher doubts most first", list(range(1, SHOWN + 1)), frame),
+            epoch=epoch,
         ))  # fmt: skip
         true, answer, least = distil.nearest(hottest)
         mean = distil.alike(hottest)
-        st.caption(f"The nearest pair on average: a true {true} is a {answer} with {mean[true, answer]:.2f}, and a {least} with only "
-                   f"{mean[true, least]:.3f}. {SHOWN} of the {len(distil.unseen('digits').target)} digits that neither has learnt from. The students that ship: "
-                   f"{distil.AMOUNTS['digits'][0]} digits told, seed 0, the taught one at T = {T:g}, λ = {MIX:g}.")  # fmt: skip
+        st.caption(
+            f"The nearest pair on average: a true {true} is a {answer} with {mean[true, answer]:.2f}, and a {least} "
+            f"with "
+            f"only {mean[true, least]:.3f}. {SHOWN} of the {len(distil.unseen('digits').target)} digits that "
+            f"neither has "
+            f"learnt from. The students that ship: {distil.AMOUNTS['digits'][0]} digits told, seed 0, the taught "
+            f"one at "
+            f"T = {T:g}, λ = {MIX:g}."
+        )
     i = dark_stand() - 1
     q = shares[TEACHER][i]  # [T, class]
-    second = int(np.argsort(q[0])[-2])
+    classes, second = q.shape[-1], int(np.argsort(q[0])[-2])
+    told = (rf"q_{{{second}}}^{{({heat:g})}} = {q[t, second]:.3g}" for t, heat in enumerate(distil.TEMPERATURES))
     lesson.formula(
-        words.FORMULAS[DARK], shapes=[("v", (classes_of("digits"),), "attention"), ("q", (classes_of("digits"),), "attention")],
-        numbers=r",\quad ".join(rf"q_{{{second}}}^{{({heat:g})}} = {q[t, second]:.3g}" for t, heat in enumerate(distil.TEMPERATURES)),
+        words.FORMULAS[DARK], shapes=[("v", (classes,), "attention"), ("q", (classes,), "attention")],
+        numbers=r",\quad ".join(told),
     )  # fmt: skip
+    true, temperatures = distil.unseen("digits").target[places[i]].item(), list(distil.TEMPERATURES)
     with code_place:
-        lesson.code([sampling.tempered, distil.telling, distil.alike], words.SNIPPET[DARK].format(
-            digit=places[i], true=distil.unseen("digits").target[places[i]].item(), temperatures=list(distil.TEMPERATURES)))  # fmt: skip
-    lesson.downloads(table={"temperature": list(distil.TEMPERATURES)} | {f"{who}: {c}": shares[who][i, :, c] for who in shares
-                                                                         for c in range(q.shape[-1])},
-                     config={"digit": places[i]})  # fmt: skip
+        lesson.code([sampling.tempered, distil.telling, distil.alike],
+                    words.SNIPPET[DARK].format(digit=places[i], true=true, temperatures=temperatures))
+    table = {f"{who}: {c}": of[i, :, c] for who, of in shares.items() for c in range(classes)}
+    lesson.downloads(table={"temperature": temperatures} | table, config={"digit": places[i]})
 
 
 @functools.cache
@@ -246,13 +261,15 @@ def all_lengths() -> softened.Lengths:
         for who in WHO.values():
             with torch.no_grad():
                 z = distil.shipped(task, who)(unseen.read).flatten(0, -2)
-            found.append(softened.gradient_lengths(z, unseen.teacher.flatten(0, -2), unseen.target.flatten(), HEATS.tolist()))
+            teacher, target = unseen.teacher.flatten(0, -2), unseen.target.flatten()
+            found.append(softened.gradient_lengths(z, teacher, target, HEATS.tolist()))
     shape = len(BOTH), len(WHO), -1
     return softened.Lengths(*(torch.stack(of).reshape(shape) for of in zip(*found, strict=True)))
 
 
 def scale_stand() -> tuple[str, str, float]:
-    return (url.url_state("task", "digits", str, BOTH.__contains__), url.url_state("student", list(WHO)[0], str, WHO.__contains__),
+    return (url.url_state("task", "digits", str, BOTH.__contains__),
+            url.url_state("student", list(WHO)[0], str, WHO.__contains__),
             url.url_state("heat", HEAT, float, lambda t: HEATS[0] <= t <= HEATS[-1]))  # fmt: skip
 
 
@@ -261,8 +278,8 @@ def keep_scale() -> None:
         return
     if isinstance(at := said.get("cursor"), int | float) and HEATS[0] <= at <= HEATS[-1]:
         url.set_url_state("heat", float(f"{at:.4g}"), HEAT)
-    for key, value, allowed, usual in zip(("task", "student"), said.get("frames") or (), (BOTH, WHO), ("digits", list(WHO)[0]),
-                                          strict=False):  # fmt: skip
+    ways = ("task", BOTH, "digits"), ("student", WHO, list(WHO)[0])
+    for (key, allowed, usual), value in zip(ways, said.get("frames") or (), strict=False):
         if value in allowed:
             url.set_url_state(key, value, usual)
     held.reported("lengths", scale_stand())
@@ -278,13 +295,18 @@ def draw_scale(lesson: Lesson, code_place: DeltaGenerator) -> None:
             HEATS, *(of.numpy() for of in found), cursor=heat, epoch=epoch,
             frames=[Choice("Both read", list(BOTH), task), Choice("Student", list(WHO), who)],
         ))  # fmt: skip
-        st.caption("Autograd's, through the very loss that trains, at λ = 1: lengths of the gradient with respect to the student's logits, "
-                   "mean over what is held out. The students are those that ship.")  # fmt: skip
+        st.caption(
+            "Autograd's, through the very loss that trains, at λ = 1: lengths of the gradient with respect to the "
+            "student's "
+            "logits, mean over what is held out. The students are those that ship."
+        )
     at = list(BOTH).index(here[0]), list(WHO).index(here[1])
     i = int(np.abs(HEATS - here[2]).argmin())
+    axes = "example", classes_of(BOTH[here[0]])
     lesson.formula(
-        words.FORMULAS[SCALE], shapes=[("z", ("example", classes_of(BOTH[here[0]])), "value"), ("v", ("example", classes_of(BOTH[here[0]])), "attention")],
-        numbers=rf"T = {HEATS[i]:.3g}:\quad {found.bare[*at, i]:.3g} \cdot {HEATS[i]:.3g}^2 = {found.kept[*at, i]:.3g},\qquad "
+        words.FORMULAS[SCALE], shapes=[("z", axes, "value"), ("v", axes, "attention")],
+        numbers=rf"T = {HEATS[i]:.3g}:\quad {found.bare[*at, i]:.3g} \cdot {HEATS[i]:.3g}^2 = "
+                rf"{found.kept[*at, i]:.3g},\qquad "
                 rf"T \to \infty:\ {found.limit[*at, 0]:.3g}",
     )  # fmt: skip
     with code_place:
@@ -301,11 +323,13 @@ def predict(lesson: Lesson) -> None:
         logits = z(unseen.read)
     found = softened.gradient_lengths(logits, unseen.teacher, unseen.target, [10.0, 50.0])
     lesson.predict(
-        "A student is taught at $T = 10$; then somebody raises it to $T = 50$ and leaves the factor $T^2$ out. What becomes of the "
-        "gradient's length?",
+        "A student is taught at $T = 10$ and somebody has forgotten the factor $T^2$. Now $T$ is raised to 50. What "
+        "becomes of "
+        "the length of the gradient?",
         words.T2_OPTIONS, words.T2_OPTIONS[2],
-        f"{found.bare[0]:.2g} becomes {found.bare[1]:.2g}, a {found.bare[0] / found.bare[1]:.0f}th: it shrinks as $1/T^2$ once $T$ is high. With the "
-        f"factor it is {found.kept[0]:.2g} and {found.kept[1]:.2g}.", key="_soft",
+        f"{found.bare[0]:.2g} becomes {found.bare[1]:.2g}, {found.bare[0] / found.bare[1]:.0f} times less: it "
+        f"shrinks as "
+        f"$1/T^2$ once $T$ is high. With the factor it is {found.kept[0]:.2g} and {found.kept[1]:.2g}.", key="_soft",
     )  # fmt: skip
 
 

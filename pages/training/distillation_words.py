@@ -5,15 +5,20 @@ VIEWS = TEMPERATURE, DIGITS, DARK, LETTERS, SCALE = (
 )  # fmt: skip
 
 LOOK_FOR = {
-    TEMPERATURE: "Drag $T$, on the slider or in a curve: cold, one token takes all; hot, all become alike; always in the same "
+    TEMPERATURE: "Drag $T$, on the slider or in a curve: cold, one token takes all; hot, all become alike; always "
+                 "in the same "
                  "order.",
-    DIGITS: "Few digits are told: the student with the teacher leaves the one alone behind. Give both all labels, and the teacher "
+    DIGITS: "Few digits are told: the student with the teacher leaves the one alone behind. Give both all labels, "
+            "and the teacher "
             "is worth nothing.",
-    DARK: "At $T = 1$ the teacher says one digit. At $T = 5$ it says which others this one is **nearly**: that is what a label "
+    DARK: "At $T = 1$ the teacher says one digit. At $T = 5$ it says which others this one is **nearly**: that is "
+          "what a label "
           "cannot tell.",
-    LETTERS: "With little text the student alone learns it by heart and gets worse on what is new; the one that hears the teacher "
+    LETTERS: "With little text the student alone learns it by heart and gets worse on what is new; the one that "
+             "hears the teacher "
              "does not.",
-    SCALE: "Without the factor the gradient fades as $1/T^2$; with it, it levels off at a height that does not depend on $T$.",
+    SCALE: "Without the factor the gradient fades as $1/T^2$; with it, it levels off at a height that does not "
+           "depend on $T$.",
 }  # fmt: skip
 
 FORMULAS = {
@@ -29,44 +34,65 @@ FORMULAS[LETTERS] = FORMULAS[DIGITS]
 
 PROSE = {
     DIGITS: dict(
-        what="The teacher is a Vision Transformer of four layers; the student has one, of width 16. Each batch holds digits whose "
-             "class is told and digits whose class nobody tells. Both students have the same first weights and see the same "
+        what="The teacher is a Vision Transformer of four layers; the student has one, of width 16. Each batch "
+             "holds digits whose "
+             "class is told and digits whose class nobody tells. Both students have the same first weights and see "
+             "the same "
              "batches; the one alone can use the labels only, the other also compares **all ten** shares with the "
              "teacher's, on every digit. At $\\lambda = 0$ the two are one and the same run, bit for bit.",
-        why="Labels are dear, a trained model's answers are cheap, and small models are what runs on a phone. DistilBERT and many "
+        why="Labels are dear, a trained model's answers are cheap, and small models are what runs on a phone. "
+            "DistilBERT and many "
             "small chat models were made so: the answers of a large model are their data.",
-        catch="The help is **not magic**. Here most of it is that the teacher's answers stand in for labels that are missing. "
-              "Where every digit is told, this student is limited by its size, the teacher (right on all of its own training "
-              "digits) says little that the label does not, and its softened answers even pull the student's own confidence "
+        catch="The help is **not magic**. Here most of it is that the teacher's answers stand in for labels that "
+              "are missing. "
+              "Where every digit is told, this student is limited by its size, the teacher (right on all of its own "
+              "training "
+              "digits) says little that the label does not, and its softened answers even pull the student's own "
+              "confidence "
               "away from the best: look at the loss.",
     ),
     DARK: dict(
-        what="One digit that neither has learnt from, as teacher and two small students answer it. The logits $v$ are the "
-             "network's; only the $T$ that divides them differs from row to row. Below, the teacher's softened answers, averaged over all "
+        what="One digit that neither has learnt from, as teacher and two small students answer it. The logits $v$ "
+             "are the "
+             "network's; only the $T$ that divides them differs from row to row. Below, the teacher's softened "
+             "answers, averaged over all "
              "unseen digits of a class: who is mistaken for whom.",
-        why="Hinton called it **dark knowledge**: which digits this one is nearly, and which it is nothing like, stands in the small "
-            "shares, and a label holds nothing of it. With $T > 1$ those shares become large enough to weigh in the loss.",
-        catch="The order of the answers is the same at every $T$, and so is what the teacher *knows*. Temperature only changes how much "
-              "of the loss the unlikely classes get. And at high $T$ they are nearly all of it, with what is noise in them.",
+        why="Hinton called it **dark knowledge**: which digits this one is nearly, and which it is nothing like, "
+            "stands in the small "
+            "shares, and a label holds nothing of it. With $T > 1$ those shares become large enough to weigh in the "
+            "loss.",
+        catch="The order of the answers is the same at every $T$, and so is what the teacher *knows*. Temperature "
+              "only changes how much "
+              "of the loss the unlikely classes get. And at high $T$ they are nearly all of it, with what is noise "
+              "in them.",
     ),
     LETTERS: dict(
-        what="A language model's target is one next letter of some sixty, but after “th” an e, an a or an i would all be right. The "
-             "teacher has read 37 plays and gives a share to each. The student, about a fiftieth of its size, reads the beginning "
+        what="A language model's target is one next letter of some sixty, but after “th” an e, an a or an i would "
+             "all be right. The "
+             "teacher has read 37 plays and gives a share to each. The student, about a fiftieth of its size, reads "
+             "the beginning "
              "of a thirty-eighth.",
-        why="Each position carries a whole distribution instead of one letter: more is learned from each word of text. That is "
+        why="Each position carries a whole distribution instead of one letter: more is learned from each word of "
+            "text. That is "
             "what makes small language models out of large ones, and why their makers need the teacher's logits, not "
             "only its text.",
-        catch="With text enough the advantage is gone, and a hot teacher is a **bad** one: at $T = 5$ the student spends its few "
-              "numbers on how unlikely letters compare, and is worse than alone. What looks like the teacher's wisdom at 2,000 letters "
+        catch="With text enough the advantage is gone, and a hot teacher is a **bad** one: at $T = 5$ the student "
+              "spends its few "
+              "numbers on how unlikely letters compare, and is worse than alone. What looks like the teacher's "
+              "wisdom at 2,000 letters "
               "is mostly that soft targets cannot be learnt by heart as single letters can.",
     ),
     SCALE: dict(
-        what="Two factors $1/T$: one from dividing the logits before the softmax, one because hot distributions $p$ and $q$ lie "
-             "close together. Together the gradient falls as $1/T^2$. Multiplying the loss by $T^2$ takes that out, so that "
+        what="Two factors $1/T$: one from dividing the logits before the softmax, one because hot distributions $p$ "
+             "and $q$ lie "
+             "close together. Together the gradient falls as $1/T^2$. Multiplying the loss by $T^2$ takes that out, "
+             "so that "
              "$\\lambda$ weighs labels against teacher alike at every $T$.",
-        why="Without it, raising $T$ from 1 to 5 quietly shrinks the teacher's gradient, for the students here between 3 and 40 "
+        why="Without it, raising $T$ from 1 to 5 quietly shrinks the teacher's gradient, for the students here "
+            "between 3 and 40 "
             "times, and one would conclude that temperature hurts.",
-        catch="$T^2$ keeps the *order of size* and is exact only for high $T$. Between 1 and 5 the length still changes, the more "
+        catch="$T^2$ keeps the *order of size* and is exact only for high $T$. Between 1 and 5 the length still "
+              "changes, the more "
               "so the better the student knows the answer already. And in the limit the loss is no longer about "
               "probabilities: it matches **logits**, all classes alike.",
     ),
@@ -106,22 +132,32 @@ SNIPPET[LETTERS] = SNIPPET[DIGITS]
 
 INTERVIEW = [
     ("Why train on a teacher's probabilities when you have the true labels?",
-     "Each soft target holds a share for every class: how far an example is from the others (dark knowledge). That is more bits an "
-     "example, with less variance than one sampled label, and it exists for unlabelled data too. It pays where labels are few or the "
-     "student could learn them by heart; with plentiful labels and a student limited by its size it may pay nothing, as on this page."),
+     "Each soft target holds a share for every class: how far an example is from the others (dark knowledge). That "
+     "is more bits an "
+     "example, with less variance than one sampled label, and it exists for unlabelled data too. It pays where "
+     "labels are few or the "
+     "student could learn them by heart; with plentiful labels and a student limited by its size it may pay "
+     "nothing, as on this page."),
     ("Where does T² come from, and what happens without it?",
-     "∂KL/∂z = (p − q)/T, and for high T p − q is itself proportional to 1/T. So the soft gradient scales as 1/T²; multiplied by T² "
-     "it is comparable with the hard one and λ keeps its meaning. In the limit it is (z − v)/N for centred logits: matching logits."),
+     "∂KL/∂z = (p − q)/T, and for high T p − q is itself proportional to 1/T. So the soft gradient scales as 1/T²; "
+     "multiplied by T² "
+     "it is comparable with the hard one and λ keeps its meaning. In the limit it is (z − v)/N for centred logits: "
+     "matching logits."),
     ("Your distilled student is worse than the same student trained on labels. What do you check?",
-     "Teacher in eval mode and without gradient; T² there and KL the right way round (teacher ‖ student, batch mean rather than "
-     "mean over classes); T = 1 when it is used; same tokens or classes on both sides; a teacher that is sure on its own training data "
+     "Teacher in eval mode and without gradient; T² there and KL the right way round (teacher ‖ student, batch mean "
+     "rather than "
+     "mean over classes); T = 1 when it is used; same tokens or classes on both sides; a teacher that is sure on "
+     "its own training data "
      "and so teaches little there (use other data or augmentation); a gap in size too large for the student."),
 ]  # fmt: skip
 SOURCES = [
-    "Hinton, Vinyals, Dean 2015, *Distilling the Knowledge in a Neural Network*, [arXiv:1503.02531](https://arxiv.org/abs/1503.02531), §2 and 2.1",
+    "Hinton, Vinyals, Dean 2015, *Distilling the Knowledge in a Neural Network*, "
+    "[arXiv:1503.02531](https://arxiv.org/abs/1503.02531), §2 and 2.1",
     "Sanh et al. 2019, *DistilBERT*, [arXiv:1910.01108](https://arxiv.org/abs/1910.01108)",
-    "Cho, Hariharan 2019, *On the Efficacy of Knowledge Distillation*, [arXiv:1910.01348](https://arxiv.org/abs/1910.01348): when it does not help",
-    "Stanton et al. 2021, *Does Knowledge Distillation Really Work?*, [arXiv:2106.05945](https://arxiv.org/abs/2106.05945)",
+    "Cho, Hariharan 2019, *On the Efficacy of Knowledge Distillation*, "
+    "[arXiv:1910.01348](https://arxiv.org/abs/1910.01348): when it does not help",
+    "Stanton et al. 2021, *Does Knowledge Distillation Really Work?*, "
+    "[arXiv:2106.05945](https://arxiv.org/abs/2106.05945)",
 ]
 
 T2_OPTIONS = ("it stays about the same", "it falls to about a fifth", "it falls to about a twenty-fifth or less")
@@ -132,12 +168,15 @@ def verdict(outcome: str, other: str, alone: tuple[str, str], taught: tuple[str,
     (``distil.compare``'s both), and from where to where the seeds reach."""
     said = {
         "same": "At λ = 0 there is no teacher: both are the same run, bit for bit.",
-        "better": "**The teacher helps by more than the seeds differ**: the worst taught student is better than the best one alone.",
-        "worse": "**The teacher hurts, by more than the seeds differ**: the best taught student is worse than the worst one alone.",
+        "better": "**The teacher helps by more than the seeds differ**: the worst taught student is better than the "
+                  "best one alone.",
+        "worse": "**The teacher hurts, by more than the seeds differ**: the best taught student is worse than the "
+                 "worst one alone.",
         "within": "**Here the teacher makes no difference that stands out from the seeds' spread.**",
     }[outcome]  # fmt: skip
     also = "" if outcome == "same" else {
-        "same": "", "better": f"By {what} it is better.", "worse": f"By {what} it is **worse**, by more than the seeds differ.",
+        "same": "", "better": f"By {what} it is better.",
+        "worse": f"By {what} it is **worse**, by more than the seeds differ.",
         "within": f"By {what} they overlap.",
     }[other]  # fmt: skip
     ends = f"{alone[0]} to {alone[1]} alone, {taught[0]} to {taught[1]} with the teacher ({seeds} seeds each)."

@@ -1,4 +1,4 @@
-"""F2, Temperature and distillation: real logits at many temperatures, and small students that a trained teacher softens them for."""
+"""F2, Temperature and distillation: real logits at many temperatures, and small students of softened answers."""
 
 from pages.shared.lesson import Lesson
 from pages.shared.training import Training

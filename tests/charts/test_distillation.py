@@ -41,7 +41,7 @@ def test_answers_are_the_shares():
     shares = {who: RNG.random((4, 3, 10)) for who in (TEACHER, ALONE, TAUGHT)}
     header, arrays = unpack(distillation.answers(images, shares, alike, (1.0, 2.0, 5.0), list("abcd"), 5.0,
                                                  frames=Choice("Digit", [1, 2, 3, 4], 2)))  # fmt: skip
-    np.testing.assert_allclose(arrays["answers"], np.concatenate([shares[who] for who in (TEACHER, ALONE, TAUGHT)], 1), rtol=1e-6)
+    np.testing.assert_allclose(arrays["answers"], np.concatenate(list(shares.values()), 1), rtol=1e-6)
     np.testing.assert_allclose(arrays["image"], images, rtol=1e-6)
     np.testing.assert_allclose(arrays["alike"], alike, rtol=1e-6)
     drawn = {m["key"]: m for row in header["grid"] for m in row}
@@ -53,7 +53,8 @@ def test_lengths_are_drawn_with_and_without_the_factor():
     bare, limit, hard = RNG.random((2, 3, 5)) + 0.1, RNG.random((2, 3, 1)) + 0.1, RNG.random((2, 3, 1)) + 0.1
     kept = bare * T**2
     header, arrays = unpack(distillation.lengths(
-        T, kept, bare, limit, hard, frames=[Choice("of", ["a", "b"], "a"), Choice("student", ["x", "y", "z"], "z")], cursor=5.0,
+        T, kept, bare, limit, hard, cursor=5.0,
+        frames=[Choice("of", ["a", "b"], "a"), Choice("student", ["x", "y", "z"], "z")],
     ))  # fmt: skip
     lines = {one["label"]: arrays[one["y"]] for one in header["panels"][0]["series"]}
     np.testing.assert_allclose(lines["with T²"], kept, rtol=1e-6)

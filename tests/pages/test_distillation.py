@@ -1,4 +1,4 @@
-"""F2's views on distillation: bands are the recorded runs, words follow from the numbers, snippets give the same ones."""
+"""F2's views on distillation: bands are the recorded runs, words and snippets give their numbers."""
 
 import contextlib
 import io
@@ -43,8 +43,8 @@ def test_bands_are_the_recorded_runs_of_every_setting(open_page, view, task):
 
 
 @pytest.mark.parametrize(
-    "told, mix, said", [("100", "0.9", "helps by more than the seeds differ"), ("1347", "0.9", "makes no difference|hurts"),
-                        ("100", "0.0", "the same run, bit for bit")],
+    "told, mix, said", [("100", "0.9", "helps by more than the seeds differ"),
+                        ("1347", "0.9", "makes no difference|hurts"), ("100", "0.0", "the same run, bit for bit")],
 )  # fmt: skip
 def test_the_verdict_follows_from_the_runs(open_page, told, mix, said):
     app = open_page(PAGE, view=words.DIGITS, told=told, mix=mix)
@@ -97,7 +97,8 @@ def test_the_gradients_length_is_the_librarys(open_page):
     lines = {one["label"]: arrays[one["y"]] for one in header["panels"][0]["series"]}
     unseen = distil.unseen("letters")
     z = distil.shipped("letters", "alone")(unseen.read).detach().flatten(0, -2)
-    found = softened.gradient_lengths(z, unseen.teacher.flatten(0, -2), unseen.target.flatten(), [float(arrays["x"][20])])
+    teacher, target = unseen.teacher.flatten(0, -2), unseen.target.flatten()
+    found = softened.gradient_lengths(z, teacher, target, [float(arrays["x"][20])])
     assert lines["with T²"][1, 1, 20] == pytest.approx(found.kept[0].item(), rel=1e-4)
     assert lines["without T²"][1, 1, 20] == pytest.approx(found.bare[0].item(), rel=1e-4)
     out = run_snippet(app, "from transformer.experiments").splitlines()
@@ -116,7 +117,9 @@ def test_the_snippet_trains_the_pages_runs(open_page, monkeypatch):
         assert 0 < right <= 1 and of["accuracy"][0] <= 1
 
 
-@pytest.mark.parametrize("view, key", [(words.DIGITS, "told"), (words.LETTERS, "T"), (words.DARK, "digit"), (words.SCALE, "heat")])
+@pytest.mark.parametrize(
+    "view, key", [(words.DIGITS, "told"), (words.LETTERS, "T"), (words.DARK, "digit"), (words.SCALE, "heat")]
+)
 def test_a_link_that_means_nothing_gets_one_sentence_and_the_picture(open_page, view, key):
     app = open_page(PAGE, view=view, **{key: "-7"})
     assert len(app.warning) == 1 and not app.exception

@@ -44,8 +44,9 @@ def test_students_are_small_and_ship_beside_each_other(task):
         assert model.config == distil.student(task) and not model.training
         assert sum(w.numel() for w in model.parameters()) < 4_000 < teacher / 40
     amount, (T, mix) = distil.AMOUNTS[task][0], distil.SHIPPED
-    for who, name in (("alone", distil.name_of(task, amount, 1.0, 0.0)), ("taught", distil.name_of(task, amount, T, mix))):
-        assert distil.look(distil.shipped(task, who), task, 0).loss == pytest.approx(RUNS[name][0]["loss"][-1], rel=0.02)
+    for who, setting in (("alone", (1.0, 0.0)), ("taught", (T, mix))):
+        loss = RUNS[distil.name_of(task, amount, *setting)][0]["loss"][-1]
+        assert distil.look(distil.shipped(task, who), task, 0).loss == pytest.approx(loss, rel=0.02)
 
 
 @pytest.mark.parametrize("task", distil.TASKS)
@@ -113,7 +114,8 @@ def test_what_the_lesson_says_of_t_squared_holds_for_every_student():
         unseen, changes = distil.unseen(task), []
         for who in ("untrained", "alone", "taught"):
             z = distil.shipped(task, who)(unseen.read).detach().flatten(0, -2)
-            of = softened.gradient_lengths(z, unseen.teacher.flatten(0, -2), unseen.target.flatten(), [1.0, 5.0, 10.0, 50.0])
+            teacher, target = unseen.teacher.flatten(0, -2), unseen.target.flatten()
+            of = softened.gradient_lengths(z, teacher, target, [1.0, 5.0, 10.0, 50.0])
             assert 3 < of.bare[0] / of.bare[1] < 40 and of.bare[2] / of.bare[3] >= 20
             assert of.kept[3].item() == pytest.approx(of.limit.item(), rel=0.1)
             changes.append(abs(math.log(of.kept[1] / of.kept[0])))
@@ -122,8 +124,8 @@ def test_what_the_lesson_says_of_t_squared_holds_for_every_student():
 
 @pytest.mark.parametrize(
     "alone, taught, more, outcome",
-    [([0.6, 0.7], [0.8, 0.9], True, "better"), ([0.6, 0.7], [0.8, 0.9], False, "worse"), ([0.6, 0.8], [0.7, 0.9], True, "within"),
-     ([0.8, 0.9], [0.6, 0.7], True, "worse"), ([0.5, 0.6], [0.5, 0.6], True, "same")],
+    [([0.6, 0.7], [0.8, 0.9], True, "better"), ([0.6, 0.7], [0.8, 0.9], False, "worse"),
+     ([0.6, 0.8], [0.7, 0.9], True, "within"), ([0.8, 0.9], [0.6, 0.7], True, "worse"), ([0.5, 0.6], [0.5, 0.6], True, "same")],
 )  # fmt: skip
 def test_a_difference_counts_where_the_seeds_do_not_overlap(alone, taught, more, outcome):
     assert distil.compare(alone, taught, more) == outcome

@@ -2,8 +2,8 @@
 
     python -m transformer.training.distil          # about 8 minutes on one core
 
-``train`` is what a learner starts live; the file holds the same runs by the same function, for the lesson to show before.
-Student alone and student with teacher have the same first weights and the same batches: λ is all that differs.
+``train`` is what a learner starts live; the file holds the same runs by the same function, for the lesson to show
+before. Student alone and student with teacher have the same first weights and the same batches: λ is all that differs.
 """
 
 import argparse
@@ -49,6 +49,9 @@ class Report(NamedTuple):
     loss: float  # cross-entropy, nats
     accuracy: float
     agreement: float  # the share to which student and teacher give the same first answer
+
+
+FIELDS = Report._fields[1:]
 
 
 class Unseen(NamedTuple):
@@ -125,7 +128,8 @@ def train(
     model = model or build(student(task), seed)
     loss = objectives.distilled(teacher(task)[0], temperature, mix, UNKNOWN if task == "digits" else None)
     yield look(model, task, 0)
-    for at in fit(model, batches(task, amount, seed), steps, lr=RATE, warmup=20, weight_decay=0.0, loss=loss, seed=seed):
+    batch = batches(task, amount, seed)
+    for at in fit(model, batch, steps, lr=RATE, warmup=20, weight_decay=0.0, loss=loss, seed=seed):
         if at.step % every == 0:
             yield look(model, task, at.step)
 
@@ -187,7 +191,7 @@ def alike(temperature: float) -> Tensor:
 
 
 def nearest(temperature: float) -> tuple[int, int, int]:
-    """(a digit, the one that the teacher finds it most like, the one that it finds it least like), of the most alike pair."""
+    """(a digit, what the teacher finds it most like, what it finds it least like), of the most alike pair."""
     q = alike(temperature)
     others = q.clone().fill_diagonal_(0.0)
     true, answer = divmod(int(others.argmax()), len(q))
@@ -211,10 +215,8 @@ def record(task: Task, runs: dict[str, list[dict[str, list[float]]]]) -> None:
             started, model = time.process_time(), build(student(task), seed)
             reports = list(train(task, amount, T, mix, seed, model=model))
             seconds = round(time.process_time() - started, 2)
-            runs[name].append(
-                {field: [float(f"{getattr(at, field):.4g}") for at in reports] for field in ("loss", "accuracy", "agreement")}
-                | {"core_seconds": seconds}
-            )
+            columns = {field: [float(f"{getattr(at, field):.4g}") for at in reports] for field in FIELDS}
+            runs[name].append(columns | {"core_seconds": seconds})
             print(name, seed, reports[-1], seconds, flush=True)
             if seed == 0 and amount == AMOUNTS[task][0] and (mix == 0 or (T, mix) == SHIPPED):
                 made = {"command": COMMAND, "date": datetime.date.today().isoformat(), "run": name, "seed": seed,

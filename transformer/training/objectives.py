@@ -51,10 +51,10 @@ def distilled(
 ) -> Loss:  # fmt: skip
     """``losses.distillation`` from a teacher of the same classes or vocabulary, which is not trained.
 
-    A batch is ids, whose targets are the next ids, or (what is read, its classes), or both with the teacher's logits for
-    them, so that it need not be asked again. ``unlabelled``: the class of examples of which nothing but the teacher's answer
-    is known. Reports the cross-entropy, and the share of positions at which both would say the same; at λ = 0, which is
-    plain training, the teacher is not asked.
+    A batch is ids, whose targets are the next ids, or (what is read, its classes), or both with the teacher's logits
+    for them, so that it need not be asked again. ``unlabelled``: the class of examples of which nothing but the
+    teacher's answer is known. Reports the cross-entropy, and the share of positions at which both would say the same;
+    at λ = 0, which is plain training, the teacher is not asked.
     """
 
     def loss(model: Model, examples: Examples) -> tuple[Tensor, Metrics]:
@@ -68,7 +68,8 @@ def distilled(
         metrics = {"agreement": (logits.detach().argmax(-1) == soft.argmax(-1)).float().mean()}
         if mix < 1:
             metrics["cross_entropy"] = losses.cross_entropy(logits.detach(), target, ignore=unlabelled)
-        return losses.distillation(logits, soft, target, temperature=temperature, mix=mix, unlabelled=unlabelled), metrics
+        L = losses.distillation(logits, soft, target, temperature=temperature, mix=mix, unlabelled=unlabelled)
+        return L, metrics
 
     return loss
 

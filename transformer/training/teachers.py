@@ -1,5 +1,6 @@
-"""Makes the teachers that small students are distilled from: a Vision Transformer that reads digits, assets/digits-teacher, and
-a character language model, assets/letters-teacher, which has read all of Shakespeare's plays but the one that ships.
+"""Makes the teachers that small students are distilled from: a Vision Transformer that reads digits,
+assets/digits-teacher, and a character language model, assets/letters-teacher, which has read all of Shakespeare's plays
+but the one that ships.
 
     python -m transformer.training.teachers             # both, about 10 minutes on one core; fetches the plays (2 MB)
     python -m transformer.training.teachers digits
@@ -85,7 +86,8 @@ def letters_teacher(steps: int = LETTERS_STEPS) -> Taught:
     model = model.half().float().eval()
     made = {
         **source(), "held_out": f"the end of {play.TITLE}", "characters": len(ids), "steps": steps,
-        "characters_a_step": LENGTH * BATCH, "held_out_loss": round(evaluate(model, unseen), 4), "unit": "nats a character",
+        "characters_a_step": LENGTH * BATCH, "held_out_loss": round(evaluate(model, unseen), 4),
+        "unit": "nats a character",
     }  # fmt: skip
     return Taught(model, shipped.tokenizer, made)
 
