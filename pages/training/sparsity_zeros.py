@@ -51,7 +51,7 @@ def zeros(reading: Reading) -> tuple[Curves, Curves, str]:
     layers, read = _relu(reading.text)
     relu: Curves = {MARIAN: ("key", marian)} | ({OURS: ("query", layers)} if layers is not None else {})
     ours = f"; {OURS}, live, on what it knows of the text (“{inert(read)}”)" if layers is not None else ""
-    about = (f"{reading.title}, {'counted' if reading.label == 'recorded' else 'live'}, on your text{ours}; {MARIAN}, {whose}. Curves of the "
+    about = (f"{reading.title}, {'recorded' if reading.label == 'recorded' else 'live'}, on your text{ours}; {MARIAN}, {whose}. Curves of the "
              "ReLUs are of all their layers.")  # fmt: skip
     whole = own | {name: (role, of.mean(0, keepdims=True)) for name, (role, of) in relu.items()}
     return whole, own | relu, about

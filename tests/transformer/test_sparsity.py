@@ -9,7 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 import transformer
 from transformer import sparsity
-from transformer.experiments import sparse_matmul
+from transformer.experiments import relu_zeros, sparse_matmul
+from transformer.tokenizers import Characters
 from transformer.training import digits, sparse_weights as runs
 from transformer.training.loop import State, fit
 
@@ -223,3 +224,20 @@ def test_a_sparse_product_is_the_same_product():
 def test_it_is_timed():
     found = list(sparse_matmul.timed(tokens=(2,), shares=(0.0, 0.9), shape=(16, 8), rounds=1))
     assert [one.share for one in found] == [0.0, 0.9] and all(s > 0 for one in found for s in one.seconds.values())
+
+
+def test_the_neurons_of_an_encoder_with_relu():
+    text = "the cat sleeps"
+    tokenizer = Characters.train(text)
+    config = transformer.Config(kind="encoder-decoder", vocab_size=tokenizer.vocab_size, d_model=16, n_layers=1, n_encoder_layers=3,
+                                n_heads=2, max_len=20, position="sinusoidal", activation="relu")  # fmt: skip
+    model = transformer.build(config, seed=0)
+    layers = relu_zeros.neurons(model, tokenizer, text)
+    assert [list(a.shape) for a in layers] == [[len(text), config.d_ff]] * 3
+    x = model.run([tokenizer.encode(text)], source=[tokenizer.encode(text)], record=("encoder.layers.0.norm_2",)).trace
+    ffn = model.encoder.stack.blocks[0].ffn
+    u = ffn.W_1(x["encoder.layers.0.norm_2"][0])
+    assert torch.allclose(layers[0], u.clamp(min=0), atol=1e-5) and 0.2 < sparsity.share_zero(layers) < 0.8
+    for bad in ("", "the cat sleeps the cat"):
+        with pytest.raises(ValueError, match="tokens long"):
+            relu_zeros.neurons(model, tokenizer, bad)
