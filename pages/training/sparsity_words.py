@@ -122,7 +122,7 @@ PROSE = {
                "without being asked; later models gave that up for SiLU's better loss, and TEAL and CATS take it back "
                "by a cut.",
         "catch": "Which number is cut decides. $\\operatorname{SiLU}(g)$ alone is known before $u$ is computed and "
-                 "saves two matrices' columns; the product $a$ is the better judge but known only after both. And a "
+                 "spares its part of $W_1$ and $W_2$; the product $a$ is the better judge but known only after both. And a "
                  "share of zeros over all tokens says nothing about one that is 0 for all of them: a dead neuron.",
     },
     SAVES: {
@@ -156,7 +156,7 @@ INTERVIEW = [
      "out 80–95 % before it clearly wins on a CPU (measured on this page), and indices cost memory. Structured zeros "
      "(rows, heads, 2:4) save time as they save FLOPs."),
     ("Where do zeros in activations come from, and who uses them?",
-     "From ReLU: often 80–95 % of an FFN's neurons are 0 for a token, others for the next. One can skip the matching "
+     "From ReLU: often 70–95 % of an FFN's neurons are 0 for a token, others for the next. One can skip the matching "
      "columns of W₂ (and, if predicted, of W₁). SiLU and GELU have none; a threshold per layer (CATS, TEAL) or going "
      "back to ReLU restores them."),
 ]  # fmt: skip
