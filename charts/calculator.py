@@ -56,15 +56,17 @@ class Done:
     caches: bool
     note: str = ""
     words: Mapping[str, str] = field(default_factory=dict)  # part -> what its bytes are, where no product says it
+    passes: Sequence[int] = ()  # how many products each of ``products`` stands for, as backward adds to it; empty: 1
 
 
 @dataclass(frozen=True)
 class Machine:
-    """FLOPs and bytes a second."""
+    """FLOPs and bytes a second, and the bytes that it has room for, 0 where that is not known."""
 
     name: str
     flops: float
     bandwidth: float
+    memory: float = 0.0
 
 
 def message(
@@ -95,11 +97,11 @@ def message(
     header = {
         "title": title, "epoch": epoch, "lengths": list(lengths), "batches": list(batches), "bits": BITS, "unit": unit,
         "context": context, "cached": list(cached), "longest": longest, "most": most,
-        "machine": {"name": machine.name, "flops": machine.flops, "bandwidth": machine.bandwidth},
+        "machine": {"name": machine.name, "flops": machine.flops, "bandwidth": machine.bandwidth, "memory": machine.memory},
         "parts": [dict(zip(("key", "label", "short", "role", "full"), (key, *PARTS[key]), strict=True)) for key in parts],
         "parameters": [float(count) for count in parameters],
         "done": [{"name": one.name, "products": [product[0] for product in one.products[0]], "caches": one.caches, "note": one.note,
-                  "words": dict(one.words)}
+                  "words": dict(one.words), "passes": list(one.passes) or [1] * len(one.products[0])}
                  for one in done],
         "at": {"doing": doing, "n": n, "batch": batch, "weights": weights, "cache": cache, "part": part},
     }  # fmt: skip

@@ -15,11 +15,13 @@ from transformer.device import pick_device, wait
 
 
 class Machine(NamedTuple):
-    """Peak arithmetic in FLOP/s and memory bandwidth in bytes/s, as its maker states them or as ``measure`` finds them."""
+    """Peak arithmetic in FLOP/s and memory bandwidth in bytes/s, as its maker states them or as ``measure`` finds them;
+    memory in bytes, 0 where it is not known."""
 
     name: str
     flops: float
     bandwidth: float
+    memory: float = 0.0
 
     @property
     def ridge(self) -> float:
@@ -27,12 +29,12 @@ class Machine(NamedTuple):
         return self.flops / self.bandwidth
 
 
-# Dense 16-bit matrix products and memory bandwidth, from the makers' data sheets.
+# Dense 16-bit matrix products, memory bandwidth and memory, from the makers' data sheets.
 MACHINES = {
-    "T4": Machine("NVIDIA T4", 65e12, 0.32e12),
-    "RTX 4090": Machine("NVIDIA RTX 4090", 165.2e12, 1.008e12),
-    "A100": Machine("NVIDIA A100 80 GB SXM", 312e12, 2.039e12),
-    "H100": Machine("NVIDIA H100 SXM", 989.4e12, 3.35e12),
+    "T4": Machine("NVIDIA T4", 65e12, 0.32e12, 16e9),
+    "RTX 4090": Machine("NVIDIA RTX 4090", 165.2e12, 1.008e12, 24e9),
+    "A100": Machine("NVIDIA A100 80 GB SXM", 312e12, 2.039e12, 80e9),
+    "H100": Machine("NVIDIA H100 SXM", 989.4e12, 3.35e12, 80e9),
 }
 
 

@@ -188,6 +188,11 @@ def products(config: Config, doing: str, lengths: tuple[int, ...]) -> list[list[
     return [[(calculator.called(p.part), *p[1:5]) for p in calculator.products(config, doing, n)] for n in lengths]
 
 
+def passes(config: Config, doing: str) -> list[int]:
+    """How many products each of ``products`` stands for: with its backward pass, up to three."""
+    return [1 + (p.backward if doing == "train" else 0) for p in calculator.products(config, doing, 1)]
+
+
 @st.cache_resource(max_entries=32, show_spinner=False)
 def message(config: Config, title: str, machine: Machine, shown: Stand, lengths: tuple[int, ...], batches: tuple[int, ...],
             counted: bool, epoch: int) -> bytes:  # fmt: skip
@@ -204,7 +209,7 @@ def message(config: Config, title: str, machine: Machine, shown: Stand, lengths:
             note = f"Its window of {config.window:,} keys bounds the cache; scores of a text read at once are counted n × n."
         done.append(charts.Done(name, of.flops.numpy(), of.moved.numpy(), of.held.numpy(), seconds.numpy(), by_memory.numpy(),
                                 products(config, doing, lengths), calculator.keeps(config, doing), note.strip(),
-                                words.OF_TRAINING if doing == "train" else words.OF_PASSING))  # fmt: skip
+                                words.OF_TRAINING if doing == "train" else words.OF_PASSING, passes(config, doing)))  # fmt: skip
     vision, plain = config.kind == "vision", config.kind == "decoder" and config.attention in ("full", "window")
     return charts.message(
         title, calculator.PARTS, of.parameters.numpy(), done, charts.Machine(*machine), lengths, batches, **shown._asdict(),
@@ -229,6 +234,8 @@ def draw(code_place: DeltaGenerator) -> None:
     if title == FILE:
         ask_for_a_config()
     config = own_config() if title == OWN else config_now()
+    if title == FILE and "config" in st.query_params:
+        st.caption(words.taken(config))
     whose = FIRST if title == FILE and "config" not in st.query_params else title  # until there is one
     here = stand(config)
     shown, epoch = held.to_send("costs", here)
@@ -240,9 +247,9 @@ def draw(code_place: DeltaGenerator) -> None:
                      data=message(config, whose, machine, shown, lengths, batches, counted, epoch))  # fmt: skip
     doing, bits, cache = DOINGS[here.doing], BITS[here.weights], BITS[here.cache]
     parts = calculator.bill(config, doing, here.n, here.batch, bits, cache, law_of(config)[0] if counted else None)
-    lesson.formula(words.formula(config), numbers=lambda: words.numbers(parts, machine))
+    lesson.formula(words.formula(config, doing), numbers=lambda: words.numbers(parts, machine))
     if lesson.shows("formula"):
-        st.caption(words.SYMBOLS, text_alignment="center")
+        st.caption(words.symbols(config, doing), text_alignment="center")
     of_window = 'replace(config, attention="full", window=None)' if config.attention == "window" else "config"
     with code_place:
         lesson.code(

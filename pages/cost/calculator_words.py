@@ -14,17 +14,23 @@ LOOK_FOR = (
 FFN = {False: r"\ffn{2\,d\,d_{ff}}", True: r"\ffn{3\,d\,d_{ff}}"}  # gated or not
 
 
-def formula(config: Config) -> str:
+def formula(config: Config, doing: calculator.Doing) -> str:
     """FLOPs, bytes held, bytes moved and seconds of a pass: t new tokens in each of B texts, each meeting m keys."""
+    both = r"(\key{K} + \value{V})"
+    times, held, moved, met = "", r"P\,b_w + Y\,b", rf"W\,b_w + \big[2{both} + X\big]\,b", "m"
+    if doing == "train":
+        times, held, moved = r"3 \cdot ", r"16\,P + Y\,b", rf"3\,\big[W + 2{both} + X\big]\,b + 28\,P"
+    elif calculator.keeps(config, doing):
+        held, moved, met = rf"P\,b_w + {both}\,b_c + Y\,b", rf"W\,b_w + {'' if doing == 'write' else 2}{both}\,b_c + X\,b", "n"
     head = r" + \output{d\,V}" if config.head == "lm" else ""
     experts = r"\cdot k" if config.experts > 1 else ""
     lines = [
-        rf"\text{{FLOPs}} \approx 2\,B\,t\,\big[L\,(a + s + f){head}\big]",
+        rf"\text{{FLOPs}} \approx {times}2\,B\,t\,\big[L\,(a + s + f){head}\big]",
         r"a = d\,(\query{hd_k} + \key{h_{kv}d_k} + \value{h_{kv}d_k} + \residual{hd_k})",
         rf"s = m\,(\scores{{hd_k}} + \attention{{hd_k}}),\quad f = {FFN[config.gated]}{experts}",
-        r"\text{held} = P\,b_w + (\key{K} + \value{V})\,b_c + X\,b",
-        r"\key{K} = \value{V} = n\,h_{kv}\,d_k\,L\,B",
-        r"\text{moved} = W\,b_w + (\key{K} + \value{V})\,b_c + X\,b",
+        rf"\text{{held}} = {held}",
+        rf"\key{{K}} = \value{{V}} = {met}\,h_{{kv}}\,d_k\,L\,B",
+        rf"\text{{moved}} \approx {moved}",
         r"\text{time} \ge \sum \max\!\left(\frac{\text{FLOPs}}{\text{peak}},\,\frac{\text{moved}}{\text{bandwidth}}\right)",
     ]
     return r"\begin{gathered}" + r"\\[.5em]".join(lines) + r"\end{gathered}"
@@ -43,8 +49,29 @@ def numbers(parts: Mapping[str, calculator.Cost], machine: roofline.Machine) -> 
     return r"\small\begin{gathered}" + r"\\[.3em]".join(lines) + r"\end{gathered}"
 
 
-SYMBOLS = ("$t$ new tokens in each of $B$ texts meet $m$ keys each. $P$ weights are held and $W$ of them read; $K$, $V$ is what the "
-           "cache keeps, $X$ what passes from product to product; a number of each takes $b_w$, $b_c$, $b$ bytes. The sum is over parts.")
+SYMBOLS = ("$t$ new tokens in each of $B$ texts meet $m$ keys each, in $L$ layers of projections $a$, scores and their sums $s$, FFN "
+           "$f$. $P$ weights are held and $W$ of them read; $K$, $V$ are the numbers that keys "
+           "and values have, $X$ those that pass from product to product; ")
+OF_A_PASS = "$Y$ of them must be there at once. A number of each takes $b_w$, $b_c$, $b$ bytes."
+OF_A_STEP = ("$Y$ are those that the backward pass looks back at, each of $b$ bytes. Backward costs twice what forward did, hence 3; a weight, "
+             "its gradient and AdamW's numbers take 16 bytes, and the update moves 28.")
+
+
+def symbols(config: Config, doing: calculator.Doing) -> str:
+    """What the letters of ``formula`` are."""
+    more = ["The $V$ of $dV$ is the vocabulary."] if config.head == "lm" else []
+    more += ["$k$ experts see each token."] if config.experts > 1 else []
+    return " ".join([SYMBOLS + (OF_A_STEP if doing == "train" else OF_A_PASS), *more, "The sum is over parts."])
+
+
+def taken(config: Config) -> str:
+    """What a pasted config was understood as."""
+    heads = f"{config.n_heads} heads" + (f" on {config.n_kv_heads} of keys and values" if config.n_kv_heads != config.n_heads else "")
+    return (f"Taken: {KINDS[config.kind]} of {config.n_layers} layers, d = {config.d_model:,}, {heads}, d_ff = {config.d_ff:,}, "
+            f"{sum(calculator.parameters(config).values()):,} parameters.")
+
+
+KINDS = {"decoder": "a decoder", "encoder": "an encoder", "encoder-decoder": "an encoder–decoder", "vision": "an encoder of images"}
 PLAIN = {"embedding": "embedding", "encoder": "encoder", "Q": "Q", "K": "K", "V": "V", "scores": "S", "z": "z", "out": "O",
          "cross": "cross", "ffn": "FFN", "logits": "logits", "optimiser": "AdamW"}  # fmt: skip
 ROLES = {"query", "key", "value", "scores", "attention", "ffn", "residual", "output"}
@@ -95,10 +122,11 @@ PROSE = {
            "little of the time, and what is hatched is not helped by a faster chip, only by fewer bytes or by more texts that "
            "share them. More: [Where the FLOPs go](flops), [What fits in memory](what-fits), [How long it takes](time).",
     "catch": "It is a **bound, not a forecast**: norms, softmax, the interpreter, the start of each kernel and what several "
-             "machines say to one another are left out, and “peak” is what a data sheet promises for large products. Nor is "
-             "it a bound for every trick: a causal kernel skips up to half of the n × n products that are counted here. Scores are "
-             "taken to stay on the chip (fused). Quantised weights are counted without their scales, and their arithmetic at the "
-             "peak of 16 bits. Of experts, so many are read as tokens that choose evenly would need.",
+             "machines say to one another are left out. “Peak” is what a data sheet promises for large products in 16 bits, and counts "
+             "for all: float32 is slower on those cards, and quantised weights are widened first (their scales are not counted). "
+             "Nor is it a bound for every trick: a causal kernel skips up to half of the n × n products counted here, and a "
+             "server that reads asks for the last token's logits alone. Scores are taken to stay on the chip (fused). Of "
+             "experts, so many are read as tokens that choose evenly would need.",
 }  # fmt: skip
 
 
@@ -119,21 +147,27 @@ PREDICT = {
               "fetched serves 4,096 tokens, arithmetic is the bound, and there was nothing to save.",
 }  # fmt: skip
 
-_L8 = PRESETS["llama-3-8b"]
+_L8, _A100 = PRESETS["llama-3-8b"], MACHINES["A100"]
 _P8 = sum(cost.parameters(_L8).values())
 _KV8 = cost.kv_cache_bytes(_L8, 1)
+_CACHE8 = _KV8 * 8192 * 32
 INTERVIEW = [
     ("How much memory do you need to serve an 8B model to 32 users with 8,192 tokens each?",
-     f"Weights: {_P8 / 1e9:.1f} B · 2 bytes = {2 * _P8 / 1e9:.0f} GB. Cache of Llama 3 8B (32 layers, 8 key heads of 128): "
-     f"2 · 32 · 8 · 128 · 2 bytes = {_KV8 / 1e3:.0f} kB a token, · 8,192 · 32 = {_KV8 * 8192 * 32 / 1e9:.0f} GB: twice the "
-     "weights. So not on one 24 GB card; on an 80 GB one, with some GB to spare for what passes."),
-    ("Estimate tokens a second without a computer.",
-     "Writing one text: bandwidth ÷ bytes of the weights (A100, 8B in 16 bits: 2.04 TB/s ÷ 16 GB ≈ 127). Reading: peak ÷ (2 · "
-     "parameters): 312 T ÷ 16 G ≈ 19,400 a second. The batch size where writing turns from the first to the second is the ridge, "
-     "peak ÷ bandwidth ≈ 153 FLOPs a byte, if the caches were small."),
-    ("Why is a KV cache worth its memory?",
-     "Without it the n tokens before are read again for each new one: n + 1 times the FLOPs of a step. With it a step reads n keys and "
-     "values, 2·n·h_kv·d_k numbers a layer. Choose “write it without a cache” at n = 1,024 and compare the FLOPs."),
+     f"Weights: {_P8 / 1e9:.1f} B · 2 bytes = {2 * _P8 / 1e9:.0f} GB. Cache of Llama 3 8B ({_L8.n_layers} layers, {_L8.n_kv_heads} key heads "
+     f"of {_L8.d_head}): 2 · {_L8.n_layers} · {_L8.n_kv_heads} · {_L8.d_head} · 2 bytes = {_KV8 / 1e3:.0f} kB a token, · 8,192 · 32 = "
+     f"{_CACHE8 / 1e9:.0f} GB: {_CACHE8 / _P8 / 2:.1f} times the weights. Together {(_CACHE8 + 2 * _P8) / 1e9:.0f} GB, and some "
+     "more for what passes."),
+    ("Estimate tokens a second without a computer. When does a larger batch stop being free?",
+     f"Writing one text: bandwidth ÷ bytes of the weights (A100, 8B in 16 bits: {_A100.bandwidth / 1e12:.2f} TB/s ÷ {2 * _P8 / 1e9:.0f} GB "
+     f"≈ {_A100.bandwidth / _P8 / 2:.0f}). Reading: peak ÷ (2 · parameters): {_A100.flops / 1e12:.0f} T ÷ {2 * _P8 / 1e9:.0f} G ≈ "
+     f"{_A100.flops / _P8 / 2:,.0f} a second. A 16-bit weight gives each text 2 FLOPs for its 2 bytes, so products with weights turn from "
+     f"memory to arithmetic at a batch as large as the ridge, peak ÷ bandwidth ≈ {_A100.ridge:.0f}. The cache never turns: each text has "
+     f"its own, and reading it is h / h_kv = {_L8.n_heads // _L8.n_kv_heads} FLOPs a byte (16 bits) at any batch."),
+    ("What does training cost, in memory and in time?",
+     f"Memory: 16 bytes a parameter (weight 2, gradient 2, float32 copy 4, AdamW's moments 4 + 4): {16 * _P8 / 1e9:.0f} GB for Llama 3 8B, "
+     "before any activations; those grow with the tokens of a step. Time: 2 FLOPs a parameter and token forward, twice that "
+     f"backward: 6 · parameters · tokens ÷ peak. A trillion tokens: {6e12 * _P8 / 1e21:.0f} · 10²¹ FLOPs, {6e12 * _P8 / _A100.flops / 86400:,.0f} days of one A100 "
+     "at its peak; a good run reaches half of it."),
     ("Your measured time is twice the roofline. What do you look at?",
      "Whether the step is so small that starting kernels takes the time (batch it, capture a graph); whether what is not a product "
      "(norms, rotations, softmax, sampling) is fused; whether the peak is one that such small or narrow products reach; whether "

@@ -106,6 +106,9 @@ def test_a_pasted_config_is_taken_linked_and_a_bad_one_keeps_it(open_page):
     count = sum(cost.parameters(config).values())
     assert sum(sent(app, "calculator")[0]["parameters"]) == count and not app.warning
     assert app.query_params["config"] in (compact(config), [compact(config)])
+    assert f"Taken: a decoder of 2 layers, d = 64, 4 heads on 2 of keys and values, d_ff = 128, {count:,} parameters." in [
+        caption.value for caption in app.caption
+    ]
     app.text_area(key="pasted").set_value('{"model_type": "[mamba](x)"}').run()
     said = html.unescape(app.warning[0].value)
     assert len(app.warning) == 1 and "'[mamba](x)' is not known" in said and "[mamba](x)" not in app.warning[0].value
@@ -166,6 +169,22 @@ def test_predicted_stands_beside_measured(open_page):
         assert f"{ratios.min():.2f} to {ratios.max():.2f}" in said
     assert ("below 1" in said) == bool((table["read, times"] < 1).any())
     assert list(table["n"]) == [16, 32, 64, 128, 256, 512, 1024]
+
+
+def test_the_formulas_bytes_are_the_librarys():
+    """Of each thing to do: how often keys, values and weights are moved, and what is held beside the weights."""
+    config, n, batch = PRESETS["llama-3-8b"], 64, 2
+    for doing, moved in (("read", r"2(\key{K} + \value{V})\,b_c"), ("write", r"W\,b_w + (\key{K} + \value{V})\,b_c"),
+                         ("write anew", r"\big[2(\key{K} + \value{V}) + X\big]\,b"), ("train", r"3\,\big[W + 2(\key{K} + \value{V})")):  # fmt: skip
+        both = 2 * (n + (doing == "write anew")) * config.n_kv_heads * config.d_head * config.n_layers * batch
+        kept = sum(of.kept for _, of in calculator.work(config, doing, n, batch).values())
+        times = {"read": 2, "write": 1, "write anew": 2, "train": 6}[doing]
+        assert kept / both == pytest.approx(times, abs=2 / n * (doing == "write"))  # the new token's own are written and read
+        assert moved in words.formula(config, doing)
+    P = sum(calculator.parameters(config).values())
+    for bits in (32, 16):
+        assert sum(part.held for part in calculator.bill(config, "train", n, batch, bits).values()) == 16 * P
+    assert r"16\,P" in words.formula(config, "train") and "16 bytes" in words.symbols(config, "train")
 
 
 def test_formula_numbers_catch_and_prediction(open_page):

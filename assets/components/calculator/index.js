@@ -80,7 +80,7 @@ export default (component) => gf.mount(component, (root, first) => {
     const { name, flops } = d.machine, now = d.done[index()];
     doing.set("Do", d.done.map((one) => one.name), at.doing);
     length.set(d.longest ? "n, tokens" : "n, patches");
-    batch.set(`${d.unit}s`);
+    batch.set(`batch, ${d.unit}s`);
     weights.set("Weights", Object.keys(d.bits), at.weights);
     cache.set("Cache", Object.keys(d.bits), at.cache);
     cache.element.hidden = !now.caches;
@@ -89,9 +89,9 @@ export default (component) => gf.mount(component, (root, first) => {
     const all = rows(), time = all[4].total, work = all[3].total, bytes = all[2].total, ridge = flops / d.machine.bandwidth;
     const asked = each((p) => p).filter((p) => moved(p) > 0), waiting_ = asked.filter((p) => value("bound", p)).length;
     const tokens = /^write/.test(at.doing) ? at.batch : at.batch * at.n, made = d.longest ? "tokens" : "patches";
-    sum.textContent = `${d.title}, ${at.doing}: at least ${calculator.time(time)} on ${name}, ${calculator.si(tokens / time)} ${made} a second at most. `
-      + `${calculator.three(work / bytes)} FLOPs a byte where the ridge is ${calculator.three(ridge)}: ${calculator.percent(work / time / flops)} of the peak, `
-      + `${waiting_} of ${asked.length} parts wait for memory.`;
+    sum.textContent = `${d.title}, ${at.doing}: at least ${calculator.time(time)} on ${name}, ${calculator.si(tokens / time)} ${made} a second at most${fits(all[1].total)}. `
+      + `${calculator.three(work / bytes)} FLOPs a byte where the ridge, peak ÷ bandwidth, is ${calculator.three(ridge)}: `
+      + `${calculator.percent(work / time / flops)} of the peak, ${waiting_} of ${asked.length} parts wait for memory.`;
     const beyond = d.context && d.longest && at.n > d.context ? `It was made for ${calculator.grouped(d.context)} tokens. ` : "";
     note.textContent = `Hatched time waits for memory, plain time for arithmetic. ${beyond}${now.note}`;
     beside(all);
@@ -99,6 +99,12 @@ export default (component) => gf.mount(component, (root, first) => {
     canvas.canvas.style.height = `${calculator.height(5, wide(canvas.size().width || 900))}px`;
     canvas.canvas.setAttribute("aria-label", `Costs by part as bars of shares; arrow keys walk through the parts. ${sum.textContent}`);
     canvas.redraw();
+  }
+
+  function fits(held) {
+    const room = d.machine.memory, say = calculator.bytes;
+    if (!room) return "";
+    return held <= room ? `, holding ${say(held)} of ${say(room)}` : `, if it fitted: ${say(held)} are more than ${say(room)}`;
   }
 
   function draw(p, w) {
@@ -150,7 +156,8 @@ export default (component) => gf.mount(component, (root, first) => {
     const now = d.done[index()], sizes = d.arrays[`products.${index()}`], many = now.products.length, i = d.lengths.indexOf(at.n);
     const texts = at.batch > 1 ? ` · ${calculator.grouped(at.batch)}` : "";
     return now.products.map((part, j) => [part, Array.from(sizes.slice(4 * (i * many + j), 4 * (i * many + j + 1)))])
-      .filter(([part, size]) => part === key && size.every((s) => s)).map(([, size]) => `2 · ${size.map(calculator.grouped).join(" · ")}${texts}`).join(" + ");
+      .map(([part, size], j) => [part, size, now.passes[j] > 1 ? `${now.passes[j]} · ` : ""])   // with its backward pass
+      .filter(([part, size]) => part === key && size.every((s) => s)).map(([, size, passes]) => `${passes}2 · ${size.map(calculator.grouped).join(" · ")}${texts}`).join(" + ");
   }
 
   function below(all) {

@@ -4,8 +4,9 @@
        the pieces [{row, part, x, y, w, h}]; `by` says which parts memory bounds: those are hatched
    calculator.si, .bytes, .time, .grouped         numbers as people say them */
 const calculator = (() => {
-  const THIN = "\u202f", UNITS = ["", "k", "M", "G", "T", "P", "E"];
-  const three = (x) => (x >= 99.95 ? x.toFixed(0) : String(Number(x.toPrecision(3))));
+  const THIN = "\u202f", UNITS = ["", "k", "M", "G", "T", "P", "E", "Z"];
+  const grouped = (n) => n.toLocaleString("en-US");
+  const three = (x) => (x >= 99.95 ? grouped(Math.round(x)) : String(Number(x.toPrecision(3))));
   function scaled(x, step = 1000) {
     let unit = 0;
     while (x >= step * 0.9995 && unit < UNITS.length - 1) { x /= step; unit += 1; }
@@ -20,7 +21,6 @@ const calculator = (() => {
     }
     return `${three(s / 1e-9)}${THIN}ns`;
   }
-  const grouped = (n) => n.toLocaleString("en-US");
   const percent = (share) => `${share >= 0.0995 ? (100 * share).toFixed(0) : Number((100 * share).toPrecision(2))}${THIN}%`;
 
   function hatch(p, x, y, w, h, stroke) {   // slanted lines, clipped by hand: the SVG has no clip
