@@ -38,7 +38,8 @@ const gf = (() => {
   function mount(component, create) {
     const parent = component.parentElement;
     let instance = instances.get(parent);
-    if (!instance) {
+    const known = Boolean(instance);
+    if (!known) {
       const root = document.createElement("div");
       root.className = "gf-root";
       parent.appendChild(root);
@@ -48,6 +49,7 @@ const gf = (() => {
     }
     instance.latest = component;
     instance.update(component);
+    if (known) paintNow();
     if (!styled()) onceStyled(() => { if (instances.get(parent) === instance) instance.update(instance.latest); });
     return () => {
       instances.delete(parent);
@@ -158,10 +160,9 @@ const gf = (() => {
     wrap.appendChild(element);
     root.appendChild(wrap);
     const ctx = element.getContext("2d");
-    let queued = 0;
     const size = () => ({ width: element.clientWidth, height: element.clientHeight });
     const paint = () => {
-      queued = 0;
+      queued.delete(paint);
       const { width, height } = size();
       if (!width || !height) return;
       const ratio = window.devicePixelRatio || 1;
@@ -171,11 +172,19 @@ const gf = (() => {
       ctx.clearRect(0, 0, width, height);
       draw(ctx, width, height);
     };
-    const redraw = () => { if (!queued) queued = requestAnimationFrame(paint); };
+    const redraw = () => { if (!queued.has(paint)) queued.set(paint, requestAnimationFrame(paint)); };
     const observer = new ResizeObserver(redraw);
     observer.observe(element);
     return { wrap, canvas: element, ctx, redraw, size,
-      destroy: () => { observer.disconnect(); cancelAnimationFrame(queued); } };
+      destroy: () => { observer.disconnect(); cancelAnimationFrame(queued.get(paint)); queued.delete(paint); } };
+  }
+
+  const queued = new Map();   // what paints a canvas -> the animation frame that it waits for
+  function paintNow() {   // what the server sent is on the screen with everything else that it sent, not a frame later
+    for (const [paint, frame] of [...queued]) {
+      cancelAnimationFrame(frame);
+      paint();
+    }
   }
 
   const scratch = document.createElement("canvas");
