@@ -29,12 +29,12 @@ class Machine(NamedTuple):
         return self.flops / self.bandwidth
 
 
-# Dense 16-bit matrix products, memory bandwidth and memory, from the makers' data sheets.
+# Dense 16-bit matrix products, memory bandwidth and memory (their GB are 2³⁰ bytes), from the makers' data sheets.
 MACHINES = {
-    "T4": Machine("NVIDIA T4", 65e12, 0.32e12, 16e9),
-    "RTX 4090": Machine("NVIDIA RTX 4090", 165.2e12, 1.008e12, 24e9),
-    "A100": Machine("NVIDIA A100 80 GB SXM", 312e12, 2.039e12, 80e9),
-    "H100": Machine("NVIDIA H100 SXM", 989.4e12, 3.35e12, 80e9),
+    "T4": Machine("NVIDIA T4", 65e12, 0.32e12, 16 * 2**30),
+    "RTX 4090": Machine("NVIDIA RTX 4090", 165.2e12, 1.008e12, 24 * 2**30),
+    "A100": Machine("NVIDIA A100 80 GB SXM", 312e12, 2.039e12, 80 * 2**30),
+    "H100": Machine("NVIDIA H100 SXM", 989.4e12, 3.35e12, 80 * 2**30),
 }
 
 
