@@ -110,8 +110,9 @@ def drawn() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.
 
 def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
-        st.caption("One example of two classes, by autograd through `transformer/losses.py`. Focal with γ = 0 is the class-weighted loss, and "
-                   "that with α = 1 cross-entropy. p_t is what the model gives to the right class.")  # fmt: skip
+        st.caption("One example of two classes, by autograd through `transformer/losses.py`. p = softmax(z); p_t is what it gives to the right "
+                   "class t, whose weight is α_t; q is what smoothing aims at; [c = t] is 1 for the right class, else 0. Focal with γ = 0 is "
+                   "the class-weighted loss, and that with α = 1 cross-entropy.")  # fmt: skip
     shown, sliders, picks, epoch = place("curves")
     loss, slope, counts = drawn()
     with picture:
@@ -172,8 +173,9 @@ def show_runs(settings: Sequence[tuple[int, float]], group: str, lower: str, con
         live.panel(f"Train all five losses at {problem} · about {len(im.NAMES) * seconds:.0f} s", works(*setting), len(STEPS),
                    "measurement")  # fmt: skip
         st.caption(f"A Vision Transformer of 2 layers on 4 patches, {im.STEPS} steps of {im.BATCH} digits. Bands: recorded, trained by us, "
-                   f"{len(im.SEEDS)} seeds from the lowest to the highest, the line is the middle one. Yours lie over them, dashed: "
-                   f"seed {NEW_SEED}, which is not among those recorded. Smoothing ε = {im.SMOOTHING:g}, focal γ = {im.GAMMA:g}.")  # fmt: skip
+                   f"{len(im.SEEDS)} seeds from the lowest to the highest; line and table: the middle one of each number (so F1 is not that "
+                   f"of the two beside it). Yours lie over them, dashed: seed {NEW_SEED}, not among those recorded. Smoothing ε = "
+                   f"{im.SMOOTHING:g}, focal γ = {im.GAMMA:g}. Calib. error: how far p is from how often it comes true.")  # fmt: skip
     shown, sliders, picks, epoch = place("curves")
     values, pulled = numbers.metrics(settings), numbers.shares(settings, group)
     columns = {"AP": "average_precision", "F1": "f1", "recall": "recall", "precision": "precision", "accuracy": "accuracy",
@@ -195,7 +197,7 @@ def show_rare(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     ratio = here.frames[0]
     table = show_runs([(one, 0.0) for one in im.RATIOS], "easy negatives", "Easy negatives' share of the gradients' lengths",
                       controls, picture, (ratio, 0.0),
-                      "step {x}, {pick}, middle seed: average precision {0%}, recall {2%}, precision {3%}, accuracy {4%}")  # fmt: skip
+                      "step {x}, {pick}, middle of the seeds: average precision {0%}, recall {2%}, precision {3%}, accuracy {4%}")  # fmt: skip
     name = NAMES[here.pick]
     found = {field: numbers.column(name, ratio, 0.0, field)[0, list(STEPS).index(here.cursor)] for field in METRICS}
     precision, recall = found["precision"], found["recall"]
@@ -213,7 +215,7 @@ def show_noise(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     noise = NOISES[here.frames[0]]
     table = show_runs([(im.NOISY_RATIO, one) for one in im.NOISES], "flipped labels", "Wrong labels' share of the gradients' lengths",
                       controls, picture, (im.NOISY_RATIO, noise),
-                      "step {x}, {pick}, middle seed: average precision {0%}, F1 {1%}, recall {2%}, precision {3%}")  # fmt: skip
+                      "step {x}, {pick}, middle of the seeds: average precision {0%}, F1 {1%}, recall {2%}, precision {3%}")  # fmt: skip
     found = im.problem(im.NOISY_RATIO, noise)
     wrong, false = int((found.label != found.y).sum()), int(((found.label == 1) & (found.y == 0)).sum())
     return Shown(
@@ -280,7 +282,7 @@ def show_smooth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             "smoothing", SMOOTH_STEPS, SMOOTH_ROLES,
             [(["Held-out cross-entropy, nats: the log of the perplexity"], "Held-out cross-entropy", False, held_out),
              (["Held-out accuracy"], "", True, accuracy)], own, middle, frames=sliders, picks=picks, cursor=shown.cursor,
-            sentence="step {x}, {pick}, middle seed: {0} nats, accuracy {1%}, calibration error {2%}", epoch=epoch))  # fmt: skip
+            sentence="step {x}, {pick}, middle of the seeds: {0} nats, accuracy {1%}, calibration error {2%}", epoch=epoch))  # fmt: skip
     i = list(smoothing.DATA).index(data)
     table = {"step": SMOOTH_STEPS} | {f"{way} {what} seed {s}": run for what, of in (("nats", held_out), ("accuracy", accuracy))
                                       for way, values in of.items() for s, run in enumerate(values[:, i]) if np.isfinite(run).all()}  # fmt: skip
@@ -338,16 +340,16 @@ def wide() -> tuple[DeltaGenerator, DeltaGenerator]:
 
 
 def predict() -> None:
-    hard, easy = loss_curves.focal(torch.tensor([charts.HARD, charts.EASY]), 2.0)[1].abs().tolist()
+    hard, easy = loss_curves.focal(torch.tensor([charts.HARD, charts.EASY]), 1.0)[1].abs().tolist()  # not the γ that the picture opens with
     plain = (1 - charts.HARD) / (1 - charts.EASY)
     right = f"about {hard / easy:.0f}"
     lesson.predict(
         f"With cross-entropy one hard example ($p_t = {charts.HARD:g}$) pulls as {plain:.0f} easy ones ($p_t = {charts.EASY:g}$). And with "
-        "focal loss, $\\gamma = 2$?",
-        [f"{plain:.0f}, as before", "81", right, "729"], right,
-        f"By the gradient, {hard:.3f} beside {easy:.5f}: {hard / easy:.0f} times. The loss itself is 100 times smaller at "
-        f"{charts.EASY:g}, which with 0.81 at {charts.HARD:g} would make $9 \\cdot 81 = 729$; but the product rule adds a term that keeps the easy "
-        "ones' gradient from falling as far.",
+        "focal loss, $\\gamma = 1$?",
+        [f"{plain:.0f}, as before", f"{2 * plain:.0f}", right, f"{plain * plain:.0f}"], right,
+        f"By the gradient, {hard:.3f} beside {easy:.4f}: {hard / easy:.0f} times (move γ to 1 in “Curves”). The factor $1 - p_t$ alone, "
+        f"{1 - charts.HARD:.1f} beside {1 - charts.EASY:.1f}, would make ${plain:.0f} \\cdot {plain:.0f} = {plain * plain:.0f}$; but the product rule adds "
+        "a term that keeps the easy ones' gradient from falling as far.",
     )  # fmt: skip
 
 

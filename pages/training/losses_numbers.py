@@ -122,12 +122,15 @@ def rare(ratio: int) -> str:
     ranking = {name: last(name, ratio, 0.0, "average_precision") for name in TITLES}
     most, best = (max(of, key=lambda name: of[name].mean()) for of in (recall, ranking))
     plain = "cross-entropy"
-    found = [f"Recorded, 1:{ratio}, {len(im.SEEDS)} seeds, mean (range). Accuracy of cross-entropy "
+    found = [f"Recorded, 1:{ratio}, {len(im.SEEDS)} seeds, mean (range); the picture draws the middle one. Accuracy of cross-entropy "
              f"**{spread(last(plain, ratio, 0.0, 'accuracy'), 3)}**; calling nothing an {im.DIGIT} would have "
              f"{ratio / (ratio + 1):.3f}."]  # fmt: skip
     for what, of, name in (("Recall is highest", recall, most), ("The ranking (average precision) is best", ranking, best)):
         rest = "" if name == plain else ": " + beside(of[name], of[plain], "cross-entropy's")
         found.append(f"{what} with {TITLES[name]}, **{spread(of[name])}**{rest}.")
+    none = [name for name in TITLES if not recall[name].any()]
+    found += [f"**Not one {im.DIGIT}** is found with {TITLES[name]}, by any seed, at p ≥ ½: no {im.DIGIT} gets so high a p. Its average precision, "
+              f"{spread(ranking[name])}, is far above chance ({1 / (ratio + 1):.2f}): a lower threshold would find some." for name in none]  # fmt: skip
     return " ".join(found)
 
 
@@ -139,10 +142,17 @@ def pulled(setting: tuple[int, float]) -> str:
     half = len(STEPS) // 2
     said = " and ".join(f"with {name} {100 * of[0]:.0f} % of the lengths before the first step, {100 * of[half]:.0f} % after "
                         f"{STEPS[half]} and {100 * of[-1]:.0f} % after {STEPS[-1]}" for name, of in share.items())  # fmt: skip
-    end = share["cross-entropy"][-1]
-    verdict = ("they lead to the end" if end > 0.5 else "they lead only at first: once the model is sure of them, cross-entropy "
-               "lets go of them by itself, which leaves focal loss little to add")  # fmt: skip
-    return f"Here easy negatives are {100 * examples:.0f} % of the examples and make {said}. With cross-entropy {verdict}."
+    end, focal = share["cross-entropy"][-1], share["focal"][-1]
+    if end > 0.5:
+        verdict = "they lead to the end: a case for focal loss"
+    elif end > examples / 2:
+        verdict = "they lead only at first, but are not let go of either: among so many wrong labels the model is not sure of them"
+    else:
+        verdict = "they lead only at first: once the model is sure of them, cross-entropy lets go of them by itself, which leaves focal " \
+                  "loss little to add"
+    more = " Focal even leaves them **more**: it stops pushing before $p_t$ is near 1, so they stay less easy." \
+        if round(100 * focal) > round(100 * end) else ""
+    return f"Here easy negatives are {100 * examples:.0f} % of the examples and make {said}. With cross-entropy {verdict}.{more}"
 
 
 def loss_by_noise(name: im.Name, noise: float) -> np.ndarray:
@@ -166,7 +176,7 @@ def noisy(noise: float) -> str:
     share = {name: column(name, im.NOISY_RATIO, noise, "shares")[:, -1, im.GROUPS.index("flipped labels")]
              for name in ("focal", "cross-entropy")}  # fmt: skip
     return (
-        f"With {100 * noise:g} % flipped, average precision falls by {spread(focal)} with focal and by {spread(plain)} with "
+        f"With {100 * noise:g} % flipped, mean (range) of {len(im.SEEDS)} seeds, average precision falls by {spread(focal)} with focal and by {spread(plain)} with "
         f"cross-entropy. {verdict}. At the end the flipped labels, {100 * noise:g} % of the examples, make "
         f"{100 * share['focal'].mean():.0f} % of the gradients' lengths with focal and {100 * share['cross-entropy'].mean():.0f} % with "
         "cross-entropy."

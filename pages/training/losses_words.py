@@ -6,17 +6,17 @@ VIEWS = CURVES, RARE, PULLS, NOISE, SMOOTH, TABLE = (
 
 LOOK_FOR = {
     CURVES: "Compare the gradient at p_t = 0.1 and at 0.9: with cross-entropy one hard example weighs as nine easy ones, with focal "
-            "loss as hundreds; label smoothing pushes back where the model is too sure.",
+            "loss (γ = 2) as hundreds; label smoothing pushes back where the model is too sure.",
     RARE: "With 99 others for each 8, calling nothing an 8 is right 99 times in 100: move the slider and see which loss "
           "still finds them, and at what precision.",
-    PULLS: "Most of the examples are easy negatives. How much of the pull at the weights is theirs depends on the loss, and "
-           "the digits underneath are the ones it listens to.",
-    NOISE: "Some labels are wrong, on purpose. A loss that listens to hard examples listens to those: the lower curves say how much "
-           "of the pull is theirs, the upper ones what it cost.",
+    PULLS: "Easy negatives are the largest group. Move the step from 0 to 400: with every loss, plain cross-entropy too, their share "
+           "of the pull at the weights shrinks. The digits underneath are the ones that the chosen loss listens to.",
+    NOISE: "Some labels are wrong, on purpose, and every loss listens to them more than to as many right ones: the lower curves say "
+           "how much of the pull is theirs, the upper ones what it cost. Does focal loss stand out?",
     SMOOTH: "Smoothing is said to hurt perplexity and to help accuracy: look which of the two makes the bands come apart, on digits "
             "and on characters.",
-    TABLE: "Move the ratio: two columns keep their winner, recall (focal, weighted) and calibration (cross-entropy). The others change "
-           "it, and most ranges overlap.",
+    TABLE: "Move the ratio: recall (focal, weighted) and calibration (cross-entropy) keep their winner, precision, F1 and "
+           "average precision change it, and most ranges overlap. The noisy column stays at its one ratio.",
 }  # fmt: skip
 
 FORMULAS = {  # line by line: each fits on a phone
@@ -106,7 +106,7 @@ for name in imbalanced.NAMES:
 
 PROSE = {
     CURVES: {
-        "what": "Training moves the weights along $\\partial L / \\partial z_t$: how hard each example pulls at the logit of its right class, "
+        "what": "Training follows $\\partial L / \\partial z_t$: how hard each example pulls at the logit of its right class, $z_t$, "
                 "whatever the loss itself is worth. Cross-entropy pulls with $1 - p_t$, so one example at 0.1 weighs as {ce} at 0.9. "
                 "A weight $\\alpha_t$ multiplies that by the class, and nothing else. Focal loss fades what is already right: with "
                 "$\\gamma = 2$ one hard example weighs as {focal} easy ones. Label smoothing aims at $q_t = 1 - \\varepsilon + \\varepsilon / V$ "
@@ -121,31 +121,33 @@ PROSE = {
     RARE: {
         "what": "A Vision Transformer of two layers learns “an 8, or not” from real digits, of which so few 8s are left that there are 9, 19, "
                 "49 or 99 others for each. It is trained five times from the same weights, on the same batches, each time with another "
-                "loss. $\\alpha_c = N / 2N_c$ makes both classes weigh alike. All held-out digits are asked, and the 8s among them count "
-                "so much less that the ratio is the training's. {found}",
+                "loss. $\\alpha_c = N / 2N_c$ ($N_c$ of the $N$ examples are of class $c$) makes both classes weigh alike. All held-out digits "
+                "are asked, and the 8s among them count so much less that the ratio is the training's. {found}",
         "why": "Fraud, faults, diseases, background boxes: the rare class is the point, and accuracy is blind to it. Which measure matters "
                "decides the loss: a weight moves the **threshold** (more found, more false alarms), which precision and recall at "
-               "$p \\ge \\tfrac12$ see and average precision does not.",
+               "$p \\ge \\tfrac12$ see and average precision does not: it goes through all thresholds, $k$, from the highest down.",
         "catch": "A class weight multiplies the odds that the model learns by $\\alpha_1 / \\alpha_0$: its $p$ is no probability any more (see the "
                  "calibration error). Often the cheaper way to the same recall is plain cross-entropy and a **lower threshold**. Look at "
                  "average precision before you praise a loss for its recall.",
     },
     PULLS: {
-        "what": "For each example that the model learns from, the gradient of its own loss by **all** weights is computed, and its length. A bar "
-                "says whose lengths make up the whole: 8s, the tenth of the others with the lowest $p_t$ (hard), and the rest (easy). "
+        "what": "For each example $i$ that the model learns from, the gradient $g_i$ of its own loss $\\ell_i$ by **all** weights $\\theta$ is "
+                "computed, and its length. A bar says which group $G$ makes up how much of all lengths: 8s (positives), the tenth of the "
+                "others with the lowest $p_t$ (hard), and the rest (easy). "
                 "Bars: mean of {seeds} seeds. The digits are those that pulled most with seed 0, with what they were called in the "
                 "training and their share of the sum. {found}",
         "why": "It is the claim of focal loss, measured: easy examples must not drown hard ones. And it is how one finds wrong labels in real "
                "data: sort by loss or gradient and look at the first hundred.",
         "catch": "Lengths say who pulls, not where to: gradients of opposite direction cancel, and the sum of lengths is far longer than "
-                 "the length of the sum. Before the first step each example pulls about alike, so that without weights the shares are the class counts. And Adam divides by the "
-                 "gradients' size: a loss that is small everywhere (focal) trains no slower for it.",
+                 "the length of the sum. Before the first step each example pulls about alike, so that without weights the shares "
+                 "are the class counts. And Adam divides by the gradients' size: a loss that is small everywhere (focal) trains no slower for it.",
     },
     NOISE: {
-        "what": "A share $\\eta$ of the training labels, at 1:{ratio}, is flipped; the held-out ones are right. At 1:{ratio} ten per cent of flipped labels make "
-                "about as many false 8s as there are true ones. {found}",
+        "what": "A share $\\eta$ of the training labels $y$ is flipped (the model is told $\\tilde y$); the held-out ones are right. At "
+                "1:{ratio}, as here, ten per cent of flipped labels make about as many false 8s as there are true ones. An example's loss $\\ell$ becomes, on "
+                "average, the second line. {found}",
         "why": "Every hand-labelled set has wrong labels, a few per cent in the best known ones. To the loss a wrong label is the hardest "
-               "example there is, and −log p has no upper end. Bounded losses and smoothing soften that; focal loss, by its idea, "
+               "example there is, and $-\\log p$ has no upper end. Bounded losses and smoothing soften that; focal loss, by its idea, "
                "sharpens it.",
         "catch": "Focal loss cannot tell a hard example from a wrong one: $1 - p_t$ is large for both. But its other effect, **less certainty "
                  "everywhere**, works against learning wrong labels by heart, and which of the two is larger is a question for "
@@ -153,10 +155,10 @@ PROSE = {
     },
     SMOOTH: {
         "what": "The same model is trained with $\\varepsilon = 0$, 0.1 and 0.3 and measured by the **plain** cross-entropy, whose exponential is the perplexity, "
-                "by accuracy, and by how far its sureness is from what happens. {digits} {characters}",
-        "why": "The paper of 2017 says: $\\varepsilon = 0.1$ “hurts perplexity, as the model learns to be more unsure, but improves accuracy "
-               "and BLEU score.” The first must be so: $L_\\varepsilon$ is smallest at $p = q$, not at the truth, and the page's "
-               "held-out loss is what is given up. The second is a finding on one task.",
+                "by accuracy, and by the calibration error: how far its $p$ is from how often it is right. {digits} {characters}",
+        "why": "*Attention is all you need* says: $\\varepsilon = 0.1$ “hurts perplexity, as the model learns to be more unsure, but improves accuracy "
+               "and BLEU score.” The first is to be expected: $L_\\varepsilon$ is smallest at $p = q$, so the right class is never "
+               "given all of $p$, and perplexity asks for just that. The second is a finding on one task.",
         "catch": "The loss with smoothing is no perplexity: its smallest value is the entropy of $q$, not 0, and runs with other $\\varepsilon$ "
                  "must be compared by the plain one. And a smoothed teacher teaches worse: it forgets **which** wrong answers were "
                  "nearly right.",
@@ -164,10 +166,12 @@ PROSE = {
     TABLE: {
         "what": "After the last step of the recorded runs, {seeds} seeds: mean, and lowest to highest. Bold: the best mean of a column. All of it "
                 "was measured here, on one problem with one model; ranges that overlap say nothing about which is better.",
-        "why": "In an interview and in a project the question is not which loss is best but what is wrong with the result: too few found, too "
-               "many false alarms, sureness that cannot be trusted, or labels that are wrong.",
+        "why": "Ask what is wrong with the result, not which loss is best. Too few found: a lower threshold, else a weight. Too many false "
+               "alarms: a higher one. $p$ cannot be trusted: plain cross-entropy, then temperature. Labels are wrong: clean them. **Focal loss** is for easy "
+               "examples that still lead the gradient when the model has learned them; look at “Who pulls” first.",
         "catch": "One problem, one small model, a short training: the **direction** of what is large here (a weight raises "
-                 "focal's recall; smoothing and focal loss cost calibration) may carry over, its size does not. Measure on yours.",
+                 "focal's recall; smoothing and focal loss cost calibration) may carry over, its size does not. Even that can turn: focal "
+                 "loss keeps $p$ away from 0 and 1, which mends a model that is too sure (Mukhoti et al. 2020); here cross-entropy was not.",
     },
 }  # fmt: skip
 

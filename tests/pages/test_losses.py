@@ -55,6 +55,7 @@ def test_easy_beside_hard_is_said_in_numbers(open_page):
     assert arrays[counts["focal"]][at, 0, 0, 0] == pytest.approx(hard / easy)
     assert arrays[counts["cross-entropy"]].item() == pytest.approx(9)
     assert f"one hard example weighs as {hard / easy:.0f} easy ones" in said(app)
+    hard, easy = loss_curves.focal(torch.tensor([0.1, 0.9]), 1.0)[1].abs().tolist()
     app.radio(key="prediction").set_value(f"about {hard / easy:.0f}").run()
     app.button(key="commit").click().run()
     assert [box.value for box in app.success] == ["Right."]
