@@ -93,9 +93,10 @@ def trace(
     }
     rows = [Row(titles[way], ROLES[way], [values, flips[way]]) for way, values in traced.items()]
     return curves.message(
-        "trace", "One weight by training step; left and right arrows move the step", steps, "training step", "t", panels,
+        "trace", "One weight by training step; left and right arrows move the step", steps, "training step", "step", panels,
         cursor=cursor, columns=["w", "changes of sign"], rows=rows, height=520, gutter=120, frames=choice, epoch=epoch,
-        sentence="step {x}: w = {0} with λ in the loss, {1} behind the soft threshold", values=list(traced.values()), digits=6,
+        sentence="step {x}: w = {0} with λ in the loss, {1} behind the soft threshold",
+        values=list(traced.values()), digits=6,
     )  # fmt: skip
 
 
@@ -116,8 +117,9 @@ def pruning(
     mark = "%" if percent else ""
     return curves.message(
         "pruning", "What a model still can when a share of its weights is removed; left and right arrows move the share",
-        np.round(100 * shares, 6), "weights removed, %", "pruned", [Panel(y, y_range, series, percent=percent)], cursor=cursor,
-        columns=["middle seed" + mark, "lowest" + mark, "highest" + mark], rows=rows, height=380, gutter=150, frames=ways, picks=picks,
+        np.round(100 * shares, 6), "weights removed, %", "pruned", [Panel(y, y_range, series, percent=percent)],
+        cursor=cursor, columns=["middle" + mark, "lowest" + mark, "highest" + mark], rows=rows, height=380, gutter=150,
+        frames=ways, picks=picks,
         sentence=f"{{x}} % removed, {{pick}}: {{0{mark}}}", values=[middle], epoch=epoch,
     )  # fmt: skip
 
@@ -132,7 +134,8 @@ def left(
     x = sizes(edges)
     return curves.message(
         "pruned-weights", "Histogram of the sizes of the weights that are left", x, "log₁₀ |w|", "log₁₀|w|",
-        [Panel(title, (0.7, 10 ** (MOST + 0.1)), series, note=note, log=True, marks=_marks(edges))], cursor=-3.0, height=250, gutter=24,
+        [Panel(title, (0.7, 10 ** (MOST + 0.1)), series, note=note, log=True, marks=_marks(edges))],
+        cursor=-3.0, height=250, gutter=24,
     )  # fmt: skip
 
 
@@ -146,10 +149,12 @@ def cuts(
     series = [Line(values, role, name, dot=True, width=2.5) for name, (role, values) in of.items()]
     rows = [Row(name, role, [values[:, :1], values]) for name, (role, values) in of.items()]
     return curves.message(
-        "cuts", "The share of neurons up to a size; left and right arrows move the size", x, "log₁₀ of the cut: |a| at most this", "log₁₀",
-        [Panel("Share of the neurons that a cut here would make 0", (0, 1.02), series, percent=True, note=notes, short="Share up to a size",
-               marks=[Mark(float(x[0]), "exactly 0", "ink"), Mark(-3.0, "10⁻³", "muted")])],
-        cursor=cursor, columns=["exactly 0%", "up to the cut%"], rows=rows, height=400, gutter=190, frames=layers, epoch=epoch,
+        "cuts", "The share of neurons up to a size; left and right arrows move the size", x,
+        "log₁₀ of the cut: |a| at most this", "log₁₀",
+        [Panel("Share of the neurons that a cut here would make 0", (0, 1.02), series, percent=True, note=notes,
+               short="Share up to a size", marks=[Mark(float(x[0]), "exactly 0", "ink"), Mark(-3.0, "10⁻³", "muted")])],
+        cursor=cursor, columns=["exactly 0%", "up to the cut%"], rows=rows, height=400, gutter=190, frames=layers,
+        epoch=epoch,
     )  # fmt: skip
 
 
@@ -175,7 +180,8 @@ def thinned(shares: np.ndarray, of: Mapping[str, tuple[Tone, np.ndarray]], y_top
     rows = [Row(name, role, [values]) for name, (role, values) in of.items()]
     return curves.message(
         "thinned", "Loss by the share that is set to 0", np.round(100 * shares, 6), "set to 0, %", "share",
-        [Panel("Neurons set to 0 at each token instead: loss, nats a token", (low - 0.15, y_top), series)], cursor=cursor, columns=["nats a token"], rows=rows, height=300, gutter=190,
+        [Panel("Neurons set to 0 at each token instead: loss, nats a token", (low - 0.15, y_top), series)],
+        cursor=cursor, columns=["nats a token"], rows=rows, height=300, gutter=190,
     )  # fmt: skip
 
 
@@ -190,14 +196,14 @@ def product(
     lines += [Line(values, roles[way], width=1.75, dash=DASH) for way, values in own.items()]
     every = np.concatenate([v[np.isfinite(v)].ravel() for v in (*ms.values(), *own.values())])
     panels = [
-        Panel("Milliseconds of the product, one thread", (float(every.min()) / 1.5, float(every.max()) * 1.5), lines, log=True, note=notes,
-              share=1.5, short="Milliseconds"),
-        Panel("Kilobytes of the matrix", (5, 20_000), [Line(v, roles[way], titles[way], width=2, points=True) for way, v in kilobytes.items()],
-              log=True),
+        Panel("Milliseconds of the product, one thread", (float(every.min()) / 1.5, float(every.max()) * 1.5), lines,
+              log=True, note=notes, share=1.5, short="Milliseconds"),
+        Panel("Kilobytes of the matrix", (5, 20_000),
+              [Line(v, roles[way], titles[way], width=2, points=True) for way, v in kilobytes.items()], log=True),
     ]  # fmt: skip
     rows = [Row(titles[way], roles[way], [ms[way], ms["dense"] / ms[way], kilobytes[way]]) for way in ms]
     return curves.message(
         "product", "Time and size of a matrix product by its zeros; left and right arrows move the share", left_one,
-        "one weight in so many is left: at 10, 90 % are zeros", "1 in", panels, cursor=cursor,
+        "weights for each one left, 1/(1 − s): at 10, 90 % are zeros", "1/(1 − s)", panels, cursor=cursor,
         columns=["ms", "× as fast", "kB"], rows=rows, height=520, gutter=150, frames=tokens, log_x=True, epoch=epoch,
     )  # fmt: skip

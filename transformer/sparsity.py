@@ -26,12 +26,12 @@ def matrices(model: nn.Module) -> dict[str, Tensor]:
     return {name: layer.weight for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
 
 
-def soft_threshold(v: Tensor, t: Tensor | float) -> Tensor:
-    """prox(v) = argmin_w ½(w − v)² + t·|w| = sign(v)·max(|v| − t, 0): whatever is within t of 0 becomes 0.
+def soft_threshold(z: Tensor, t: Tensor | float) -> Tensor:
+    """prox(z) = argmin_u ½(u − z)² + t·|u| = sign(z)·max(|z| − t, 0): whatever is within t of 0 becomes 0.
 
-    v [...], t a number or of v's shape, at least 0 -> [...].
+    z [...], t a number or of z's shape, at least 0 -> [...].
     """
-    return v.sign() * (v.abs() - t).clamp(min=0)
+    return z.sign() * (z.abs() - t).clamp(min=0)
 
 
 def l1(weights: Iterable[Tensor]) -> Tensor:

@@ -76,14 +76,17 @@ def cursor(usual: float, low: float, high: float) -> float:
 def stand() -> Stand:
     match view:
         case "With and without L1":
-            return Stand(view, box(), cursor(-3.0, -10, 1), url.url_state("lambda", TELLING, float, LAMBDAS.__contains__),
+            return Stand(view, box(), cursor(-3.0, -10, 1),
+                         url.url_state("lambda", TELLING, float, LAMBDAS.__contains__),
                          url.url_state("step", STEPS[-1], int, STEPS.__contains__))  # fmt: skip
         case "Why it is not 0":
             of = box()
+            usual = numbers.telling(TRACES[of])
             return Stand(view, of, cursor(sparse_weights.STEPS, 1, sparse_weights.STEPS),
-                         weight=url.url_state("weight", numbers.telling(TRACES[of]), int, range(TRACED).__contains__))  # fmt: skip
+                         weight=url.url_state("weight", usual, int, range(TRACED).__contains__))  # fmt: skip
         case "Pruning":
-            return Stand(view, box(), cursor(USUAL_SHARE, 0, 100), way=url.url_state("trained", "plain", str, WAYS.__contains__),
+            return Stand(view, box(), cursor(USUAL_SHARE, 0, 100),
+                         way=url.url_state("trained", "plain", str, WAYS.__contains__),
                          scope=words.SCOPES[url.url_state("scope", "global", str, words.SCOPES.__contains__)])  # fmt: skip
         case "Zeros of a ReLU":
             return Stand(view, "", cursor(-3.0, -7, 1), layer=url.url_state("layer", 0, int, layers.__contains__))
@@ -138,16 +141,15 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         runs = live.panel(
             f"Train all three, λ = {NAMES[here.lam]} · about {seconds:.0f} s", works, len(STEPS), "measurement"
         )
-        st.caption("Every matrix of the model, its weights counted by size. Drawn: seed 0; the ranges are those of 3 seeds, recorded, "
-                   "trained by us. Your run is a fourth seed, dashed in the histograms; λ there is the one set when it began.")  # fmt: skip
+        st.caption(words.COUNTED)
     shown, epoch = held.to_send("curves", here)
     found = numbers.weights(problem)
     own = numbers.own_counts(runs, found.total)
     with picture:
         curves.mount(key="curves", on_stand_change=keep, data=charts.weights(
             sparse_weights.EDGES.numpy(), words.WAYS, found.counts, found.zeros, found.notes, found.cells,
-            ["below 10⁻³%", "exactly 0%", found.measure], own, lambdas=curves.Choice("λ", list(NAMES.values()), NAMES[shown.lam]),
-            steps=curves.Choice("Step", STEPS, shown.step), cursor=shown.at, epoch=epoch,
+            ["below 10⁻³%", "exactly 0%", found.measure], own,
+            lambdas=curves.Choice("λ", list(NAMES.values()), NAMES[shown.lam]), steps=curves.Choice("Step", STEPS, shown.step), cursor=shown.at, epoch=epoch,
         ))  # fmt: skip
         st.markdown(numbers.said(problem, here.lam))
         if ended := numbers.said_own(runs):
@@ -156,10 +158,11 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     bins = {f"{way}": of[min(row, len(of) - 1), at] for way, of in found.counts.items()}
     zero = {way: int(of[min(row, len(of) - 1), at]) for way, of in found.zeros.items()}
     edges = sparse_weights.EDGES.numpy()
+    share = {way: rf"\tfrac{{{of:,}}}{{{found.total:,}}} = {of / found.total:.4f}" for way, of in zero.items()}
     return Shown(
         {"from": edges[:-1], "to": edges[1:]} | bins,
-        rf"\tfrac1N\,\#\{{w = 0\}}:\quad \text{{in the loss }} \tfrac{{{zero['loss']:,}}}{{{found.total:,}}} = {zero['loss'] / found.total:.4f}"
-        rf",\qquad \text{{soft threshold }} \tfrac{{{zero['proximal']:,}}}{{{found.total:,}}} = {zero['proximal'] / found.total:.4f}",
+        rf"\text{{share of }} w = 0:\quad \text{{in the loss }} {share['loss']},"
+        rf"\qquad \text{{soft threshold }} {share['proximal']}",
         {"problem": problem, "lam": here.lam},
     )  # fmt: skip
 
@@ -169,26 +172,25 @@ def show_why(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         ask(stand())
         here = stand()
         problem = TRACES[here.box]
-        st.caption(f"Real updates, recorded at every step: {TRACED} weights, spread over layer 0's W_1, digits, λ = "
-                   f"{NAMES[TRACED_AT]}, seed 0." + (" Under Adam the step of the penalty differs from weight to weight, so no band is drawn."
-                                                       if problem == "digits" else ""))  # fmt: skip
+        st.caption(
+            f"Real updates, recorded at every step: {TRACED} weights, spread over layer 0's W₁, digits, λ = "
+            f"{NAMES[TRACED_AT]}, seed 0. {words.NO_BAND if problem == 'digits' else ''}"
+        )
         st.markdown(numbers.said_traces(problem))
     shown, epoch = held.to_send("curves", here)
     traced = numbers.traces(problem)
     with picture:
         curves.mount(key="curves", on_stand_change=keep, data=charts.trace(
-            np.arange(1, sparse_weights.STEPS + 1), traced, {way: words.SHORT[way] for way in traced}, numbers.reach(problem),
-            sparse_weights.ALONE, numbers.NEAR[problem], choice=curves.Choice("Weight", list(range(TRACED)), shown.weight),
-            cursor=shown.at, epoch=epoch,
+            np.arange(1, sparse_weights.STEPS + 1), traced, {way: words.SHORT[way] for way in traced},
+            numbers.reach(problem), sparse_weights.ALONE, numbers.NEAR[problem],
+            choice=curves.Choice("Weight", list(range(TRACED)), shown.weight), cursor=shown.at, epoch=epoch,
         ))  # fmt: skip
     t, w = int(here.at), {way: values[here.weight] for way, values in traced.items()}
-    eta = sparse_weights.rate(problem)(t)
     return Shown(
         {"step": np.arange(1, sparse_weights.STEPS + 1)} | w,
-        rf"t = {t}:\quad \eta\lambda = {eta:.3g} \cdot {TRACED_AT:g} = {eta * TRACED_AT:.3g},\qquad w = {w['loss'][t - 1]:.3g}\ "
-        rf"\text{{in the loss}},\quad {w['proximal'][t - 1]:.3g}\ \text{{behind the threshold}}",
+        numbers.update_formula(problem, t, float(w["loss"][t - 1]), float(w["proximal"][t - 1])),
         {"problem": problem, "lam": TRACED_AT, "weight": here.weight, "step": t},
-    )  # fmt: skip
+    )
 
 
 def show_prune(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
@@ -216,7 +218,8 @@ def show_prune(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                 ),
             )
             st.caption(
-                f"Live: the model of seed 0, {words.SHORT[here.way]}, pruned here and measured on what it has not seen."
+                f"Live: the model of seed 0, {words.SHORT[here.way]}, pruned here (grey: what was there) and measured "
+                "on what it has not seen."
             )
         else:
             thin = numbers.thinned()
@@ -224,8 +227,7 @@ def show_prune(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                 key="thinned",
                 data=charts.thinned(np.array(numbers.real()["neurons"]), thin, found.y_range[1], cursor=here.at),
             )
-            st.caption("Beside it, the same share of the FFN's neurons set to 0 at every token, those smallest there. They are chosen anew for every "
-                       "token; pruned weights are gone for all.")  # fmt: skip
+            st.caption(words.THINNED)
     row = list(WAYS).index(here.way) if found.ways else 0
     table = {"share": found.shares} | {
         f"{scope} seed {s}": run for scope, of in found.kept.items() for s, run in enumerate(of[row])
@@ -242,7 +244,8 @@ def show_zeros(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     shown, epoch = held.to_send("curves", here)
     with picture:
         curves.mount(key="curves", on_stand_change=keep, data=charts.cuts(
-            sparse_weights.CUTS.numpy(), curves_of, "", layers=curves.Choice("Layer", layers, shown.layer), cursor=shown.at, epoch=epoch,
+            sparse_weights.CUTS.numpy(), curves_of, "", layers=curves.Choice("Layer", layers, shown.layer),
+            cursor=shown.at, epoch=epoch,
         ))  # fmt: skip
         at = zeros.nearest_cut(here.at)
         curves.mount(key="layers", data=charts.by_layer(
@@ -269,12 +272,13 @@ def show_saves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     ms, kilobytes = zeros.product_curves()
     with picture:
         curves.mount(key="curves", on_stand_change=keep, data=charts.product(
-            zeros.left_one(), ms, kilobytes, {"dense": "dense, with zeros", "sparse": "sparse, CSR", "rows gone": "rows gone"},
+            zeros.left_one(), ms, kilobytes, words.PRODUCTS,
             zeros.own_product(runs), "", tokens=curves.Choice("Tokens", TOKENS, shown.tokens), cursor=shown.at, epoch=epoch,
         ))  # fmt: skip
     row = TOKENS.index(here.tokens)
-    return Shown({"share": sparse_matmul.SHARES} | {f"{way} ms": of[row] for way, of in ms.items()} | {f"{way} kB": of for way, of in kilobytes.items()},
-                 zeros.bytes_formula(), {"tokens": here.tokens})  # fmt: skip
+    table = {"share": sparse_matmul.SHARES} | {f"{way} ms": of[row] for way, of in ms.items()}
+    table |= {f"{way} kB": of for way, of in kilobytes.items()}
+    return Shown(table, zeros.bytes_formula(), {"tokens": here.tokens})
 
 
 SHOW = {WEIGHTS: show_weights, WHY: show_why, PRUNE: show_prune, ZEROS: show_zeros, SAVES: show_saves}
@@ -297,8 +301,9 @@ USUAL_SHARE = 80.0
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change, or when a run reports."""
     found = SHOW[view](*lesson.stage(0.34))
+    rows = words.WHY_ADAM if view == WHY and stand().box == "Adam" else words.FORMULAS[view]
     lesson.formula(
-        r"\begin{gathered}" + r"\\[.8em]".join(words.FORMULAS[view]) + r"\end{gathered}",
+        r"\begin{gathered}" + r"\\[.8em]".join(rows) + r"\end{gathered}",
         numbers.shapes(view, stand().box),
         found.numbers,
     )
@@ -314,11 +319,12 @@ def predict() -> None:
         options[0] if zero < 0.01 else options[1] if zero < 0.25 else options[2] if zero < 0.9 * small else options[3]
     )
     lesson.predict(
-        f"The digits' model is trained by Adam with λ‖W‖₁ in its loss, λ = 10⁻⁴. In the end {small:.0%} of its {total:,} weights are smaller "
-        "than 10⁻³. How many are exactly 0?",
+        f"The digits' model is trained by Adam with λ‖W‖₁ in its loss, λ = 10⁻⁴. In the end {small:.0%} of its "
+        f"{total:,} weights are smaller than 10⁻³. How many are exactly 0?",
         options, answer,
         f"{round(zero * total):,} of {total:,}, the mean of 3 seeds. The soft threshold with the same λ: "
-        f"{numbers.last('digits', 'proximal', TELLING)[1]:.0%}. Small is not 0: a step that always has the same size cannot stop there.",
+        f"{numbers.last('digits', 'proximal', TELLING)[1]:.0%}. Small is not 0: a push that is as strong close to 0 as "
+        "far away carries a weight past it.",
     )  # fmt: skip
 
 
@@ -338,5 +344,5 @@ with below:
     lesson.prose(**words.PROSE[view])
     predict()
 with more:
-    lesson.interview(words.INTERVIEW)
+    lesson.interview([(question, answer.format(**zeros.winning())) for question, answer in words.INTERVIEW])
     lesson.sources(words.SOURCES)

@@ -104,8 +104,14 @@ def weights(problem: str) -> Weights:
     notes, cells = {}, {}
     for way in WAYS:
         small, zero, kept = (field(problem, way, name) for name in ("small", "zero", "kept"))
-        notes[way] = [[f"{percent(small[i, :, t])} below 10⁻³ · {percent(zero[i, :, t])} exactly 0 · {performance(problem, kept[i, :, t])}"
-                       for t in range(small.shape[-1])] for i in range(len(small))]  # fmt: skip
+        notes[way] = [
+            [
+                f"{percent(small[i, :, t])} below 10⁻³ · {percent(zero[i, :, t])} exactly 0 · "
+                f"{performance(problem, kept[i, :, t])}"
+                for t in range(small.shape[-1])
+            ]
+            for i in range(len(small))
+        ]
         cells[way] = [np.median(of, axis=1).astype(np.float32) for of in (small, zero, kept)]
     return Weights(
         counts, zeros, notes, cells, "right, unseen%" if problem.startswith("digits") else "nats, unseen", total
@@ -146,9 +152,15 @@ def said(problem: str, lam: float) -> str:
 
 
 def said_own(runs: Mapping[tuple, Job]) -> str:
-    """What the learner's run has come to."""
-    parts = [f"{words.SHORT[way]} {percent(np.array([job.reports[-1].zero]))} exactly 0, {performance(problem, np.array([job.reports[-1].kept]))}"
-             for (problem, way, _), job in runs.items() if job.reports]  # fmt: skip
+    """What the learner's run has come to, with its step where that is not the last."""
+    parts = []
+    for (problem, way, _), job in runs.items():
+        if not job.reports:
+            continue
+        at = job.reports[-1]
+        so_far = f" (step {at.step})" if at.step < sparse_weights.STEPS else ""
+        zero, kept = percent(np.array([at.zero])), performance(problem, np.array([at.kept]))
+        parts.append(f"{words.SHORT[way]}{so_far} {zero} exactly 0, {kept}")
     return f"Yours, seed {OWN_SEED}: " + " · ".join(parts) + "." if parts else ""
 
 
@@ -159,8 +171,8 @@ def traces(problem: str) -> dict[str, np.ndarray]:
 
 
 def telling(problem: str) -> int:
-    """Of the weights that the soft threshold held at 0 for the last quarter, and that dither as much as any in the loss, the one that
-    came furthest."""
+    """Of the weights that the soft threshold held at 0 for the last quarter, and that dither as much as any in the loss,
+    the one that came furthest."""
     found, since = traces(problem), sparse_weights.STEPS * 3 // 4
     held = (found["proximal"][:, since:] == 0).all(1)
     flips = (np.diff(np.sign(found["loss"]), axis=1) != 0).sum(1)
@@ -185,9 +197,30 @@ def said_traces(problem: str) -> str:
     ends = {way: int((values[:, -1] == 0).sum()) for way, values in found.items()}
     hits = {way: bool((values == 0).any()) for way, values in found.items()}
     flips = {way: float((np.diff(np.sign(values), axis=1) != 0).sum(1).mean()) for way, values in found.items()}
-    return (f"Of these {len(found['loss'])} weights, exactly 0 at the end: **{ends['loss']}** with λ in the loss, **{ends['proximal']}** behind the "
-            f"soft threshold. In the {found['loss'].shape[1]} steps with λ in the loss a weight changed its sign {flips['loss']:.0f} times on average, and "
-            f"{'none was exactly 0 after any of them' if not hits['loss'] else 'some were exactly 0 after one'}.")  # fmt: skip
+    ever = "some were exactly 0 after one" if hits["loss"] else "none was exactly 0 after any of them"
+    return (
+        f"Of these {len(found['loss'])} weights, exactly 0 at the end: **{ends['loss']}** with λ in the loss, "
+        f"**{ends['proximal']}** behind the soft threshold. In the {found['loss'].shape[1]} steps with λ in the loss a "
+        f"weight changed its sign {flips['loss']:.0f} times on average, and {ever}."
+    )
+
+
+def update_formula(problem: str, step: int, loss: float, proximal: float) -> str:
+    """One weight after a step, beside the rate of that step."""
+    eta = sparse_weights.rate(problem)(step)
+    push = rf",\ \eta\lambda = {_power(eta * TRACED_AT)}" if problem == "digits, SGD" and step > sparse_weights.ALONE else ""
+    return (
+        rf"\text{{step {step}: }} \eta = {_power(eta)}{push},\qquad w = {_power(loss)}\ \text{{in the loss}},"
+        rf"\quad {_power(proximal)}\ \text{{behind the threshold}}"
+    )
+
+
+def _power(value: float) -> str:
+    """A number as one writes it by hand: 1.5 · 10⁻⁷, and 0 where it is exactly 0."""
+    if value == 0 or abs(value) >= 1e-3:
+        return f"{value + 0.0:.3g}"  # + 0: no "-0"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
 
 
 @functools.cache
@@ -242,7 +275,7 @@ def said_knees(name: str, scope: str) -> str:
     parts = []
     for way in ways:
         low, high = min(knees(name, way, scope)), max(knees(name, way, scope))
-        share = f"{low:.0%}" if low == high else f"{low:.0%}–{high:.0%}"
+        share = f"{100 * high:.0f} %" if low == high else f"{100 * low:.0f}–{100 * high:.0f} %"
         parts.append(f"**{share}**" + (f" {words.SHORT[way]}" if len(ways) > 1 else ""))
     return f"**The knee.** Removed {words.SCOPES[scope]} before {lost} lost: {', '.join(parts)}."
 
@@ -250,9 +283,14 @@ def said_knees(name: str, scope: str) -> str:
 def about_pruned(name: str) -> str:
     if name == REAL:
         found = real()
-        return (f"{found['weights'] / 1e6:.0f} million weights of its linear layers, recorded on {found['tokens']} tokens of a play; its table is left alone. "
-                "Random: 3 draws. Nothing is trained again.")  # fmt: skip
-    return f"Adam; with a penalty λ = {'10⁻⁴'}. Lines: the middle of 3 seeds, bands from the lowest to the highest, recorded; random is drawn anew for each."
+        return (
+            f"{found['weights'] / 1e6:.0f} million weights of its linear layers, recorded on {found['tokens']} tokens "
+            "of a play; its embedding table is left alone. Random: 3 draws. A line ends where it leaves the picture."
+        )
+    return (
+        "Adam; with a penalty λ = 10⁻⁴. Lines: the middle of 3 seeds, bands from the lowest to the highest, recorded; "
+        "random is drawn anew for each."
+    )
 
 
 @st.cache_resource(show_spinner=False)

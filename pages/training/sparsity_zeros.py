@@ -51,8 +51,10 @@ def zeros(reading: Reading) -> tuple[Curves, Curves, str]:
     layers, read = _relu(reading.text)
     relu: Curves = {MARIAN: ("key", marian)} | ({OURS: ("query", layers)} if layers is not None else {})
     ours = f"; {OURS}, live, on what it knows of the text (“{inert(read)}”)" if layers is not None else ""
-    about = (f"{reading.title}, {'recorded' if reading.label == 'recorded' else 'live'}, on your text{ours}; {MARIAN}, {whose}. Curves of the "
-             "ReLUs are of all their layers.")  # fmt: skip
+    here = "recorded" if reading.label == "recorded" else "live"
+    about = (
+        f"{reading.title}, {here}, on your text{ours}; {MARIAN}, {whose}. Curves of the ReLUs are of all their layers."
+    )
     whole = own | {name: (role, of.mean(0, keepdims=True)) for name, (role, of) in relu.items()}
     return whole, own | relu, about
 
@@ -115,13 +117,13 @@ def said_cut(of: Curves, at: float) -> str:
     ]
     half, whole = real()["neurons"].index(0.5), real()["thinned"]["ffn.post"]
     return ("Mean of all layers:\n" + "\n".join(f"- {part}" for part in parts)
-            + f"\n\nSmolLM2 with the smaller half of each token's a set to 0 in every layer, recorded on a play: **{whole[half]:.2f}** nats a token, "
-            f"for {whole[0]:.2f} with all. [More of them](?view=Pruning&of=SmolLM2-135M).")  # fmt: skip
+            + "\n\nSmolLM2 with the smaller half of each token's a set to 0 in every layer, recorded on a play: "
+            f"**{whole[half]:.2f}** nats a token, against {whole[0]:.2f} with all. [Other shares](?view=Pruning&of=SmolLM2-135M).")  # fmt: skip
 
 
 def seconds() -> float:
     """Of one core, for measuring it all once: as often as ``sparse_matmul.timed`` does it."""
-    return sum(s for row in product()["measured"] for s in row["seconds"].values()) * 6 * (sparse_matmul.ROUNDS + 2)
+    return sum(s for row in product()["measured"] for s in row["seconds"].values()) * 5 * (sparse_matmul.ROUNDS + 2)
 
 
 def left_one() -> np.ndarray:
@@ -158,6 +160,12 @@ def wins(tokens: int) -> float | None:
     return sparse_matmul.SHARES[first] if first < len(faster) else None
 
 
+def winning() -> dict[str, float]:
+    """Per cent of zeros from which the sparse product wins: with the number of tokens that asks for fewest, and most."""
+    found = [100 * share for tokens in sparse_matmul.TOKENS if (share := wins(tokens)) is not None]
+    return {"first": min(found), "last": max(found)}
+
+
 def said_product(tokens: int) -> str:
     ms, kilobytes = product_curves()
     row, half, most = (
@@ -170,9 +178,9 @@ def said_product(tokens: int) -> str:
     won = wins(tokens)
     return (f"With {many}: at 50 % zeros the sparse product takes **{ratio:.1f}×** the dense one's time, at 90 % "
             f"**{ms['sparse'][row, most] / ms['dense'][row, most]:.2f}×**. "
-            + (f"It is the faster one from **{won:.0%}** on." if won is not None else "It is never the faster one.")
-            + f" With 90 % of the rows gone: {ms['rows gone'][row, most] / ms['dense'][row, most]:.2f}×. At 50 % the sparse matrix takes "
-            f"{kilobytes['sparse'][half]:,.0f} kB, the dense one {kilobytes['dense'][half]:,.0f}.")  # fmt: skip
+            + (f"It is the faster one from **{100 * won:.0f} %** on." if won is not None else "It is never the faster one.")
+            + f" With 90 % of the rows gone: {ms['rows gone'][row, most] / ms['dense'][row, most]:.2f}×. "
+            f"At 50 % the sparse matrix takes {kilobytes['sparse'][half]:,.0f} kB, the dense one {kilobytes['dense'][half]:,.0f} kB.")  # fmt: skip
 
 
 def bytes_formula() -> str:

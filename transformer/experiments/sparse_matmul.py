@@ -65,13 +65,15 @@ def timed(
 
 
 def _fastest(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Each in turn, in this thread's own time; the fastest round counts, for others use the caches and the memory too."""
-    taken: dict[str, list[float]] = {way: [] for way in works}
-    for _ in range(rounds + 2):  # the first two warm up
-        for way, work in works.items():
-            work()  # brings the matrix into the cache, from where the others pushed it
+    """One after the other, in this thread's own time; the fastest round counts, for others use the caches and the
+    memory too. Not in turn: the larger matrices would push the smaller ones out of the cache before their round."""
+    fastest = {}
+    for way, work in works.items():
+        taken = []
+        for _ in range(rounds + 2):  # the first two warm up
             start = time.thread_time()
             for _ in range(5):
                 work()
-            taken[way].append((time.thread_time() - start) / 5)
-    return {way: min(times[2:]) for way, times in taken.items()}
+            taken.append((time.thread_time() - start) / 5)
+        fastest[way] = min(taken[2:])
+    return fastest

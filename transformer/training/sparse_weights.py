@@ -1,8 +1,8 @@
-"""Trains small models with λ‖W‖₁ in two ways, by the optimiser and by proximal steps, as the lesson on sparsity needs them.
+"""Trains small models with λ‖W‖₁ in two ways, by the optimiser and by proximal steps, for the lesson on sparsity.
 
     for report in train("digits", "proximal", 1e-4, seed=0): report.zero, report.kept
 
-    python -m transformer.training.sparse_weights     # writes assets/measured/sparsity.json.xz and assets/sparsity (10 minutes)
+    python -m transformer.training.sparse_weights     # 10 minutes; writes assets/measured/sparsity.json.xz, assets/sparsity
 
 ``train`` is what a learner starts live; the file holds the same runs by the same function. Every run learns without the
 penalty for its first fifth: gradients of a model that has learnt nothing are so small that λ would outweigh them all.
