@@ -90,7 +90,8 @@ def place(component: str) -> tuple[Stand, tuple[Choice, ...], Picks, int]:
 
 @st.cache_data(show_spinner=False)
 def drawn() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """title -> loss and ∂L/∂z_t [γ, α, ε, point], and how many easy examples one hard one weighs [γ, α, ε, 1]."""
+    """title -> loss and ∂L/∂z_t [γ, α, ε, point], and how many easy examples one hard one weighs [γ, α, ε, 1]: NaN where the
+    easy ones do not raise the right logit, too."""
     p = torch.from_numpy(P)
     found = {
         "cross-entropy": [[[loss_curves.cross_entropy(p)]]],
@@ -101,9 +102,9 @@ def drawn() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.
     both = {title: np.array([[[[part.numpy() for part in pair] for pair in row] for row in rows] for rows in of])
             for title, of in found.items()}  # [γ, α, ε, 2, point]  # fmt: skip
     loss, slope = ({title: of[..., i, :] for title, of in both.items()} for i in (0, 1))
-    hard, easy = ({title: np.abs(of[..., [int(np.abs(P - at).argmin())]]) for title, of in slope.items()}
-                  for at in (charts.HARD, charts.EASY))  # fmt: skip
-    counts = {title: np.divide(hard[title], easy[title], out=np.full_like(easy[title], np.nan), where=easy[title] > 1e-9)
+    slope = {title: np.where(np.abs(of) < 1e-15, 0, of) for title, of in slope.items()}  # p_t = q_t but for a last bit
+    hard, easy = ({title: of[..., [int(np.abs(P - at).argmin())]] for title, of in slope.items()} for at in (charts.HARD, charts.EASY))
+    counts = {title: np.divide(hard[title], easy[title], out=np.full_like(easy[title], np.nan), where=easy[title] < 0)
               for title in slope}  # fmt: skip
     return loss, slope, counts
 

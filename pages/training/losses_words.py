@@ -110,7 +110,7 @@ PROSE = {
                 "whatever the loss itself is worth. Cross-entropy pulls with $1 - p_t$, so one example at 0.1 weighs as {ce} at 0.9. "
                 "A weight $\\alpha_t$ multiplies that by the class, and nothing else. Focal loss fades what is already right: with "
                 "$\\gamma = 2$ one hard example weighs as {focal} easy ones. Label smoothing aims at $q_t = 1 - \\varepsilon + \\varepsilon / V$ "
-                "instead of 1, here with $V = 2$ classes; beyond it the gradient turns.",
+                "instead of 1, here with $V = 2$ classes; beyond it the gradient turns (–: easy ones no longer pull that way).",
         "why": "A thousand easy examples, each worth 0.1, outshout ten hard ones worth 0.9. That is the problem that focal loss was made "
                "for (a detector sees 100,000 background boxes in an image), and what class weights solve more bluntly. The same curve "
                "says what a wrong label does: it looks like the hardest example of all.",
@@ -126,8 +126,8 @@ PROSE = {
         "why": "Fraud, faults, diseases, background boxes: the rare class is the point, and accuracy is blind to it. Which measure matters "
                "decides the loss: a weight moves the **threshold** (more found, more false alarms), which precision and recall at "
                "$p \\ge \\tfrac12$ see and average precision does not: it goes through all thresholds, $k$, from the highest down.",
-        "catch": "A class weight multiplies the odds that the model learns by $\\alpha_1 / \\alpha_0$: its $p$ is no probability any more (see the "
-                 "calibration error). Often the cheaper way to the same recall is plain cross-entropy and a **lower threshold**. Look at "
+        "catch": "A class weight multiplies the odds that the model learns by $\\alpha_1 / \\alpha_0$: its $p$ is no probability any more (the "
+                 "calibration error shows it least where the digits are easy: a $p$ near 0 or 1 stays there). Often the cheaper way to the same recall is plain cross-entropy and a **lower threshold**. Look at "
                  "average precision before you praise a loss for its recall.",
     },
     PULLS: {
@@ -147,7 +147,7 @@ PROSE = {
                 "1:{ratio}, as here, ten per cent of flipped labels make about as many false 8s as there are true ones. An example's loss $\\ell$ becomes, on "
                 "average, the second line. {found}",
         "why": "Every hand-labelled set has wrong labels, a few per cent in the best known ones. To the loss a wrong label is the hardest "
-               "example there is, and $-\\log p$ has no upper end. Bounded losses and smoothing soften that; focal loss, by its idea, "
+               "example there is, and $-\\log p$ has no upper end. Bounded losses and smoothing are to soften that; focal loss, by its idea, "
                "sharpens it.",
         "catch": "Focal loss cannot tell a hard example from a wrong one: $1 - p_t$ is large for both. But its other effect, **less certainty "
                  "everywhere**, works against learning wrong labels by heart, and which of the two is larger is a question for "
@@ -168,7 +168,7 @@ PROSE = {
                 "was measured here, on one problem with one model; ranges that overlap say nothing about which is better.",
         "why": "Ask what is wrong with the result, not which loss is best. Too few found: a lower threshold, else a weight. Too many false "
                "alarms: a higher one. $p$ cannot be trusted: plain cross-entropy, then temperature. Labels are wrong: clean them. **Focal loss** is for easy "
-               "examples that still lead the gradient when the model has learned them; look at “Who pulls” first.",
+               "examples that are so many that they lead the gradient even when learned; look at “Who pulls” first.",
         "catch": "One problem, one small model, a short training: the **direction** of what is large here (a weight raises "
                  "focal's recall; smoothing and focal loss cost calibration) may carry over, its size does not. Even that can turn: focal "
                  "loss keeps $p$ away from 0 and 1, which mends a model that is too sure (Mukhoti et al. 2020); here cross-entropy was not.",
