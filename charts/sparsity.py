@@ -41,9 +41,9 @@ def weights(
 ) -> bytes:  # fmt: skip
     """One histogram for each way of training, over λ and the step of the training.
 
-    edges [bin + 1] of |w|; ways: way -> title; counts: way -> [λ, step, bin]; zeros: way -> how many are exactly 0 [λ, step];
-    notes: way -> a sentence for each λ and step; cells: way -> what the table says, [λ, step] each; own: way -> what the
-    learner's own run counted, exact zeros first [λ, step, 1 + bin], NaN where there is none.
+    edges [bin + 1] of |w|; ways: way -> title; counts: way -> [λ, step, bin]; zeros: way -> how many are exactly 0
+    [λ, step]; notes: way -> a sentence for each λ and step; cells: way -> what the table says, [λ, step] each; own: way ->
+    what the learner's own run counted, exact zeros first [λ, step, 1 + bin], NaN where there is none.
     """
     x, panels, below = sizes(edges), [], []
     for way, title in ways.items():
@@ -65,8 +65,8 @@ def weights(
 
 
 def trace(
-    steps: np.ndarray, traced: Mapping[str, np.ndarray], titles: Mapping[str, str], reach: np.ndarray | None, from_step: int,
-    near: float, *, choice: Choice, cursor: float, epoch: int = 0,
+    steps: np.ndarray, traced: Mapping[str, np.ndarray], titles: Mapping[str, str], reach: np.ndarray | None,
+    from_step: int, near: float, *, choice: Choice, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
     """One weight through training, by both ways: as a whole, and close to 0.
 
@@ -93,8 +93,8 @@ def trace(
     }
     rows = [Row(titles[way], ROLES[way], [values, flips[way]]) for way, values in traced.items()]
     return curves.message(
-        "trace", "One weight by training step; left and right arrows move the step", steps, "training step", "step", panels,
-        cursor=cursor, columns=["w", "changes of sign"], rows=rows, height=520, gutter=120, frames=choice, epoch=epoch,
+        "trace", "One weight by training step; left and right arrows move the step", steps, "training step", "step",
+        panels, cursor=cursor, columns=["w", "changes of sign"], rows=rows, height=520, gutter=120, frames=choice, epoch=epoch,
         sentence="step {x}: w = {0} with λ in the loss, {1} behind the soft threshold",
         values=list(traced.values()), digits=6,
     )  # fmt: skip
@@ -140,9 +140,10 @@ def left(
 
 
 def cuts(
-    cut: np.ndarray, of: Mapping[str, tuple[Tone, np.ndarray]], notes: Words, *, layers: Choice, cursor: float, epoch: int = 0
+    cut: np.ndarray, of: Mapping[str, tuple[Tone, np.ndarray]], notes: Words, *,
+    layers: Choice, cursor: float, epoch: int = 0,
 ) -> bytes:  # fmt: skip
-    """What share of the neurons is at most so large. cut [point], 0 first; of: name -> (role, share [layer or 1, point])."""
+    """The share of the neurons that are at most so large. cut [point], 0 first; of: name -> (role, [layer or 1, point])."""
     x = np.log10(
         np.maximum(cut, cut[1] / 10 ** (np.log10(cut[2] / cut[1])))
     )  # exact zeros one step before the smallest
@@ -169,7 +170,8 @@ def by_layer(of: Mapping[str, tuple[Tone, np.ndarray]], title: str, layer: int) 
     rows = [Row(line.label, line.role, [line.values]) for line in series]
     return curves.message(
         "by-layer", "The share of neurons below the cut, layer by layer", np.arange(count), "layer", "layer",
-        [Panel(title, (0, 1.02), series, percent=True)], cursor=layer, columns=["share%"], rows=rows, height=280, gutter=190,
+        [Panel(title, (0, 1.02), series, percent=True)], cursor=layer, columns=["share%"], rows=rows,
+        height=280, gutter=190,
     )  # fmt: skip
 
 

@@ -85,9 +85,9 @@ def stand() -> Stand:
             return Stand(view, of, cursor(sparse_weights.STEPS, 1, sparse_weights.STEPS),
                          weight=url.url_state("weight", usual, int, range(TRACED).__contains__))  # fmt: skip
         case "Pruning":
-            return Stand(view, box(), cursor(USUAL_SHARE, 0, 100),
-                         way=url.url_state("trained", "plain", str, WAYS.__contains__),
-                         scope=words.SCOPES[url.url_state("scope", "global", str, words.SCOPES.__contains__)])  # fmt: skip
+            scope = url.url_state("scope", "global", str, words.SCOPES.__contains__)
+            return Stand(view, box(), cursor(USUAL_SHARE, 0, 100), scope=words.SCOPES[scope],
+                         way=url.url_state("trained", "plain", str, WAYS.__contains__))  # fmt: skip
         case "Zeros of a ReLU":
             return Stand(view, "", cursor(-3.0, -7, 1), layer=url.url_state("layer", 0, int, layers.__contains__))
     return Stand(view, "", cursor(10.0, 1, 100), tokens=url.url_state("tokens", TOKENS[0], int, TOKENS.__contains__))
@@ -135,8 +135,8 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         ask(stand())
         here = stand()
         problem = PROBLEMS[here.box]
-        works = {(problem, way, here.lam if way != "plain" else 0.0): functools.partial(
-            sparse_weights.train, problem, way, here.lam if way != "plain" else 0.0, OWN_SEED) for way in WAYS}  # fmt: skip
+        settings = [(problem, way, here.lam if way != "plain" else 0.0) for way in WAYS]
+        works = {of: functools.partial(sparse_weights.train, *of, OWN_SEED) for of in settings}
         seconds = numbers.seconds(problem, here.lam)
         runs = live.panel(
             f"Train all three, λ = {NAMES[here.lam]} · about {seconds:.0f} s", works, len(STEPS), "measurement"
@@ -149,7 +149,8 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         curves.mount(key="curves", on_stand_change=keep, data=charts.weights(
             sparse_weights.EDGES.numpy(), words.WAYS, found.counts, found.zeros, found.notes, found.cells,
             ["below 10⁻³%", "exactly 0%", found.measure], own,
-            lambdas=curves.Choice("λ", list(NAMES.values()), NAMES[shown.lam]), steps=curves.Choice("Step", STEPS, shown.step), cursor=shown.at, epoch=epoch,
+            lambdas=curves.Choice("λ", list(NAMES.values()), NAMES[shown.lam]),
+            steps=curves.Choice("Step", STEPS, shown.step), cursor=shown.at, epoch=epoch,
         ))  # fmt: skip
         st.markdown(numbers.said(problem, here.lam))
         if ended := numbers.said_own(runs):
@@ -272,8 +273,8 @@ def show_saves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     ms, kilobytes = zeros.product_curves()
     with picture:
         curves.mount(key="curves", on_stand_change=keep, data=charts.product(
-            zeros.left_one(), ms, kilobytes, words.PRODUCTS,
-            zeros.own_product(runs), "", tokens=curves.Choice("Tokens", TOKENS, shown.tokens), cursor=shown.at, epoch=epoch,
+            zeros.left_one(), ms, kilobytes, words.PRODUCTS, zeros.own_product(runs), "",
+            tokens=curves.Choice("Tokens", TOKENS, shown.tokens), cursor=shown.at, epoch=epoch,
         ))  # fmt: skip
     row = TOKENS.index(here.tokens)
     table = {"share": sparse_matmul.SHARES} | {f"{way} ms": of[row] for way, of in ms.items()}

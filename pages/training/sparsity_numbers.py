@@ -77,8 +77,8 @@ def field(problem: str, way: str, name: str) -> np.ndarray:
 def last(problem: str, way: str, lam: float) -> tuple[float, float, int]:
     """(share below 10⁻³, share exactly 0, weights), means over the seeds after the last step."""
     row = LAMBDAS.index(lam) if way != "plain" else 0
-    return (float(field(problem, way, "small")[row, :, -1].mean()), float(field(problem, way, "zero")[row, :, -1].mean()),
-            weights(problem).total)  # fmt: skip
+    small, zero = (float(field(problem, way, name)[row, :, -1].mean()) for name in ("small", "zero"))
+    return small, zero, weights(problem).total
 
 
 def percent(values: np.ndarray) -> str:
@@ -171,8 +171,8 @@ def traces(problem: str) -> dict[str, np.ndarray]:
 
 
 def telling(problem: str) -> int:
-    """Of the weights that the soft threshold held at 0 for the last quarter, and that dither as much as any in the loss,
-    the one that came furthest."""
+    """Of the weights that the soft threshold held at 0 for the last quarter, and that dither as much as any in the
+    loss, the one that came furthest."""
     found, since = traces(problem), sparse_weights.STEPS * 3 // 4
     held = (found["proximal"][:, since:] == 0).all(1)
     flips = (np.diff(np.sign(found["loss"]), axis=1) != 0).sum(1)
@@ -208,7 +208,8 @@ def said_traces(problem: str) -> str:
 def update_formula(problem: str, step: int, loss: float, proximal: float) -> str:
     """One weight after a step, beside the rate of that step."""
     eta = sparse_weights.rate(problem)(step)
-    push = rf",\ \eta\lambda = {_power(eta * TRACED_AT)}" if problem == "digits, SGD" and step > sparse_weights.ALONE else ""
+    pushed = problem == "digits, SGD" and step > sparse_weights.ALONE
+    push = rf",\ \eta\lambda = {_power(eta * TRACED_AT)}" if pushed else ""
     return (
         rf"\text{{step {step}: }} \eta = {_power(eta)}{push},\qquad w = {_power(loss)}\ \text{{in the loss}},"
         rf"\quad {_power(proximal)}\ \text{{behind the threshold}}"

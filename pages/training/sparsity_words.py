@@ -13,13 +13,13 @@ COUNTED = (
 )
 NO_BAND = "Under Adam the step of the penalty differs from weight to weight, so no band is drawn."
 THINNED = (
-    "Here, instead of weights, a share of the FFN's neurons is set to 0: those smallest at each token, by a or by SiLU(g) "
-    "(see Zeros of a ReLU). They are chosen anew for every token; pruned weights are gone for all."
+    "Here, instead of weights, a share of the FFN's neurons is set to 0: those smallest at each token, by a or by "
+    "SiLU(g) (see Zeros of a ReLU). They are chosen anew for every token; pruned weights are gone for all."
 )
 
 LOOK_FOR = {
-    WEIGHTS: "With λ‖W‖₁ in the loss, weights shrink by powers of ten, yet none is 0. Only the soft threshold fills the "
-             "bar at the far left: exactly 0. Move λ and the step.",
+    WEIGHTS: "With λ‖W‖₁ in the loss, weights shrink by powers of ten, yet none is 0. Only the soft threshold fills "
+             "the bar at the far left: exactly 0. Move λ and the step.",
     WHY: "Near 0 the penalty in the loss still pushes with its full force: the weight jumps over 0 and back, again and "
          "again. Behind the soft threshold it comes to rest at exactly 0.",
     PRUNE: "Take the smallest weights away: at first nothing happens, then the model falls off a cliff. Removed at "
@@ -126,11 +126,12 @@ PROSE = {
                  "wrong choice where a pruned mask cannot.",
     },
     PRUNE: {
-        "what": "All $N$ weights of the matrices are sorted by size, and the smallest share becomes 0: $[\\,\\cdot\\,]$ "
-                "is 1 where its condition holds, else 0. “All together” uses one cut $\\tau$ for the whole model, “each matrix” takes the same share from every one, “at random” ignores "
-                "the size. Nothing is trained again.",
-        "why": "Size is a crude measure, for a weight acts as $w \\cdot x$ and a small one on a large input counts (Wanda "
-               "sorts by $|w|\\,\\lVert x\\rVert$); and yet it is far better than chance. A model that was "
+        "what": "All $N$ weights of the matrices are sorted by size, and the smallest share becomes 0: "
+                "$[\\,\\cdot\\,]$ is 1 where its condition holds, else 0. “All together” uses one cut $\\tau$ for the "
+                "whole model, “each matrix” takes the same share from every one, “at random” ignores the size. "
+                "Nothing is trained again.",
+        "why": "Size is a crude measure, for a weight acts as $w \\cdot x$ and a small one on a large input counts "
+               "(Wanda sorts by $|w|\\,\\lVert x\\rVert$); and yet it is far better than chance. A model that was "
                "trained towards zeros loses far more before it notices, as long as one cut goes through all of it: its "
                "zeros lie unevenly. Take the same share from each matrix instead, and with our digits the penalty has "
                "bought nothing.",
@@ -148,13 +149,15 @@ PROSE = {
                "without being asked; later models gave that up for SiLU's better loss, and TEAL and CATS take it back "
                "by a cut.",
         "catch": "Which number is cut decides. $\\operatorname{SiLU}(g)$ alone is known before $u$ is computed and "
-                 "spares the matching part of $W_1$ and $W_2$; the product $a$ is the better judge but known only after "
-                 "both. And a share of zeros over all tokens says nothing about one that is 0 for all of them: a dead neuron.",
+                 "spares the matching part of $W_1$ and $W_2$; the product $a$ is the better judge but known only "
+                 "after both. And a share of zeros over all tokens says nothing about one that is 0 for all of them: a "
+                 "dead neuron.",
     },
     SAVES: {
         "what": "One matrix of SmolLM2's FFN, its smallest weights 0, multiplied with one token (writing) and with 64 "
                 "(reading). “Dense” keeps the zeros. “Sparse” keeps only what is left, each with its column, and "
-                "where each of the $m$ rows begins (CSR). “Rows gone” is a smaller dense matrix: what pruning whole neurons would leave.",
+                "where each of the $m$ rows begins (CSR). “Rows gone” is a smaller dense matrix: what pruning whole "
+                "neurons would leave.",
         "why": "Fewer FLOPs are not less time. A dense product runs at the speed of the hardware because it knows "
                "where the next number lies; a sparse one has to look. Structure is what pays: whole neurons, heads or "
                "layers, blocks, or 2 of every 4 on GPUs that have a unit for it.",
@@ -179,8 +182,8 @@ INTERVIEW = [
      "for each matrix."),
     ("A model is 80 % sparse. How much faster is it?",
      "Not at all in a dense product: zeros are multiplied like any number. An unstructured sparse format has to leave "
-     "out {first:.0f}–{last:.0f} % before it wins on a CPU (measured on this page), and indices cost memory. Structured zeros "
-     "(rows, heads, 2:4) save time as they save FLOPs."),
+     "out {first:.0f}–{last:.0f} % before it wins on a CPU (measured on this page), and indices cost memory. "
+     "Structured zeros (rows, heads, 2:4) save time as they save FLOPs."),
     ("Where do zeros in activations come from, and who uses them?",
      "From ReLU: often 70–95 % of an FFN's neurons are 0 for a token, others for the next. One can skip the matching "
      "columns of W₂ (and, if predicted, of W₁). SiLU and GELU have none; a threshold per layer (CATS, TEAL) or going "

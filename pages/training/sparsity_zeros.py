@@ -118,7 +118,8 @@ def said_cut(of: Curves, at: float) -> str:
     half, whole = real()["neurons"].index(0.5), real()["thinned"]["ffn.post"]
     return ("Mean of all layers:\n" + "\n".join(f"- {part}" for part in parts)
             + "\n\nSmolLM2 with the smaller half of each token's a set to 0 in every layer, recorded on a play: "
-            f"**{whole[half]:.2f}** nats a token, against {whole[0]:.2f} with all. [Other shares](?view=Pruning&of=SmolLM2-135M).")  # fmt: skip
+            f"**{whole[half]:.2f}** nats a token, against {whole[0]:.2f} with all. "
+            "[Other shares](?view=Pruning&of=SmolLM2-135M).")  # fmt: skip
 
 
 def seconds() -> float:
@@ -161,7 +162,7 @@ def wins(tokens: int) -> float | None:
 
 
 def winning() -> dict[str, float]:
-    """Per cent of zeros from which the sparse product wins: with the number of tokens that asks for fewest, and most."""
+    """Per cent of zeros from which the sparse product wins: where the tokens ask for fewest, and for most."""
     found = [100 * share for tokens in sparse_matmul.TOKENS if (share := wins(tokens)) is not None]
     return {"first": min(found), "last": max(found)}
 
@@ -176,11 +177,12 @@ def said_product(tokens: int) -> str:
     ratio = ms["sparse"][row, half] / ms["dense"][row, half]
     many = f"{tokens} token" + ("s" if tokens > 1 else "")
     won = wins(tokens)
+    faster = "It is never the faster one." if won is None else f"It is the faster one from **{100 * won:.0f} %** on."
     return (f"With {many}: at 50 % zeros the sparse product takes **{ratio:.1f}×** the dense one's time, at 90 % "
-            f"**{ms['sparse'][row, most] / ms['dense'][row, most]:.2f}×**. "
-            + (f"It is the faster one from **{100 * won:.0f} %** on." if won is not None else "It is never the faster one.")
-            + f" With 90 % of the rows gone: {ms['rows gone'][row, most] / ms['dense'][row, most]:.2f}×. "
-            f"At 50 % the sparse matrix takes {kilobytes['sparse'][half]:,.0f} kB, the dense one {kilobytes['dense'][half]:,.0f} kB.")  # fmt: skip
+            f"**{ms['sparse'][row, most] / ms['dense'][row, most]:.2f}×**. {faster} "
+            f"With 90 % of the rows gone: {ms['rows gone'][row, most] / ms['dense'][row, most]:.2f}×. "
+            f"At 50 % the sparse matrix takes {kilobytes['sparse'][half]:,.0f} kB, the dense one "
+            f"{kilobytes['dense'][half]:,.0f} kB.")  # fmt: skip
 
 
 def bytes_formula() -> str:

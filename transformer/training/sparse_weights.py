@@ -2,7 +2,7 @@
 
     for report in train("digits", "proximal", 1e-4, seed=0): report.zero, report.kept
 
-    python -m transformer.training.sparse_weights     # 10 minutes; writes assets/measured/sparsity.json.xz, assets/sparsity
+    python -m transformer.training.sparse_weights     # 10 minutes; assets/measured/sparsity.json.xz, assets/sparsity
 
 ``train`` is what a learner starts live; the file holds the same runs by the same function. Every run learns without the
 penalty for its first fifth: gradients of a model that has learnt nothing are so small that λ would outweigh them all.
