@@ -52,7 +52,8 @@ def runs(
     rows[TEACHER].append(np.ones(len(steps), np.float32))
     return curves.message(
         name, "A student alone and one with a teacher over the training steps; left and right arrows move the step",
-        steps, "training step", "t", panels, cursor=cursor, columns=["right%", "loss, nats", "says what the teacher says%"],
+        steps, "training step", "t", panels, cursor=cursor,
+        columns=["right%", "loss, nats", "says what the teacher says%"],
         rows=[Row(who, TONES[who], cells, dash=(2, 4) if who == TEACHER else None) for who, cells in rows.items()],
         sentence=f"Step {{x}}: alone {{0%}} of unseen {what} right, with the teacher {{1%}}",
         values=[rows[ALONE][0], rows[TAUGHT][0]], height=520, gutter=150, frames=list(frames), epoch=epoch,
@@ -99,6 +100,7 @@ def lengths(
         Line(kept, "value", "with T²", width=3, dot=True),
     ]  # fmt: skip
     rows = [Row("with T²", "value", [kept]), Row("without T²", "negative", [bare]),
+            Row("limit for T → ∞, with T²", "muted", [limit * whole], dash=(2, 4)),
             Row("of the true classes, T = 1", "muted", [hard * whole], dash=DASH)]  # fmt: skip
     y = 0.7 * float(bare.min()), 1.5 * float(max(kept.max(), hard.max()))
     return curves.message(

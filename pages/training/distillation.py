@@ -30,7 +30,7 @@ from transformer.training.distil import Task
 CLOCK = distil.FILE.with_name("students.json")
 STEPS = np.arange(0, distil.STEPS + 1, distil.EVERY)
 TASK: dict[str, Task] = {DIGITS: "digits", LETTERS: "letters"}
-AMOUNT = {"digits": "Digits that are told", "letters": "Letters of text"}
+AMOUNT = {"digits": "Digits whose class is told", "letters": "Letters of text"}
 T, MIX = distil.SHIPPED
 LIVE_SEEDS = 3
 MEASURES = "accuracy", "loss"
@@ -127,9 +127,9 @@ def own_runs(runs: Mapping[tuple, Job]) -> dict[str, list[dict[str, np.ndarray]]
 def sizes(task: Task) -> str:
     """Parameters, bytes and time of both, as a list in Markdown."""
     teacher, student = (clock()["measured"][f"{task} {who}"] for who in ("teacher", "student"))
-    one = "a digit" if task == "digits" else f"{distil.LENGTH} letters"
+    one = "one digit" if task == "digits" else f"{distil.LENGTH} letters"
     rows = [("parameters", "parameters", "{:,}", 1), ("kB in float16", "parameters", "{:,.0f}", 2e-3),
-            (f"ms for {one}", "one", "{:.2f}", 1e3), (f"ms for 24 times {one}", "many", "{:.2f}", 1e3)]  # fmt: skip
+            (f"ms for {one}", "one", "{:.2f}", 1e3), ("ms for 24 such at once", "many", "{:.2f}", 1e3)]  # fmt: skip
     return "**Teacher → student**\n" + "\n".join(
         f"- {form.format(teacher[key] * unit)} → {form.format(student[key] * unit)} {name}: "
         f"**{teacher[key] / student[key]:.0f}×** less"
@@ -157,7 +157,8 @@ def draw_runs(lesson: Lesson, live: Training, view: str, code_place: DeltaGenera
         curves.mount(key="curves", on_stand_change=functools.partial(keep_runs, view), data=charts.runs(
             f"distillation-{task}", STEPS, alone, taught, teacher, own_runs(runs),
             [Choice(AMOUNT[task], list(amounts), shown.amount),
-             Choice("T", list(distil.TEMPERATURES), shown.temperature), Choice("λ", list(distil.MIXES), shown.mix)],
+             Choice("T", list(distil.TEMPERATURES), shown.temperature),
+             Choice("λ, weight of the teacher", list(distil.MIXES), shown.mix)],
             what=task, cursor=shown.step, epoch=epoch,
         ))  # fmt: skip
         at = amounts.index(here.amount), distil.TEMPERATURES.index(here.temperature), distil.MIXES.index(here.mix)
@@ -229,12 +230,9 @@ def draw_dark(lesson: Lesson, code_place: DeltaGenerator) -> None:
         mean = distil.alike(hottest)
         st.caption(
             f"The nearest pair on average: a true {true} is a {answer} with {mean[true, answer]:.2f}, and a {least} "
-            f"with "
-            f"only {mean[true, least]:.3f}. {SHOWN} of the {len(distil.unseen('digits').target)} digits that "
-            f"neither has "
-            f"learnt from. The students that ship: {distil.AMOUNTS['digits'][0]} digits told, seed 0, the taught "
-            f"one at "
-            f"T = {T:g}, λ = {MIX:g}."
+            f"with only {mean[true, least]:.3f}; the lower colours are full from {2 * mean[true, answer]:.2f} on. "
+            f"{SHOWN} of the {len(distil.unseen('digits').target)} digits that neither has learnt from. Alone and "
+            f"taught: {distil.AMOUNTS['digits'][0]} digits told, seed 0, the taught one at T = {T:g}, λ = {MIX:g}."
         )
     i = dark_stand() - 1
     q = shares[TEACHER][i]  # [T, class]
@@ -297,8 +295,8 @@ def draw_scale(lesson: Lesson, code_place: DeltaGenerator) -> None:
         ))  # fmt: skip
         st.caption(
             "Autograd's, through the very loss that trains, at λ = 1: lengths of the gradient with respect to the "
-            "student's "
-            "logits, mean over what is held out. The students are those that ship."
+            "student's logits, mean over what is held out. Both students learnt from "
+            f"{distil.AMOUNTS['digits'][0]} told digits or {distil.AMOUNTS['letters'][0]:,} letters."
         )
     at = list(BOTH).index(here[0]), list(WHO).index(here[1])
     i = int(np.abs(HEATS - here[2]).argmin())
@@ -324,8 +322,7 @@ def predict(lesson: Lesson) -> None:
     found = softened.gradient_lengths(logits, unseen.teacher, unseen.target, [10.0, 50.0])
     lesson.predict(
         "A student is taught at $T = 10$ and somebody has forgotten the factor $T^2$. Now $T$ is raised to 50. What "
-        "becomes of "
-        "the length of the gradient?",
+        "becomes of the length of the teacher's gradient?",
         words.T2_OPTIONS, words.T2_OPTIONS[2],
         f"{found.bare[0]:.2g} becomes {found.bare[1]:.2g}, {found.bare[0] / found.bare[1]:.0f} times less: it "
         f"shrinks as "

@@ -5,18 +5,14 @@ VIEWS = TEMPERATURE, DIGITS, DARK, LETTERS, SCALE = (
 )  # fmt: skip
 
 LOOK_FOR = {
-    TEMPERATURE: "Drag $T$, on the slider or in a curve: cold, one token takes all; hot, all become alike; always "
-                 "in the same "
-                 "order.",
-    DIGITS: "Few digits are told: the student with the teacher leaves the one alone behind. Give both all labels, "
-            "and the teacher "
-            "is worth nothing.",
-    DARK: "At $T = 1$ the teacher says one digit. At $T = 5$ it says which others this one is **nearly**: that is "
-          "what a label "
-          "cannot tell.",
+    TEMPERATURE: "Drag $T$, on the slider or in a curve: cold, the first token takes over; hot, all become alike; "
+                 "always in the same order.",
+    DIGITS: "Few digits have a label: the student with the teacher leaves the one alone behind. Label all, and the "
+            "teacher is worth nothing.",
+    DARK: "At $T = 1$ the teacher says one digit, of nearly every image. At $T = 5$ it says which others this one is "
+          "**nearly**: that is what a label cannot tell.",
     LETTERS: "With little text the student alone learns it by heart and gets worse on what is new; the one that "
-             "hears the teacher "
-             "does not.",
+             "hears the teacher does not.",
     SCALE: "Without the factor the gradient fades as $1/T^2$; with it, it levels off at a height that does not "
            "depend on $T$.",
 }  # fmt: skip
@@ -32,69 +28,66 @@ FORMULAS = {
 }  # fmt: skip
 FORMULAS[LETTERS] = FORMULAS[DIGITS]
 
+SYMBOLS = (
+    "$z$ are the student's logits, $v$ the teacher's; $p$ and $q$ are their shares, softened by $T$ where it is "
+    "written. "
+)
+LOSS_SYMBOLS = SYMBOLS + (
+    "$p_y$ is the student's share for the true class $y$, $\\lambda$ the teacher's weight. KL is the cross-entropy "
+    "with $q$ in the label's place, less $q$'s own entropy, which no student changes.\n\n"
+)
+
 PROSE = {
     DIGITS: dict(
-        what="The teacher is a Vision Transformer of four layers; the student has one, of width 16. Each batch "
-             "holds digits whose "
-             "class is told and digits whose class nobody tells. Both students have the same first weights and see "
-             "the same "
-             "batches; the one alone can use the labels only, the other also compares **all ten** shares with the "
-             "teacher's, on every digit. At $\\lambda = 0$ the two are one and the same run, bit for bit.",
+        what=LOSS_SYMBOLS +
+             "The teacher is a Vision Transformer of four layers; the student has one, of width 16. Digits whose "
+             "class nobody tells are half of each batch, while there are any. Both students have the same first "
+             "weights and see the same batches; the one alone can use the labels only, the other also compares **all "
+             "ten** shares with the teacher's, on every digit. At $\\lambda = 0$ the two are one and the same run, "
+             "bit for bit.",
         why="Labels are dear, a trained model's answers are cheap, and small models are what runs on a phone. "
-            "DistilBERT and many "
-            "small chat models were made so: the answers of a large model are their data.",
+            "DistilBERT was made so. The student is used at $T = 1$: softening is for learning only.",
         catch="The help is **not magic**. Here most of it is that the teacher's answers stand in for labels that "
-              "are missing. "
-              "Where every digit is told, this student is limited by its size, the teacher (right on all of its own "
-              "training "
-              "digits) says little that the label does not, and its softened answers even pull the student's own "
-              "confidence "
-              "away from the best: look at the loss.",
+              "are missing. Where every digit is told, this student is limited by its size, the teacher (right on all "
+              "of its own training digits) says little that the label does not, and at $T = 5$ its softened answers "
+              "even pull the student's own confidence away from the best: look at the loss.",
     ),
     DARK: dict(
-        what="One digit that neither has learnt from, as teacher and two small students answer it. The logits $v$ "
-             "are the "
-             "network's; only the $T$ that divides them differs from row to row. Below, the teacher's softened "
-             "answers, averaged over all "
-             "unseen digits of a class: who is mistaken for whom.",
+        what="One digit that neither has learnt from, as teacher and two small students answer it. The logits are the "
+             "network's ($v$ the teacher's, of which the softmax at $T$ makes the shares $q$); only the $T$ that "
+             "divides them differs between the three rows of each. Below, the teacher's softened answers, averaged "
+             "over all unseen digits of a class: who is mistaken for whom.",
         why="Hinton called it **dark knowledge**: which digits this one is nearly, and which it is nothing like, "
-            "stands in the small "
-            "shares, and a label holds nothing of it. With $T > 1$ those shares become large enough to weigh in the "
-            "loss.",
+            "stands in the small shares, and a label holds nothing of it (label smoothing neither: it gives all wrong "
+            "digits the same). With $T > 1$ those shares become large enough to weigh in the loss.",
         catch="The order of the answers is the same at every $T$, and so is what the teacher *knows*. Temperature "
-              "only changes how much "
-              "of the loss the unlikely classes get. And at high $T$ they are nearly all of it, with what is noise "
-              "in them.",
+              "only changes how much of the loss the unlikely classes get. And at high $T$ they are nearly all of it, "
+              "with what is noise in them.",
     ),
     LETTERS: dict(
-        what="A language model's target is one next letter of some sixty, but after “th” an e, an a or an i would "
-             "all be right. The "
-             "teacher has read 37 plays and gives a share to each. The student, about a fiftieth of its size, reads "
-             "the beginning "
-             "of a thirty-eighth.",
+        what=LOSS_SYMBOLS +
+             "A language model's target is one next letter of some sixty, but after “th” an e, an a or an i would "
+             "all be right. The teacher has read 37 plays and gives every letter a share. The student, about a "
+             "fiftieth of its size, reads the beginning of a thirty-eighth.",
         why="Each position carries a whole distribution instead of one letter: more is learned from each word of "
-            "text. That is "
-            "what makes small language models out of large ones, and why their makers need the teacher's logits, not "
-            "only its text.",
-        catch="With text enough the advantage is gone, and a hot teacher is a **bad** one: at $T = 5$ the student "
-              "spends its few "
-              "numbers on how unlikely letters compare, and is worse than alone. What looks like the teacher's "
-              "wisdom at 2,000 letters "
-              "is mostly that soft targets cannot be learnt by heart as single letters can.",
+            "text. For that one needs the teacher's logits. Many small chat models had only the text that a large one "
+            "wrote, one sampled token a position (sequence-level distillation).",
+        catch="Give both all the text and the advantage is gone; with a hot teacher, at $T = 5$, the student then "
+              "spends its few numbers on how unlikely letters compare, and is **worse** than alone. Nor is all of it "
+              "the teacher's wisdom at 2,000 letters: drag $t$ to where the loss of the student alone is least, and "
+              "more than half of its lag is gone. Single letters can be learnt by heart, soft targets hardly.",
     ),
     SCALE: dict(
-        what="Two factors $1/T$: one from dividing the logits before the softmax, one because hot distributions $p$ "
-             "and $q$ lie "
-             "close together. Together the gradient falls as $1/T^2$. Multiplying the loss by $T^2$ takes that out, "
-             "so that "
-             "$\\lambda$ weighs labels against teacher alike at every $T$.",
+        what=SYMBOLS +
+             "A bar is the mean over the $N$ classes. The gradient has two factors $1/T$. One comes from dividing the "
+             "logits before the softmax. The other from $e^x \\approx 1 + x$: hot shares are "
+             "$p_i \\approx (1 + (z_i - \\bar z)/T)/N$, so $p - q$ shrinks as $1/T$ too. Multiplying the loss by $T^2$ "
+             "takes both out, so that $\\lambda$ weighs labels against teacher alike at every high $T$.",
         why="Without it, raising $T$ from 1 to 5 quietly shrinks the teacher's gradient, for the students here "
-            "between 3 and 40 "
-            "times, and one would conclude that temperature hurts.",
+            "between 3 and 40 times: the labels take over, and one would conclude that temperature hurts.",
         catch="$T^2$ keeps the *order of size* and is exact only for high $T$. Between 1 and 5 the length still "
-              "changes, the more "
-              "so the better the student knows the answer already. And in the limit the loss is no longer about "
-              "probabilities: it matches **logits**, all classes alike.",
+              "changes, the more so the better the student knows the answer already. And in the limit the loss is no "
+              "longer about probabilities: it matches **logits**, all classes alike.",
     ),
 }  # fmt: skip
 
@@ -132,23 +125,21 @@ SNIPPET[LETTERS] = SNIPPET[DIGITS]
 
 INTERVIEW = [
     ("Why train on a teacher's probabilities when you have the true labels?",
-     "Each soft target holds a share for every class: how far an example is from the others (dark knowledge). That "
-     "is more bits an "
-     "example, with less variance than one sampled label, and it exists for unlabelled data too. It pays where "
-     "labels are few or the "
-     "student could learn them by heart; with plentiful labels and a student limited by its size it may pay "
-     "nothing, as on this page."),
+     "Each soft target holds a share for every class: how far an example is from the others (dark knowledge; label "
+     "smoothing has none, it treats all wrong classes alike). That is more bits an example, with less variance than "
+     "one sampled label, and it exists for unlabelled data too. It pays where labels are few or the student could "
+     "learn them by heart; with plentiful labels and a student limited by its size it may pay nothing, as on this "
+     "page."),
     ("Where does T² come from, and what happens without it?",
-     "∂KL/∂z = (p − q)/T, and for high T p − q is itself proportional to 1/T. So the soft gradient scales as 1/T²; "
-     "multiplied by T² "
-     "it is comparable with the hard one and λ keeps its meaning. In the limit it is (z − v)/N for centred logits: "
-     "matching logits."),
+     "∂KL/∂z = (p − q)/T, and for high T p − q is itself proportional to 1/T (eˣ ≈ 1 + x). So the soft gradient "
+     "scales as 1/T²; multiplied by T² it is comparable with the hard one and λ keeps its meaning. Without it the "
+     "labels outweigh the teacher, the more the higher T. In the limit it is (z − v)/N for centred logits: matching "
+     "logits."),
     ("Your distilled student is worse than the same student trained on labels. What do you check?",
      "Teacher in eval mode and without gradient; T² there and KL the right way round (teacher ‖ student, batch mean "
-     "rather than "
-     "mean over classes); T = 1 when it is used; same tokens or classes on both sides; a teacher that is sure on "
-     "its own training data "
-     "and so teaches little there (use other data or augmentation); a gap in size too large for the student."),
+     "rather than mean over classes); T = 1 when it is used; same tokens or classes on both sides; a teacher that is "
+     "sure on its own training data and so teaches little there (use other data or augmentation); a gap in size too "
+     "large for the student."),
 ]  # fmt: skip
 SOURCES = [
     "Hinton, Vinyals, Dean 2015, *Distilling the Knowledge in a Neural Network*, "

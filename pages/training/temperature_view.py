@@ -174,12 +174,11 @@ def show(lesson: Lesson) -> None:
             "$T = 2$ every "
             "difference counts half. On a logarithmic scale that is all that happens. The curve of probability by rank is one "
             "and the same shape at every temperature, $\\log p_i = \\ell_i / T - \\log Z$, pulled flat by heat and steep by "
-            "cold; "
-            "only $Z$ moves it so that the shares still add up to 1.",
+            "cold; only $Z$, the sum below the line, moves it so that the shares still add up to 1. ($\\ell$: logits, "
+            "$|V|$: size of the vocabulary, $H$: entropy.)",
             why="Sampling turns this one knob to trade safety for variety. Training uses it too: a model taught by another "
-            "one's softened "
-            "shares learns which wrong answers are nearly right, the part that a hard label hides. (There the gradients shrink "
-            "as $1/T^2$, so the loss is multiplied by $T^2$. The pictures beside this one train such students.)",
+            "one's softened shares learns which wrong answers are nearly right, the part that a hard label hides. The "
+            "pictures beside this one train such students, and show why their loss is multiplied by $T^2$.",
             catch="Doubling $T$ does not halve the probabilities: it takes the **square root of their ratios**. And $T = 1$ "
             "is not neutral, "
             "it is the scale the model was trained at; one whose logits are all doubled behaves at $T = 2$ as this one at $T "

@@ -60,6 +60,20 @@ def test_of_letters_the_loss_decides(open_page):
         assert not app.warning and said in " ".join(m.value for m in app.markdown)
 
 
+def test_what_the_lesson_says_of_2000_letters_is_in_the_runs():
+    """The student alone is best before the end, and there more than half of its lag behind the taught one is gone."""
+    alone, taught = (np.median([run["loss"] for run in RUNS[distil.name_of("letters", 2_000, *of)]], 0)
+                     for of in ((1.0, 0.0), distil.SHIPPED))  # fmt: skip
+    assert alone[-1] - alone.min() > (alone[-1] - taught[-1]) / 2 and taught[-1] - taught.min() < 0.01
+
+
+def test_worse_at_five_with_all_the_text():
+    for mix in (0.5, 0.9):
+        alone, taught = ([run["loss"][-1] for run in RUNS[distil.name_of("letters", 120_000, *of)]]
+                         for of in ((1.0, 0.0), (5.0, mix)))  # fmt: skip
+        assert min(taught) > max(alone)
+
+
 def test_both_train_while_one_looks_on(open_page, monkeypatch):
     monkeypatch.setattr(distil.train, "__defaults__", (2 * distil.EVERY, distil.EVERY, None))
     app = open_page(PAGE, view=words.DIGITS)
