@@ -75,7 +75,8 @@ def _reach(of: Mapping[str, np.ndarray]) -> np.ndarray:
     """Lowest and highest value for each frame, with some air.   -> [first slider, second slider, 2], or [slider, 2]"""
     low = np.minimum.reduce([np.nanmin(values, (0, -1)) for values in of.values()])
     high = np.maximum.reduce([np.nanmax(values, (0, -1)) for values in of.values()])
-    air = 0.06 * np.maximum(high - low, 1e-3)
+    high = np.maximum(high, low + 0.02)  # all zeros have an axis, too
+    air = 0.06 * (high - low)
     return np.stack([low - air, high + air], -1)
 
 

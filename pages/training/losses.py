@@ -265,7 +265,7 @@ def show_smooth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    smoothing.STEPS // smoothing.EVERY, "measurement")  # fmt: skip
         st.caption(f"Digits: the model of the other pictures, all ten classes. Characters: a small decoder on one play, next character. Bands: "
                    f"recorded, trained by us, {len(smoothing.SEEDS['digits'])} and {len(smoothing.SEEDS['characters'])} seeds. Yours, seed "
-                   f"{SMOOTH_SEED}, is dashed.")  # fmt: skip
+                   f"{SMOOTH_SEED}, is dashed. Drawn from step {SMOOTH_STEPS[0]} on: before it one sees only how the loss falls.")  # fmt: skip
     shown, sliders, picks, epoch = place("curves")
     held_out, accuracy, calibration = (numbers.smooth(field) for field in smoothing.Report._fields[1:])
     own: dict[str, list[np.ndarray]] = {}
@@ -301,10 +301,11 @@ def show_smooth(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 def show_table(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         ratio = choose("Others for each 8", list(im.RATIOS), 49, "rarity", st.select_slider)
-        st.caption(f"Recorded, trained by us, {len(im.SEEDS)} seeds. Precision, recall and F1 at p ≥ ½; calibration error: lower is better. "
-                   "“Here” compares with cross-entropy, in bold where no seed of one lies among those of the other.")  # fmt: skip
     with picture, st.container(key="gf-losses-table"):
         st.markdown(numbers.table(ratio, words.WHEN))
+        st.caption(f"Recorded, trained by us, {len(im.SEEDS)} seeds. Precision, recall and F1 at p ≥ ½, precision 0 where nothing is called 8; "
+                   "calibration error: lower is better. "
+                   "“Here” compares with cross-entropy, in bold where no seed of one lies among those of the other.")  # fmt: skip
     rows = {field: [numbers.last(name, ratio, 0.0, field) for name in TITLES] for field in METRICS}
     table = {"loss": list(TITLES.values())} | {f"{METRICS[field]} seed {seed}": [one[s] for one in of]
                                                for field, of in rows.items() for s, seed in enumerate(im.SEEDS)}  # fmt: skip
@@ -335,9 +336,10 @@ def draw(code_place: DeltaGenerator, prose_place: DeltaGenerator) -> None:
 
 
 def wide() -> tuple[DeltaGenerator, DeltaGenerator]:
-    """(picture, controls) one under the other, for a table that wants the width."""
+    """(picture, controls) for a table that wants the width: the controls above it, where a phone has them in view."""
     with st.container(key="gf-stage"):
-        return st.container(key="gf-picture"), st.container(key="gf-controls")
+        controls = st.container(key="gf-controls")
+        return st.container(key="gf-picture"), controls
 
 
 def predict() -> None:
