@@ -21,6 +21,11 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more worker than cores: while one waits for its browser, another computes."""
+    return (os.cpu_count() or 1) + 1
+
+
 def _fetched(name: str):
     """Skip without a network, with the reason; under CI that is a failure, so that these tests can't vanish unseen."""
     try:
