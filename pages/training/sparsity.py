@@ -73,6 +73,11 @@ def cursor(usual: float, low: float, high: float) -> float:
     return url.url_state("at", usual, float, lambda at: low <= at <= high)
 
 
+def usual_share() -> float:
+    """Where the models' curves part: the large one has long left the picture where the small ones do."""
+    return 50.0 if MODELS[box()] == numbers.REAL else 80.0
+
+
 def stand() -> Stand:
     match view:
         case "With and without L1":
@@ -86,7 +91,7 @@ def stand() -> Stand:
                          weight=url.url_state("weight", usual, int, range(TRACED).__contains__))  # fmt: skip
         case "Pruning":
             scope = url.url_state("scope", "global", str, words.SCOPES.__contains__)
-            return Stand(view, box(), cursor(USUAL_SHARE, 0, 100), scope=words.SCOPES[scope],
+            return Stand(view, box(), cursor(usual_share(), 0, 100), scope=words.SCOPES[scope],
                          way=url.url_state("trained", "plain", str, WAYS.__contains__))  # fmt: skip
         case "Zeros of a ReLU":
             return Stand(view, "", cursor(-3.0, -7, 1), layer=url.url_state("layer", 0, int, layers.__contains__))
@@ -98,9 +103,9 @@ def keep() -> None:
     if (said := held.said("curves", "stand")) is None:
         return
     at, (first, second, *_) = said.get("cursor"), [*(said.get("frames") or ()), None, None]
-    usual = {WEIGHTS: -3.0, WHY: float(sparse_weights.STEPS), PRUNE: USUAL_SHARE, ZEROS: -3.0, SAVES: 10.0}[view]
+    usual = {WEIGHTS: -3.0, WHY: float(sparse_weights.STEPS), ZEROS: -3.0, SAVES: 10.0}
     if isinstance(at, int | float):
-        url.set_url_state("at", round(float(at), 3), usual)
+        url.set_url_state("at", round(float(at), 3), usual_share() if view == PRUNE else usual[view])
     if view == WEIGHTS:
         for lam, name in NAMES.items():
             if name == first:
@@ -284,19 +289,13 @@ def show_saves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 
 SHOW = {WEIGHTS: show_weights, WHY: show_why, PRUNE: show_prune, ZEROS: show_zeros, SAVES: show_saves}
 CODE = {
-    WEIGHTS: [
-        sparsity.soft_threshold,
-        sparsity.proximal_step,
-        sparsity.reach,
-        sparse_weights.with_l1,
-        sparse_weights.steps_of,
-    ],
+    WEIGHTS: [sparsity.soft_threshold, sparsity.proximal_step, sparsity.reach, sparse_weights.with_l1,
+              sparse_weights.steps_of],
     WHY: [sparsity.soft_threshold, sparse_weights.traced, sparse_weights.steps_of, loop.fit],
     PRUNE: [sparsity.keep, sparsity.pruned, sparse_weights.curve],
     ZEROS: [sparsity.share_up_to, sparse_weights.neurons, sparsity.largest],
     SAVES: [sparse_matmul.kept_as, sparse_matmul.timed, sparse_matmul.size],
-}
-USUAL_SHARE = 80.0
+}  # fmt: skip
 
 
 def draw(code_place: DeltaGenerator) -> None:

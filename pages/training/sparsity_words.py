@@ -44,12 +44,12 @@ FORMULAS = {
             r"\text{FLOPs a token: } 2mn \ \to\ 2mn(1 - s)",
             r"\text{bytes: } 4mn \ \to\ 12mn(1 - s) + 8(m + 1)"),
 }  # fmt: skip
-WHY_ADAM = (
-    r"\text{in the loss: } w \leftarrow w - \eta\,\tfrac{\hat m}{\sqrt{\hat v} + \epsilon},"
-    r"\quad \hat m,\ \hat v: \text{ means of } h,\ h^2,\quad h = g + \lambda\operatorname{sign} w",
-    r"\text{proximal: } w \leftarrow \operatorname{prox}_t\bigl(w - \eta\,"
-    r"\tfrac{\hat m}{\sqrt{\hat v} + \epsilon}\bigr),"
-    r"\quad t = \tfrac{\eta\lambda}{\sqrt{\hat v} + \epsilon},\quad h = g",
+WHY_ADAM = (  # short rows: a phone shows them whole
+    r"w \leftarrow w - \eta\,\tfrac{\hat m}{\sqrt{\hat v} + \epsilon}",
+    r"\hat m,\ \hat v: \text{ running means of } h,\ h^2",
+    r"\text{in the loss: } h = g + \lambda\operatorname{sign} w",
+    r"\text{proximal: } h = g,\quad w \leftarrow \operatorname{prox}_t(w)",
+    r"t = \tfrac{\eta\lambda}{\sqrt{\hat v} + \epsilon}",
     FORMULAS[WHY][2],
 )
 
