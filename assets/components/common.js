@@ -175,8 +175,14 @@ const gf = (() => {
     const redraw = () => { if (!queued.has(paint)) queued.set(paint, requestAnimationFrame(paint)); };
     const observer = new ResizeObserver(redraw);
     observer.observe(element);
+    document.fonts.addEventListener("loadingdone", redraw);   // until its font is here a canvas writes in another
     return { wrap, canvas: element, ctx, redraw, size,
-      destroy: () => { observer.disconnect(); cancelAnimationFrame(queued.get(paint)); queued.delete(paint); } };
+      destroy: () => {
+        observer.disconnect();
+        document.fonts.removeEventListener("loadingdone", redraw);
+        cancelAnimationFrame(queued.get(paint));
+        queued.delete(paint);
+      } };
   }
 
   const queued = new Map();   // what paints a canvas -> the animation frame that it waits for

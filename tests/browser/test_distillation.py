@@ -1,8 +1,8 @@
-"""F2's students in a real browser: what is told, T and λ by the sliders of the picture, the link, a live run."""
+"""F2's students in a real browser: what is told, T and λ by the sliders of the picture, and the link."""
 
 import json
 
-from tests.browser.rig import link_says, picture, said, settle
+from tests.browser.rig import link_says, picture, said
 from transformer.training import distil
 
 RUNS = json.loads(distil.FILE.read_text("utf-8"))["runs"]
@@ -27,15 +27,6 @@ def test_sliders_choose_the_runs_and_the_link_keeps_them(open_page):
     assert page.get_by_text("no difference that stands out").count() == 1
     again = open_page(page.url.split("/", 3)[3])
     assert said(again, CURVES) == said(page, CURVES) and page.seen.console == []
-
-
-def test_a_press_trains_both_while_one_looks_on(open_page):
-    page = open_page("temperature?view=A+student+of+digits&mix=0", phone=True)
-    before = picture(page, CURVES)
-    page.locator(".st-key-train_F2 button").click()
-    page.get_by_text("Done here in").wait_for(timeout=120_000)
-    settle(page)
-    assert picture(page, CURVES) != before and page.seen.console == []
 
 
 def test_a_digit_and_a_temperature_by_keyboard(open_page):

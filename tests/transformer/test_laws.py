@@ -181,7 +181,7 @@ def test_attention_is_torchs_multihead_attention(dtype, tolerance):
     assert isinstance(ours, Attention)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(configs())
 def test_everything_stays_on_the_model_device(config):
     """Under fake tensors with another default device, a mask or position left on the CPU raises."""
