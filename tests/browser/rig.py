@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
-from playwright.sync_api import Page, Playwright
+from playwright.sync_api import Locator, Page, Playwright
 
 ROOT = Path(__file__).parents[2]
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -69,8 +69,13 @@ def link_says(page: Page, **expected: str | None) -> None:
 
 def picture(page: Page, stage: str) -> str:
     """The first canvas inside `stage`, a CSS selector, as it is drawn after what was just done."""
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.locator(f"{stage} canvas").first.evaluate("canvas => canvas.toDataURL()")
+    return painted(page.locator(f"{stage} canvas").first)
+
+
+def painted(canvas: Locator) -> str:
+    """What a canvas shows, once what was just done is drawn: in the next animation frame, not at once."""
+    return canvas.evaluate("""canvas => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(
+        () => done(canvas.toDataURL()))))""")
 
 
 def said(page: Page, stage: str) -> str:

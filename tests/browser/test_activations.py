@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.browser.rig import link_says
+from tests.browser.rig import link_says, painted
 from tests.browser.test_every_page import axe_violations, errors_shown, sideways
 from transformer import recording
 from transformer.feedforward import ACTIVATIONS, derivative, let_through, share_below
@@ -87,10 +87,10 @@ def test_the_keyboard_steps_the_cursor(open_page):
 
 def test_the_axis_reaches_farther_in_the_picture(open_page):
     page = open_page("activations")
-    looked = page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    looked = painted(page.locator(CANVAS))
     page.locator(REACH).focus()
     page.keyboard.press("End")
-    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
+    assert painted(page.locator(CANVAS)) != looked
     page.locator(CANVAS).focus()
     page.keyboard.press("Home")
     assert cursor(page) == pytest.approx(-16)
@@ -113,7 +113,7 @@ def test_a_thumb_moves_it(open_page):
 
 def test_the_layer_is_scrubbed_live_and_kept_in_the_link(open_page):
     page = open_page("activations")
-    looked = page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    looked = painted(page.locator(CANVAS))
     page.locator(LAYER).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -122,19 +122,19 @@ def test_the_layer_is_scrubbed_live_and_kept_in_the_link(open_page):
     below = share_below(u, torch.tensor([-1.28])).item()
     assert f"{100 * below:.1f}% of the real ones" in page.locator(".st-key-curves .sum").inner_text()
     link_says(page, layer="7")
-    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
+    assert painted(page.locator(CANVAS)) != looked
     again = open_page(page.url.split("/", 3)[3])
     assert again.locator(LAYER).get_attribute("aria-valuetext") == "7" and numbers(again) == numbers(page)
 
 
 def test_another_activation_changes_the_picture(open_page):
     page = open_page("activations")
-    looked = page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    looked = painted(page.locator(CANVAS))
     page.locator(".st-key-curves .gf-pick label", has_text=re.compile("^ReLU$")).click()
     assert page.locator(".st-key-curves .sum").inner_text().startswith("ReLU(")
     assert page.locator(".st-key-curves tr.strong th").inner_text() == "ReLU"
     link_says(page, activation="ReLU")
-    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
+    assert painted(page.locator(CANVAS)) != looked
     page.keyboard.press("ArrowDown")  # the focus is still on the buttons
     assert page.locator(".st-key-curves .sum").inner_text().startswith("GELU(")
     link_says(page, activation="GELU")
@@ -145,7 +145,7 @@ def test_another_activation_changes_the_picture(open_page):
 def test_the_gap_is_magnified_in_the_picture_and_kept_in_the_link(open_page):
     page = open_page("activations")
     canvas, switch = page.locator(CANVAS), page.locator(".st-key-curves [role=switch]")
-    looked, height = canvas.evaluate("c => c.toDataURL()"), canvas.bounding_box()["height"]
+    looked, height = painted(canvas), canvas.bounding_box()["height"]
     switch.focus()
     page.keyboard.press(" ")
     page.wait_for_function("([canvas, height, looked]) => canvas.clientHeight === height && canvas.toDataURL() !== looked",
@@ -198,7 +198,7 @@ def test_a_cell_of_the_strips_says_its_product(open_page):
 
 def test_layer_and_word_of_the_strips_answer_live_and_are_kept_in_the_link(open_page):
     page = open_page("activations?view=Single+neurons")
-    looked = page.locator(STRIPS).evaluate("c => c.toDataURL()")
+    looked = painted(page.locator(STRIPS))
     page.locator(OF_LAYER).focus()
     page.keyboard.press("ArrowRight")
     product(page.locator(SUM).inner_text(), 6, 4)
@@ -208,7 +208,7 @@ def test_layer_and_word_of_the_strips_answer_live_and_are_kept_in_the_link(open_
     product(said, 6, 3)
     assert " at 3 France" in said
     link_says(page, layer="6", word="3 France")
-    assert page.locator(STRIPS).evaluate("c => c.toDataURL()") != looked
+    assert painted(page.locator(STRIPS)) != looked
     again = open_page(page.url.split("/", 3)[3])
     assert again.locator(OF_LAYER).get_attribute("aria-valuetext") == "6"
     assert again.locator(OF_WORD).get_attribute("aria-valuetext") == "3 France"
@@ -241,11 +241,11 @@ def test_the_picture_leaves_as_svg(open_page, tmp_path):
 def test_another_gate_is_another_map_and_a_cell_says_its_product(open_page):
     page = open_page("activations?view=Gated+variants&layer=7")
     canvas, total = page.locator(".st-key-gates canvas"), page.locator(".st-key-gates .sum")
-    looked = canvas.evaluate("c => c.toDataURL()")
+    looked = painted(canvas)
     page.locator(".st-key-gates .gf-pick input:checked").focus()
     page.keyboard.press("ArrowUp")  # GEGLU
     link_says(page, gate="GEGLU")
-    assert canvas.evaluate("c => c.toDataURL()") != looked
+    assert painted(canvas) != looked
     canvas.focus()
     page.keyboard.press("ArrowRight")
     said = total.inner_text().replace("−", "-")

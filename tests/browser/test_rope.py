@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.browser.rig import link_says
+from tests.browser.rig import link_says, painted
 from tests.browser.test_every_page import axe_violations, errors_shown, sideways
 from transformer import recording, rope
 
@@ -43,7 +43,7 @@ def said_score(page) -> float:
 
 
 def picture(page) -> str:
-    return page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    return painted(page.locator(CANVAS))
 
 
 def drawn(page) -> float:
@@ -234,11 +234,11 @@ def test_the_curves_read_out_what_the_library_computed(open_page):
 
 def test_the_likeness_is_dragged_live_and_kept_in_the_link(open_page):
     page = open_page("rope?view=Score+by+distance&at=3")
-    looked = page.locator(".st-key-curves canvas").evaluate("c => c.toDataURL()")
+    looked = painted(page.locator(".st-key-curves canvas"))
     for i, rho in enumerate((0.9, 0.8, 0.7), 1):
         press(page, "ArrowLeft", on=LIKENESS)
         assert drawn(page) == pytest.approx(drawn_score(rho, 3), abs=1e-3)  # in the picture, before any answer
-    assert page.locator(".st-key-curves canvas").evaluate("c => c.toDataURL()") != looked
+    assert painted(page.locator(".st-key-curves canvas")) != looked
     link_says(page, rho="0.7", at="3")
     again = open_page(page.url.split("/", 3)[3])
     assert again.locator(LIKENESS).get_attribute("aria-valuetext") == "0.7"
@@ -274,10 +274,10 @@ def test_base_and_head_of_the_curves_are_dragged_live(open_page):
 def test_the_words_own_vectors_are_switched_in_the_picture(open_page):
     page = open_page("rope?model=tiny&view=Beside+sinusoids")
     canvas, switch = page.locator(".st-key-curves canvas"), page.locator(".st-key-curves [role=switch]")
-    looked = canvas.evaluate("c => c.toDataURL()")
+    looked = painted(canvas)
     switch.focus()
     page.keyboard.press(" ")
-    assert canvas.evaluate("c => c.toDataURL()") != looked
+    assert painted(canvas) != looked
     link_says(page, words="True")
     assert open_page(page.url.split("/", 3)[3]).locator(".st-key-curves [role=switch]").is_checked()
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import transformer
-from tests.browser.rig import link_says
+from tests.browser.rig import link_says, painted
 from transformer import stepwise
 
 CANVAS, SUM = ".st-key-steps_small canvas", ".st-key-steps_small .sum"
@@ -76,11 +76,11 @@ def test_the_keyboard_moves_the_cell_and_plays_the_steps(open_page, steps):
     said = page.locator(SUM).inner_text()
     assert said.startswith("A[·queen, ·and] = softmax over the row")
     assert numbers(said.split("\n")[0])[-1] == pytest.approx(steps.A[1, 4, 2].item(), rel=6e-3)
-    looked = page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    looked = painted(page.locator(CANVAS))
     page.keyboard.press("Home")
     assert page.locator(COUNT).inner_text() == "1 of 8" and page.locator(SAID).inner_text().startswith("Words.")
     page.wait_for_timeout(100)
-    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
+    assert painted(page.locator(CANVAS)) != looked
     page.keyboard.press(" ")  # the first step at once, the next ones in their time
     assert page.locator(SAID).inner_text().startswith("Project.")
     page.locator(".st-key-steps_small .said", has_text="Score and scale.").wait_for(timeout=8000)
@@ -115,9 +115,9 @@ def test_the_real_head_answers_to_its_slider_and_a_thumb(open_page):
     canvas = page.locator(".st-key-steps_real canvas")
     said = page.locator(".st-key-steps_real .sum").inner_text()
     assert said.startswith("S[·is, ·France] = q·k / √64 = ") and "from 59 more" in said
-    looked = canvas.evaluate("c => c.toDataURL()")
+    looked = painted(canvas)
     page.locator(".st-key-steps_real .gf-scrubber input").focus()
     page.keyboard.press("ArrowRight")
     assert page.locator(".st-key-steps_real .sum").inner_text() != said
-    assert canvas.evaluate("c => c.toDataURL()") != looked
+    assert painted(canvas) != looked
     link_says(page, head="5")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.browser.rig import link_says
+from tests.browser.rig import link_says, painted
 from transformer import recording, tiled
 
 CANVAS, SUM, SAID = (f".st-key-tiles {part}" for part in ("canvas", ".sum", ".said"))
@@ -38,12 +38,12 @@ def test_what_is_kept_says_how_it_came_about(open_page):
 
 def test_play_steps_through_the_tiles_and_the_link_keeps_the_place(open_page):
     page = open_page("attention-by-tiles?tile=1")
-    looked = page.locator(CANVAS).evaluate("c => c.toDataURL()")
+    looked = painted(page.locator(CANVAS))
     assert page.locator(SAID).inner_text().startswith("Queries 0–3")
     page.locator(".st-key-tiles button", has_text="Step").click()
     assert page.locator(SAID).inner_text().startswith("Queries 4–7") and "meet keys 0–3" in page.locator(SAID).inner_text()
     page.wait_for_timeout(100)
-    assert page.locator(CANVAS).evaluate("c => c.toDataURL()") != looked
+    assert painted(page.locator(CANVAS)) != looked
     link_says(page, tile="2")
     page.locator(CANVAS).focus()
     page.keyboard.press(" ")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from charts import walkthrough as charts
-from tests.browser.rig import settle
+from tests.browser.rig import painted, settle
 from transformer import names, overview, recording, sampling
 
 CAPITAL = recording.load(Path(__file__).parents[2] / "assets" / "recorded" / "smollm2-135m-capital.safetensors.xz")
@@ -23,7 +23,7 @@ def ask(page, expression):
 
 
 def pixels(page):
-    return page.locator(CANVAS).evaluate("canvas => canvas.toDataURL()")
+    return painted(page.locator(CANVAS))
 
 
 def written(page):
