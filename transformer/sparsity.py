@@ -108,6 +108,12 @@ def keep(weights: Mapping[str, Tensor], share: float, scope: Scope = "global", s
     return {name: part.view(size.shape) for (name, size), part in zip(sizes.items(), parts, strict=True)}
 
 
+def cut(weights: Mapping[str, Tensor], share: float) -> float:
+    """τ: the size of the largest weight that ``keep`` removes from all matrices together; 0 where it removes none."""
+    stays = keep(weights, share)
+    return max((float(W.detach()[~stays[name]].abs().max()) for name, W in weights.items() if not stays[name].all()), default=0.0)
+
+
 def pruned(model: Model, share: float, scope: Scope = "global", seed: int = 0) -> Model:
     """A copy of ``model`` in which so large a share of the weights in ``matrices`` is 0; nothing is trained again."""
     thinner = copy.deepcopy(model)

@@ -129,17 +129,18 @@ def show_curves(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     p = here.cursor
     i = int(np.abs(P - p).argmin())
     hard, easy = (int(np.abs(P - x).argmin()) for x in (charts.HARD, charts.EASY))
-    usual = loss_curves.focal(torch.tensor(P[[hard, easy]]), 2.0)[1].abs().tolist()  # γ = 2, α = 1
+    ends = torch.tensor(P[[hard, easy]])
+    usual, plain = (push.abs().tolist() for _, push in (loss_curves.focal(ends, 2.0), loss_curves.cross_entropy(ends)))  # γ = 2, α = 1
     table = {"p_t": P} | {f"{title} {what}": now(of[title]) for title in DRAWN for what, of in (("loss", loss), ("gradient", slope))}
     return Shown(
         table,
         formula.lines(rf"\text{{focal, }} p_t = {p:g}: \quad L = {now(loss['focal'])[i]:.4g}",
               rf"\tfrac{{\partial L}}{{\partial z_t}} = {alpha:g}\cdot {1 - p:.2g}^{{{gamma:g}}}\,({gamma:g} \cdot {p:g} \log {p:g} + {p:g} - 1) = "
               rf"{now(slope['focal'])[i]:.4g}",
-              rf"\text{{smoothing: }} {p:g} - {1 - epsilon / 2:g} = {p - 1 + epsilon / 2:.3g}"),
+              rf"\text{{smoothing: }} {p:g} - {1 - epsilon / 2:g} = {now(slope['label smoothing'])[i]:.3g}"),
         {"p": p, "gamma": gamma, "alpha": alpha, "eps": epsilon},
-        {"ce": f"{(1 - charts.HARD) / (1 - charts.EASY):.0f}", "focal": f"{usual[0] / usual[1]:.0f}",
-         "fades": f"{(1 - charts.EASY) / usual[1]:.0f}", "hard_focal": f"{usual[0]:.2f}", "hard_ce": f"{1 - charts.HARD:.2f}"},
+        {"ce": f"{plain[0] / plain[1]:.0f}", "focal": f"{usual[0] / usual[1]:.0f}",
+         "fades": f"{plain[1] / usual[1]:.0f}", "hard_focal": f"{usual[0]:.2f}", "hard_ce": f"{plain[0]:.2f}"},
     )  # fmt: skip
 
 

@@ -32,9 +32,7 @@ class Weights(NamedTuple):
     counts: dict[str, np.ndarray]  # way -> [λ, step, bin], seed 0
     zeros: dict[str, np.ndarray]  # way -> [λ, step]
     notes: dict[str, list[list[str]]]
-    cells: dict[
-        str, list[np.ndarray]
-    ]  # way -> share below 10⁻³, exactly 0, what it is measured by: middle seeds [λ, step]
+    cells: dict[str, list[np.ndarray]]  # way -> below 10⁻³, exactly 0, what it is measured by: middle seeds [λ, step]
     measure: str
     total: int
 
@@ -316,12 +314,8 @@ def cut_formula(name: str, way: str, scope: str, share: float) -> str | None:
     """The cut that one pruning of all matrices together came to."""
     if name == REAL or scope != "global":
         return None
-    W = {part: w.detach() for part, w in sparsity.matrices(_model(name, way)).items()}
-    N, gone = (
-        sum(w.numel() for w in W.values()),
-        [w[~stays].abs().max() for w, stays in zip(W.values(), sparsity.keep(W, share).values()) if not stays.all()],
-    )
-    tau = max((float(t) for t in gone), default=0.0)
+    W = sparsity.matrices(_model(name, way))
+    N, tau = sum(w.numel() for w in W.values()), sparsity.cut(W, share)
     return rf"\text{{share}} = {share:g},\quad N = {N:,},\quad \tau = {tau:.3g}"
 
 
