@@ -327,7 +327,9 @@ def thinned() -> dict[str, tuple[str, np.ndarray]]:
 
 def shapes(view: str, box: str) -> list:
     if view in (WEIGHTS, WHY, PRUNE):
-        d, ff, kv = (576, 1536, 192) if box.startswith("SmolLM2") else (48, 192, 48)
+        problem = "characters" if box.startswith("Char") else "digits"
+        config = transformer.PRESETS[REAL] if box.startswith("SmolLM2") else sparse_weights.setting(problem).config
+        d, ff, kv = config.d_model, config.d_ff, config.n_kv_heads * config.d_head
         return [("W_Q", (d, d), "query"), ("W_K", (kv, d), "key"), ("W_1", (ff, d), "ffn"), ("W_2", (d, ff), "ffn")]
     if view == ZEROS:
         return [("a", ("token", "ff"), "ffn"), ("W_2", ("model", "ff"), "ffn")]
