@@ -5,6 +5,7 @@ memory. Half the bytes is half the time. Only matrices and the vectors that ente
 norms, softmax, keys and values stay as they are.
 """
 
+from contextlib import AbstractContextManager
 from weakref import WeakKeyDictionary
 
 import torch
@@ -105,8 +106,14 @@ class Reader:
         self.model = model
         self.source = () if source is None else (source,)
         self.fast = stepper(model) if fast else model
+        self.differentiable = not fast
         self.exact = self.cache = Cache.empty(model.config.n_layers)
         self.missed: list[Tensor] = []  # what only the fast copy has read
+
+    def without_gradients(self) -> AbstractContextManager:
+        """What to read in. A fast step is some thousand small operations, and inference mode makes each cheaper; but
+        autograd refuses its tensors for good, so not where somebody records or edits them."""
+        return torch.no_grad() if self.differentiable else torch.inference_mode()
 
     def read(self, ids: Tensor, tap: Tap, exact_if_close: bool) -> Tensor:
         """Logits [vocab] after ``ids`` [1, token]."""

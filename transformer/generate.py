@@ -136,9 +136,10 @@ def _steps(
     read, new = ids[0], ids
     for t in range(limit):
         tap = tap.fresh()
-        with torch.no_grad():  # entered anew each step: a generator must not leave its mode behind in its caller
+        with reader.without_gradients():  # anew each step: a generator must not leave its mode behind in its caller
             logits = reader.read(new, tap, exact_if_close=choose.greedy)
             token, p = choose(logits, read, generator)
+        logits = logits.clone() if logits.is_inference() else logits  # the caller may differentiate what it makes of them
         yield Step(token, p, logits, Trace({f"steps.{t}.{k}": v for k, v in tap.trace.items()}))
         if token in stop:
             return

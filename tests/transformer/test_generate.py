@@ -132,6 +132,16 @@ def test_prefix_memory_is_bounded_and_what_was_dropped_is_read_again():
     assert torch.equal(prefixes.logits(PROMPT), first)
 
 
+def test_the_caller_may_differentiate_what_a_step_gives():
+    target = torch.randn(120, requires_grad=True)
+    for exact in (False, True):
+        for step in transformer.generate(decoder(), PROMPT, max_new_tokens=2, exact=exact):
+            assert not torch.is_inference_mode_enabled()
+            (step.logits * target).sum().backward()
+            torch.testing.assert_close(target.grad, step.logits)
+            target.grad = None
+
+
 def test_generation_stops_where_told_and_where_positions_end():
     model = decoder("learned")
     all_tokens = tokens(model, max_new_tokens=20, temperature=0)
