@@ -1,7 +1,8 @@
 """Declare a browser component from its files, and pack arrays for it.
 
 A component lives in assets/components/<name>/index.js (an ES module with a default export) and, if it likes, style.css.
-assets/components/common.js is put in front of every index.js as the object `gf`; its head says what it offers.
+assets/components/common.js is put in front of every index.js as the object `gf`; its head says what it offers. In front
+of that stands ahead.js: see charts/ahead.py.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def declare(name: str, *parts: str) -> ComponentRenderer:
     script = FOLDER / name / "index.js"
     if not script.is_file():
         raise ValueError(f"There is no component {name!r}: {script.relative_to(FOLDER.parent.parent)} is missing.")
-    files = [FOLDER / "common.js", FOLDER / "common.css", *(FOLDER / part for part in parts), script]
+    files = [FOLDER / "ahead.js", FOLDER / "common.js", FOLDER / "common.css", *(FOLDER / part for part in parts), script]
     if missing := [file.name for file in files if not file.is_file()]:
         raise ValueError(f"The component {name!r} names {missing[0]!r}, which is not in assets/components.")
     style = FOLDER / name / "style.css"
@@ -51,19 +52,34 @@ def pack(header: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> byte
     arrays little-endian, each from a multiple of 8 bytes. ValueError on a dtype that the browser has no array for.
     """
     table: dict[str, dict[str, object]] = {}
-    chunks: list[bytes] = []
+    pieces: list[bytes] = []
     offset = 0
     for name, array in arrays.items():
         if array.dtype.name not in DTYPES:
             raise ValueError(f"Array {name!r} is {array.dtype}; a component takes {', '.join(DTYPES)}.")
         raw = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
         table[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "offset": offset}
-        padded = -len(raw) % 8
-        chunks += [raw, b"\0" * padded]
-        offset += len(raw) + padded
-    head = json.dumps({**header, "arrays": table}, ensure_ascii=False, allow_nan=False).encode()
+        pieces.append(padded(raw))
+        offset += len(pieces[-1])
+    return closed({**header, "arrays": table}, pieces)
+
+
+def closed(header: Mapping[str, object], pieces: Sequence[bytes]) -> bytes:
+    """The message of a header, its table of arrays in it, and of what the table's offsets count from."""
+    head = json.dumps(header, ensure_ascii=False, allow_nan=False).encode()
     head += b" " * (-(len(head) + 4) % 8)
-    return struct.pack("<I", len(head)) + head + b"".join(chunks)
+    return struct.pack("<I", len(head)) + head + b"".join(pieces)
+
+
+def opened(message: bytes) -> tuple[dict, memoryview]:
+    """A message's header, its table of arrays in it, and what the table's offsets count from."""
+    start = 4 + struct.unpack_from("<I", message)[0]
+    return json.loads(message[4:start]), memoryview(message)[start:]
+
+
+def padded(raw: bytes) -> bytes:
+    """Up to the next multiple of 8 bytes, where a typed array may begin."""
+    return raw + b"\0" * (-len(raw) % 8)
 
 
 def _inline(source: str) -> str:

@@ -3,7 +3,8 @@
    export default (component) => gf.mount(component, create)
        create(root, component) is called once per place on the page and returns {update(component), destroy()?}.
        Streamlit calls the default export again on every new data and on a theme switch: mount turns that into
-       update(component), so that listeners, zoom and animation survive. `component` has .data (Uint8Array or object),
+       update(component), so that listeners, zoom and animation survive; so does ahead.js, for a picture that was sent
+       ahead. `component` has .data (for gf.unpack, or the object that the page gave),
        .setStateValue(name, value), .setTriggerValue(name, value). Report only what the learner settled on (a click), not
        every hover: each report is a round trip to the server.
        root is a <div> inside component.parentElement (a shadow root: common.css and the component's style.css apply).
@@ -39,20 +40,24 @@ const gf = (() => {
     const parent = component.parentElement;
     let instance = instances.get(parent);
     const known = Boolean(instance);
+    const pictures = ahead.open(component.data), now = pictures.asked?.() ?? pictures.sent;
+    const show = (data) => ({ ...component, data });
     if (!known) {
       const root = document.createElement("div");
       root.className = "gf-root";
       parent.appendChild(root);
-      instance = create(root, component);
+      instance = create(root, show(now));
       instance.root = root;
       instances.set(parent, instance);
     }
-    instance.latest = component;
-    instance.update(component);
+    const draw = (data) => instance.update(instance.latest = show(data));
+    draw(now);
     if (known) paintNow();
+    ahead.follow(instance, pictures, (data) => { draw(data); paintNow(); });
     if (!styled()) onceStyled(() => { if (instances.get(parent) === instance) instance.update(instance.latest); });
     return () => {
       instances.delete(parent);
+      ahead.forget(instance);
       if (instance.destroy) instance.destroy();
       instance.root.remove();
     };
@@ -66,11 +71,7 @@ const gf = (() => {
   }
 
   function unpack(data) {
-    const bytes = data.byteOffset % 8 === 0 ? data : new Uint8Array(data);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const length = view.getUint32(0, true);
-    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
-    const start = bytes.byteOffset + 4 + length;
+    const { bytes, start, ...header } = ahead.parsed(data);
     const kinds = { float32: Float32Array, uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array,
       int32: Int32Array };
     const arrays = {};
@@ -82,8 +83,7 @@ const gf = (() => {
       array.shape = shape;
       arrays[name] = array;
     }
-    header.arrays = arrays;
-    return header;
+    return { ...header, arrays };
   }
 
   let widened = null;   // what each of the 65 536 halves is: reading a table is many times faster than the arithmetic

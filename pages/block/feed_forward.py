@@ -8,6 +8,7 @@ import torch
 
 from charts import curves, feed_forward as charts, matrices, memories as memory_charts
 from charts.activations import TITLES
+from charts.ahead import Box, ahead
 from charts.curves import Choice, Picks
 from charts.memories import Neuron
 from pages.block import feed_forward_words as words
@@ -64,30 +65,44 @@ def keep_matrices(component: str, start: tuple[str, int, int] | None, stand: fun
     held.reported(component, stand())
 
 
-def show_way() -> tuple[int, dict, dict]:
-    layer = layer_control(config.n_layers)
-    x, a, out, ended = (part(layer, name) for name in ("norm_2", "ffn.post", "ffn.out", "resid_post"))
-    u = part(layer, "ffn.pre")
+def way_of(layer: int) -> dict[str, np.ndarray]:
+    """What a layer's FFN computes on the way, each [token, feature]."""
+    x, u, a, out, ended = (part(layer, name) for name in ("norm_2", "ffn.pre", "ffn.post", "ffn.out", "resid_post"))
     before = {"u": u}
     if config.gated:
         before = {f"{sigma}(g)": ACTIVATIONS[config.activation](torch.tensor(part(layer, given))).numpy(), "u": u}
-    drawn = {"x̂′": x, "a": a, "out": out, "x″": ended} | before
+    return {"x̂′": x} | before | {"a": a, "out": out, "x″": ended}
+
+
+def show_way() -> tuple[int, dict, dict]:
+    layer = layer_control(config.n_layers)
+    drawn = way_of(layer)
     shapes = {key: charts.folded(values).shape[1:] for key, values in drawn.items()}
     wide = shapes["a"][1]
-    loud = int(np.abs(a[-1]).argmax())
-    start = ("a", loud // wide, loud % wide)
+
+    def start_in(layer: int) -> tuple[str, int, int]:
+        loud = int(np.abs(part(layer, "ffn.post")[-1]).argmax())
+        return "a", loud // wide, loud % wide
+
+    start = start_in(layer)
     stand = functools.partial(word_and_cell, shapes, start, names[-1], names)
     here = stand()
-    (word, at), epoch = held.to_send("way", here)
-    matrices.mount(
-        key="way", on_stand_change=lambda: keep_matrices("way", start, stand),
-        data=charts.way(x, before, a, out, ended, Choice("Word", names, word), sigma=sigma, at=at, epoch=epoch),
-    )  # fmt: skip
+    pressed = held.to_send("way", here)
+
+    def message(one: int) -> bytes:
+        (word, at), epoch = pressed if one == layer else held.would_send("way", word_and_cell(shapes, start_in(one), names[-1], names))
+        x, *before, a, out, ended = way_of(one).items()
+        return charts.way(x[1], dict(before), a[1], out[1], ended[1], Choice("Word", names, word), sigma=sigma, at=at,
+                          epoch=epoch)
+
+    matrices.mount(key="way", on_stand_change=lambda: keep_matrices("way", start, stand),
+                   data=ahead(message, Box("layer", range(config.n_layers), layer)))
     st.caption("Each cell is one number, folded into a rectangle: its index is row + column. Blue is negative, rust "
                "positive, each "
                f"matrix by its own scale. All {n} tokens go through the same two or three matrices.")  # fmt: skip
     token = names.index(here[0])
-    table = {"neuron": np.arange(a.shape[1]), "a": a[token]} | {name: of[token] for name, of in before.items()}
+    neurons_of = {name: of[token] for name, of in drawn.items() if name not in ("x̂′", "out", "x″")}
+    table = {"neuron": np.arange(shapes["a"][0] * wide)} | neurons_of
     return layer, table, {"token": token, "layer": layer}
 
 

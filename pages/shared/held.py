@@ -32,10 +32,15 @@ def said(component: str, name: str) -> dict | None:
 
 def to_send(component: str, value: T) -> tuple[T, int]:
     """(what the message says, its epoch), where the page wants the component with this key to stand at `value`."""
-    pressed, epoch = st.session_state.get(f"_pressed_{component}", (None, 0))
-    fresh = component not in st.session_state
-    if fresh or st.session_state.get(f"_held_{component}") != value:
-        pressed, epoch = value, epoch + 1
+    pressed, epoch = would_send(component, value)
+    if epoch != st.session_state.get(f"_pressed_{component}", (None, 0))[1]:
         reported(component, value)
     st.session_state[f"_pressed_{component}"] = pressed, epoch
     return pressed, epoch
+
+
+def would_send(component: str, value: T) -> tuple[T, int]:
+    """What `to_send` would say next, for a picture that is sent ahead; nothing is pressed."""
+    pressed, epoch = st.session_state.get(f"_pressed_{component}", (None, 0))
+    fresh = component not in st.session_state
+    return (value, epoch + 1) if fresh or st.session_state.get(f"_held_{component}") != value else (pressed, epoch)

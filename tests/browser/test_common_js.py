@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from charts import component, theme
+from charts.ahead import Box, ahead
 
-SCRIPT = (component.FOLDER / "common.js").read_text("utf-8")
+SCRIPT = "".join((component.FOLDER / name).read_text("utf-8") for name in ("ahead.js", "common.js"))
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,34 @@ def test_a_hostile_token_stays_text(js):
 ])
 def test_numbers_have_two_to_three_digits(js, x, shown):
     assert js.evaluate("x => gf.number(x)", x) == shown
+
+
+def test_what_was_sent_ahead_is_drawn_when_a_box_shows_it(js):
+    message = ahead(lambda layer, seed: component.pack({"layer": layer, "seed": seed}, {"x": np.full(2, layer, np.uint8)}),
+                    Box("layer", range(9), 4), Box("seed", range(9), 1))  # fmt: skip
+    drawn = js.evaluate("""async bytes => {
+        document.body.insertAdjacentHTML("beforeend", `<div class="st-key-layer"><input role="combobox" value="4"></div>
+            <div class="st-key-seed"><input type="number" value="1"></div>`);
+        const [layer, seed] = document.querySelectorAll("input"), seen = [];
+        const send = (bytes) => gf.mount({data: Uint8Array.from(bytes), parentElement: root}, () => ({
+            update: ({data}) => { const d = gf.unpack(data); seen.push([d.layer, d.seed, d.arrays.x[0]].join(" ")); },
+        }));
+        const key = async (box, value, name = "Enter") => {
+            box.value = value;
+            document.dispatchEvent(new KeyboardEvent("keydown", {key: name}));
+            await new Promise(done => setTimeout(done, 40));
+        };
+        send(bytes);
+        await key(layer, "5");
+        await key(layer, "6");           // not here: the server's, and nothing is drawn meanwhile
+        const still = seen.length;
+        await key(layer, "4");
+        await key(seed, "2", "ArrowUp");
+        await key(seed, "1", "ArrowDown");
+        layer.setAttribute("aria-expanded", "true");
+        await key(layer, "3", "3");      // a name being typed
+        await key(layer, "3");           // and chosen
+        send(bytes);                     // an answer to an older press: the box is further
+        return [still, ...seen];
+    }""", list(message))
+    assert drawn == [2, "4 1 4", "5 1 5", "4 1 4", "4 2 4", "4 1 4", "3 1 3", "3 1 3"]

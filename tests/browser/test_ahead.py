@@ -1,0 +1,51 @@
+"""A box beside a picture moves it before the server has heard of it, to the very picture that the server then sends."""
+
+from typing import NamedTuple
+
+import pytest
+
+from pages.shared.lessons import lesson
+from tests.browser.rig import painted, settle
+
+
+class Press(NamedTuple):
+    """One box of one page (the key of its widget), the keys that move it by one, and the picture that follows."""
+
+    row: str
+    box: str
+    picture: str  # the component's key
+    query: str = ""
+    keys: str = "ArrowDown Enter"  # a selectbox's; a number's is "ArrowUp", a slider's "ArrowRight"
+
+
+PRESSES = (
+    Press("D3", "layer", "way"),
+)  # fmt: skip
+
+HOLD = """() => {
+    const send = WebSocket.prototype.send, held = [];
+    WebSocket.prototype.send = function (message) { held.push([this, message]); };
+    window.release = () => {
+        WebSocket.prototype.send = send;
+        for (const [socket, message] of held) send.call(socket, message);
+        return held.length;
+    };
+}"""
+
+
+@pytest.mark.parametrize("press", PRESSES, ids=lambda press: f"{press.row}-{press.box}-{press.picture}")
+def test_a_box_draws_its_neighbour_at_once_and_as_the_server_does(press, open_page):
+    page = open_page(lesson(press.row).path + press.query)
+    canvas = page.locator(f".st-key-{press.picture} canvas").first
+    before = painted(canvas)
+    page.evaluate(HOLD)
+    page.locator(f".st-key-{press.box} input").first.focus()
+    for key in press.keys.split():
+        page.keyboard.press(key)
+    page.wait_for_timeout(600)  # more than ahead.js waits
+    at_once = painted(canvas)
+    assert at_once != before, "the server was not asked, and nothing was drawn"
+    assert page.evaluate("release()"), "the server was never asked"
+    settle(page)
+    assert painted(canvas) == at_once
+    assert not page.seen.console
