@@ -110,6 +110,8 @@ CASES = (
     Case("B11", "step", "component", ".st-key-cache input[type=range]", keys=("ArrowRight", "ArrowLeft")),
     Case("B11", "length", "component", ".st-key-curves canvas", keys=("ArrowLeft", "ArrowRight"), query="?view=FLOPs+and+time"),
     Case("B11", "texts at once", "component", ".st-key-curves input[type=range]:visible", query="?view=Bytes"),
+    Case("B11", "layer", "component", ".st-key-layer input", keys=("ArrowDown Enter", "ArrowUp Enter")),
+    Case("B11", "query head", "component", ".st-key-head input", keys=("ArrowUp Enter", "ArrowDown Enter")),
     Case("B12", "tile", "component", ".st-key-tiles .gf-scrubber input"),
     Case("B12", "cell", "component", ".st-key-tiles canvas", keys=("ArrowRight", "ArrowLeft"), query="?cell=S.0.0"),
     Case("B12", "length", "component", ".st-key-memory canvas", picture=".st-key-memory"),

@@ -1,6 +1,7 @@
 """The KV cache: what generation computes again without it, and what it keeps instead."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves
 from charts import kv_cache as charts
+from charts.ahead import Box, ahead
 from pages.attention import kv_cache_words as words
 from pages.attention.kv_cache_words import BYTES, COST, STEPS, VIEWS
 from pages.shared import held, models, url
@@ -23,6 +25,7 @@ from transformer.recording import CAPITAL, PRONOUN, REPEAT
 
 EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL,
             "a play": "To be, or not to be, that is the"}
+RECORD = ("layers.*.attention.[QKVA]",)
 NEW = (4, 8, 12)  # tokens that the model writes
 MOST = 40  # tokens of the prompt: rows that can still be told apart
 MEASURED = Path(__file__).parents[2] / "assets" / "measured" / "kv-cache.json"
@@ -37,15 +40,20 @@ START = {COST: 512, BYTES: 4096}
 
 
 class Text(NamedTuple):
-    """A prompt and what follows it, with one head's tensors."""
+    """A prompt and what follows it, read at once."""
 
     ids: tuple[int, ...]
     pieces: tuple[str, ...]
     prompt: int
     following: tuple[str | None, ...]
     apart: tuple[float, ...] | None
-    arrays: dict  # Q, K, V [token, d_head] and A [query, key] of the chosen head
+    trace: Mapping[str, np.ndarray]  # Q, K, V and A of every layer
     note: str
+
+    def head(self, layer: int, head: int) -> dict[str, np.ndarray]:
+        """Q, K, V [token, d_head] and A [query, key] of one query head."""
+        at = {"Q": head, "K": shared(head), "V": shared(head), "A": head}
+        return {part: self.trace[f"layers.{layer}.attention.{part}"][0, of] for part, of in at.items()}
 
 
 class Stand(NamedTuple):
@@ -62,21 +70,21 @@ def grown(model: str, text: str, new: int, _model, _tokenizer) -> cached_steps.G
     return cached_steps.grow(_model, _tokenizer.encode(text)[:MOST], new)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def head_of(model: str, ids: tuple[int, ...], layer: int, head: int, _model) -> dict[str, np.ndarray]:
-    at, config = f"layers.{layer}.attention.", _model.config
-    trace = _model.run(list(ids), record=[at + part for part in "QKVA"]).trace
-    shared = head * config.n_kv_heads // config.n_heads
-    return {part: trace[at + part][0, shared if part in "KV" else head].float().numpy() for part in "QKVA"}
+@st.cache_resource(max_entries=4, show_spinner=False)
+def traced(model: str, ids: tuple[int, ...], _model) -> dict[str, np.ndarray]:
+    return {name: x.float().numpy() for name, x in _model.run(list(ids), record=RECORD).trace.items()}
 
 
-def written(layer: int, head: int, new: int) -> Text:
+def shared(head: int) -> int:
+    """The key/value head of a query head."""
+    return head * config.n_kv_heads // config.n_heads
+
+
+def written(new: int) -> Text:
     """The text with what the model adds to it; of a recording, its own second half."""
     if reading.label == "recorded":
-        shared, at = head * config.n_kv_heads // config.n_heads, f"layers.{layer}.attention."
-        arrays = {part: reading[at + part][0, shared if part in "KV" else head] for part in "QKVA"}
         prompt = max(1, len(reading.ids) // 2)
-        return Text(reading.ids, reading.pieces, prompt, (*reading.pieces[prompt:], None), None, arrays,
+        return Text(reading.ids, reading.pieces, prompt, (*reading.pieces[prompt:], None), None, reading.arrays,
                     f"{reading.title} is not here to write, so the second half of its recorded text stands for what it "
                     "writes. Fetch it in the sidebar, and it writes on.")  # fmt: skip
     model, tokenizer = models.loaded(reading.model)
@@ -87,7 +95,7 @@ def written(layer: int, head: int, new: int) -> Text:
     if len(reading.ids) > MOST:
         note += f" The picture has room for the first {MOST} tokens of your text."
     return Text(found.ids, tuple(pieces), found.prompt, following, found.apart,
-                head_of(reading.model, found.ids, layer, head, model), note)  # fmt: skip
+                traced(reading.model, found.ids, model), note)  # fmt: skip
 
 
 def stand(steps: int = 1) -> Stand:
@@ -124,14 +132,15 @@ def show_steps(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Text,
     with controls:
         left, right = st.columns(2)
         telling = {"smollm2-135m": (13, 8), "tiny": (2, 2)}.get(reading.model, (0, 0))
+        layers, heads = range(config.n_layers), range(config.n_heads)
         with left:
-            layer = choose("Layer", range(config.n_layers), telling[0], "layer")
+            layer = choose("Layer", layers, telling[0], "layer")
         with right:
-            head = choose("Query head", range(config.n_heads), telling[1], "head")
+            head = choose("Query head", heads, telling[1], "head")
         new = NEW[1]
         if reading.label != "recorded":
             new = st.select_slider("Tokens the model writes", NEW, NEW[1], key="new", bind="query-params")
-    text = written(layer, head, new)
+    text = written(new)
     steps = len(text.ids) - text.prompt + 1
     st.session_state["_kv_steps"] = steps
     if st.session_state.setdefault("_kv_text", text.ids) != text.ids:  # a step belongs to one text
@@ -160,17 +169,19 @@ def show_steps(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Text,
             st.caption(f"The largest of {steps} steps, as a share of the largest logit: rounding.")
         st.metric(f"The cache after {n} tokens", size(cost.kv_cache_bytes(config, n)),
                   help="2 · n · h_kv · d_k · layers · 2 bytes")  # fmt: skip
-    with picture:
-        charts.mount(
-            key="cache", on_stand_change=keep_step,
-            data=charts.message(
-                text.pieces, text.prompt, text.following, **text.arrays, without=np.array([f.without for f in flops]),
-                kept=np.array(kept), apart=None if text.apart is None else np.array(text.apart),
-                step=min(shown.at, steps - 1),
-                scale=scores.scale(config), scale_text=f"/ √{d_k}", epoch=epoch,
-                where=f"layer {layer}, query head {head}, key/value head {head * config.n_kv_heads // config.n_heads}",
-            ),
+
+    def message(layer: int, head: int) -> bytes:
+        return charts.message(
+            text.pieces, text.prompt, text.following, **text.head(layer, head),
+            without=np.array([f.without for f in flops]), kept=np.array(kept),
+            apart=None if text.apart is None else np.array(text.apart), step=min(shown.at, steps - 1),
+            scale=scores.scale(config), scale_text=f"/ √{d_k}", epoch=epoch,
+            where=f"layer {layer}, query head {head}, key/value head {shared(head)}",
         )  # fmt: skip
+
+    with picture:
+        charts.mount(key="cache", on_stand_change=keep_step,
+                     data=ahead(message, Box("layer", layers, layer), Box("head", heads, head)))
     step = flops[here.at]
     numbers = (
         rf"n = {n}:\quad \key{{K_{{\le {n}}}}}\ [{n}, {d_k}]\ \text{{in each of }} {config.n_kv_heads} \times "
@@ -307,7 +318,7 @@ if asked != models.chosen():
             f"nothing to keep. {models.TITLES[asked]} reads here.", icon=":material/info:")  # fmt: skip
 typed = lesson.text(PRONOUN, EXAMPLES)
 view = lesson.view(VIEWS)
-reading = lesson.read(typed, ("layers.*.attention.[QKVA]",), name=asked)
+reading = lesson.read(typed, RECORD, name=asked)
 config = reading.config
 stage, below, code_place, more = (st.container() for _ in range(4))
 with stage:

@@ -19,6 +19,13 @@ class Press(NamedTuple):
 
 
 PRESSES = (
+    Press("B11", "layer", "cache"),
+    Press("B11", "head", "cache", "?head=3"),
+    Press("C3", "layer_box", "curves", "?view=Score+by+distance", "ArrowRight"),
+    Press("C3", "seed", "curves", "?view=Score+by+distance", "ArrowUp"),
+    Press("C3", "layer_box", "curves", "?view=Beside+sinusoids", "ArrowRight"),
+    Press("C3", "key_box", "curves", "?view=Beside+sinusoids", "ArrowLeft"),
+    Press("C3", "layer_box", "layouts", "?view=Two+layouts", "ArrowRight"),
     Press("D3", "layer", "way"),
 )  # fmt: skip
 
