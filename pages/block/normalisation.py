@@ -9,9 +9,11 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, normalisation as charts
+from charts.ahead import Box, ahead
 from pages.block import normalisation_words as words
 from pages.block.normalisation_numbers import (
-    JOINED, PASSES, REPORTS, TOKENS, Cube, cube_of, joined, profile_of, runs_of, stream,
+    JOINED, PASSES, POWERS, REPORTS, SHIFTS, TOKENS, Cube, cube_of, joined, profile_of, recorded_runs, runs_of, scaled_of,
+    shifted_of, stream,
 )  # fmt: skip
 from pages.block.normalisation_words import COMPANIONS, CUBE, LAYERS, SIZE, TRAINED, VIEWS
 from pages.shared import held, models, url
@@ -30,8 +32,6 @@ EXAMPLES = {"single words": "king | queen | man | woman", "one sentence": CAPITA
 MOST = 4  # sentences of the batch
 LAYER = 1  # where the cube opens: the embeddings have gone through one block
 BY_TITLE = {title: key for key, title in charts.TITLES.items()}
-POWERS = np.arange(-120, 61) / 20  # of ten, that x is multiplied by
-SHIFTS = np.arange(0, 101) / 20  # in units of the vector's rms
 
 
 def sentences_of(text: str) -> list[str]:
@@ -120,22 +120,30 @@ def keep_cube(cube: Cube) -> None:
     held.reported("cube", cube_stand(cube))
 
 
-def show_cube(code_place: DeltaGenerator) -> None:
+def layer_box(key: str = "layer", default: int = LAYER) -> Box:
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
-        layer = choose("The stream before layer", list(range(config.n_layers)), LAYER, "layer")
-    cube = Cube(*cube_of(subject, layer, batch, tokens, eps))
+        every = list(range(config.n_layers))
+        return Box(key, every, choose("The stream before layer", every, default, key))
+
+
+def show_cube(code_place: DeltaGenerator) -> None:
+    box = layer_box()
+    layer = box.at
+    cube = cube_of(subject, layer, batch, tokens, eps)
     here = cube_stand(cube)
-    shown, epoch = held.to_send("cube", here)
-    with st.container(key="gf-picture"):
-        charts.mount_cube(
-            key="cube", on_stand_change=lambda: keep_cube(cube),
-            data=charts.cube(
-                [(reading.text, reading.pieces[:tokens]) for reading in batch], cube.features, config.d_model,
-                cube.x[..., cube.features].numpy(), cube.norms, eps, pick=shown.pick, batch=shown.batch,
-                tokens=shown.tokens,
-                at=shown.at, epoch=epoch,
-            ),
+    pressed = held.to_send("cube", here)
+
+    def message(one: int) -> bytes:
+        there = cube_of(subject, one, batch, tokens, eps)
+        shown, epoch = pressed if one == layer else held.would_send("cube", cube_stand(there))
+        return charts.cube(
+            [(reading.text, reading.pieces[:tokens]) for reading in batch], there.features, config.d_model,
+            there.x[..., there.features].numpy(), there.norms, eps, pick=shown.pick, batch=shown.batch,
+            tokens=shown.tokens, at=shown.at, epoch=epoch,
         )  # fmt: skip
+
+    with st.container(key="gf-picture"):
+        charts.mount_cube(key="cube", on_stand_change=lambda: keep_cube(cube), data=ahead(message, box))
     notes = [f"Real numbers: each sentence's first {tokens} tokens (as many as the shortest has, {TOKENS} at most), "
              f"the stream before layer {layer}; {len(cube.features)} of {config.d_model} features, the loudest and "
              f"ordinary ones, while means are over all {config.d_model}; colours end where the scale does. γ is the "
@@ -160,15 +168,20 @@ def show_cube(code_place: DeltaGenerator) -> None:
 
 
 def show_companions(code_place: DeltaGenerator) -> None:
-    with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
-        layer = choose("The stream before layer", list(range(config.n_layers)), LAYER, "layer")
+    box = layer_box()
+    layer = box.at
     order, features, rows, moved = joined(subject, layer, batch, eps)
     shown, epoch = held.to_send("companions", stand_of("companions", "count", 2.0))
+
+    def message(one: int) -> bytes:
+        order, features, rows, moved = joined(subject, one, batch, eps)
+        return charts.companions(features, order, order[0].strip() or "␣", rows, moved, min(shown[2], len(order)),
+                                 epoch=epoch)
+
     with st.container(key="gf-picture"):
         if len(order) > 1:
             curves.mount(key="companions", on_stand_change=lambda: keep("companions", "count", 2.0),
-                         data=charts.companions(features, order, order[0].strip() or "␣", rows, moved,
-                         min(shown[2], len(order)), epoch=epoch))
+                         data=ahead(message, box))
         else:
             st.info("One token is all there is: type more, or a second sentence after a bar.", icon=":material/info:")
     try:
@@ -213,22 +226,23 @@ def show_layers(code_place: DeltaGenerator) -> None:
 
 
 def show_size(code_place: DeltaGenerator) -> None:
-    with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
-        layer = choose("The stream before layer", list(range(config.n_layers)), 0, "size_layer")
-    x = stream(batch[0], layer)[-1].double()
-    sigma = x.var(correction=0).sqrt().item()
-    found = normalised.scaled(x, torch.tensor(10.0) ** torch.tensor(POWERS), eps)
-    shifts = torch.tensor(SHIFTS) * x.square().mean().sqrt()
-    by_layer, by_rms = (normalised.shifted(kind, x, shifts, eps).numpy() for kind in ("layer", "rms"))
+    box = layer_box("size_layer", 0)
+    layer = box.at
     at_factor, pressed = held.to_send("size", stand_of("size", "factor", -1.0))
     at_shift, epoch = held.to_send("shift", stand_of("shift", "shift", 1.0))
+
+    def sizes(one: int) -> bytes:
+        found, sigma = scaled_of(subject, one, batch[0], eps)
+        return charts.epsilon(POWERS, found.layer, found.outside, found.rms, eps, sigma, at_factor[2], epoch=pressed)
+
+    def shifts(one: int) -> bytes:
+        return charts.shift_and_bessel(SHIFTS, *shifted_of(subject, one, batch[0], eps), at_shift[2], epoch=epoch)
+
     with st.container(key="gf-picture"):
-        curves.mount(key="size", on_stand_change=lambda: keep("size", "factor", -1.0),
-                     data=charts.epsilon(POWERS, *(part.numpy() for part in (found.layer, found.outside, found.rms)),
-                     eps, sigma,
-                                         at_factor[2], epoch=pressed))  # fmt: skip
-        curves.mount(key="shift", on_stand_change=lambda: keep("shift", "shift", 1.0),
-                     data=charts.shift_and_bessel(SHIFTS, by_layer, by_rms, at_shift[2], epoch=epoch))
+        curves.mount(key="size", on_stand_change=lambda: keep("size", "factor", -1.0), data=ahead(sizes, box))
+        curves.mount(key="shift", on_stand_change=lambda: keep("shift", "shift", 1.0), data=ahead(shifts, box))
+    found, sigma = scaled_of(subject, layer, batch[0], eps)
+    x = stream(batch[0], layer)[-1].double()
     few = x[:4]
     st.caption(f"The vector of “{inert(batch[0].pieces[-1].strip())}” before layer {layer}: σ = {sigma:.4g}, ε = "
                f"{eps:g}. Its first 4 numbers alone have σ = {few.std(correction=0):.4g} with 1/d and {few.std():.4g} "
@@ -238,26 +252,34 @@ def show_size(code_place: DeltaGenerator) -> None:
     frame_of(layer, 0, rf"\frac{{s\,\sigma}}{{\sqrt{{(s\,\sigma)^2 + \varepsilon}}}} = "
                        rf"\frac{{{s * sigma:.3g}}}{{\sqrt{{{tex((s * sigma) ** 2)} + {tex(eps)}}}}} = "
              rf"{s * sigma / ((s * sigma) ** 2 + eps) ** 0.5:.4f}", code_place, (0, 0, 0),
-             {"log10 of the factor": POWERS, "LayerNorm": found.layer.numpy(), "RMSNorm": found.rms.numpy(),
-             "outside": found.outside.numpy()})  # fmt: skip
+             {"log10 of the factor": POWERS, "LayerNorm": found.layer, "RMSNorm": found.rms, "outside": found.outside})
 
 
 def show_training(code_place: DeltaGenerator) -> None:
     lesson.show_model("Small models, trained by us", "tiny")
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
-        count = choose("Passages in a batch", list(normed.WINDOWS), 1, "passages")
+        counts = list(normed.WINDOWS)
+        count = choose("Passages in a batch", counts, 1, "passages")
         works = {(norm, count, seed): functools.partial(normed.live, norm, count, seed) for norm in normed.NORMS
             for seed in normed.SEEDS}
-        jobs = live.panel(f"Train {len(works)} small models · about 15 s", works, REPORTS, unit="measurement")
+        live.panel(f"Train {len(works)} small models · about 15 s", works, REPORTS, unit="measurement")
     titles = {"layer": "LayerNorm", "rms": "RMSNorm", "batch": "BatchNorm"}
-    recorded = {title: runs_of(normed.load()[norm, count]) for norm, title in titles.items()}
-    mine = {title: runs_of([jobs[norm, count, seed].reports for seed in normed.SEEDS if (norm, count, seed) in jobs])
-            for norm, title in titles.items() if any((norm, count, seed) in jobs for seed in normed.SEEDS)}  # fmt: skip
     steps = np.arange(1, REPORTS + 1) * float(normed.EVERY)
     shown, epoch = held.to_send("live", stand_of("live", "step", float(steps[-1])))
+
+    def message(count: int) -> bytes:
+        every = {title: [job.reports for seed in normed.SEEDS if (job := live.run((norm, count, seed))) is not None]
+                 for norm, title in titles.items()}  # fmt: skip
+        return charts.training(
+            steps, {title: recorded_runs()[norm, count] for norm, title in titles.items()},
+            {title: runs_of(reports) for title, reports in every.items() if reports},
+            min(max(shown[2], steps[0]), steps[-1]), epoch=epoch,
+        )  # fmt: skip
+
     with st.container(key="gf-picture"):
         curves.mount(key="live", on_stand_change=lambda: keep("live", "step", float(steps[-1])),
-                     data=charts.training(steps, recorded, mine, min(max(shown[2], steps[0]), steps[-1]), epoch=epoch))
+                     data=ahead(message, Box("passages", counts, count)))
+    recorded = {title: recorded_runs()[norm, count] for norm, title in titles.items()}
     unseen, own = recorded["BatchNorm"]
     st.caption(f"Recorded, {len(normed.SEEDS)} seeds, and yours over it, dashed: a decoder of "
                f"{normed.BASE['n_layers']} layers on one play, {count} passage{'s' if count > 1 else ''} of "

@@ -15,6 +15,8 @@ from transformer.training import normed
 TOKENS, FEATURES, JOINED = 5, 6, 32  # tokens and features of the cube; tokens that can join a batch
 PASSES = 60  # batches that the running averages have seen: what they started at is gone
 REPORTS = normed.STEPS // normed.EVERY
+POWERS = np.arange(-120, 61) / 20  # of ten, that x is multiplied by
+SHIFTS = np.arange(0, 101) / 20  # in units of the vector's rms
 
 
 class Cube(NamedTuple):
@@ -31,8 +33,7 @@ def stream(reading: Reading, layer: int) -> torch.Tensor:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def cube_of(subject: tuple, layer: int, _batch: Sequence[Reading], tokens: int, eps: float) -> tuple[torch.Tensor,
-    list[int], dict[str, charts.Norm]]:
+def cube_of(subject: tuple, layer: int, _batch: Sequence[Reading], tokens: int, eps: float) -> Cube:
     """Every norm of the batch, for every number of sentences and tokens."""
     x = torch.stack([stream(reading, layer)[:tokens] for reading in _batch])
     B, T, d = x.shape
@@ -62,7 +63,7 @@ def cube_of(subject: tuple, layer: int, _batch: Sequence[Reading], tokens: int, 
     }
     if kept is not None:
         norms["running"] = drawn([normalised.by_running(x, kept)], fresh, still)
-    return x, features, norms
+    return Cube(x, features, norms)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -93,6 +94,28 @@ def profile_of(subject: tuple, _reading: Reading) -> tuple[normalised.Profile, n
     found = normalised.profile(torch.stack([stream(_reading, i) for i in layers]))
     after = normalised.profile(torch.stack([torch.tensor(_reading[f"layers.{i}.norm_1"][0]) for i in layers]))
     return normalised.Profile(*(part.numpy() for part in found)), after.rms.numpy()
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def scaled_of(subject: tuple, layer: int, _reading: Reading, eps: float) -> tuple[normalised.Scaled, float]:
+    """The last token's vector times each of POWERS, and its σ."""
+    x = stream(_reading, layer)[-1].double()
+    found = normalised.scaled(x, torch.tensor(10.0) ** torch.tensor(POWERS), eps)
+    return normalised.Scaled(*(part.numpy() for part in found)), x.var(correction=0).sqrt().item()
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def shifted_of(subject: tuple, layer: int, _reading: Reading, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    """How far each of SHIFTS moves what LayerNorm and RMSNorm make of it."""
+    x = stream(_reading, layer)[-1].double()
+    shifts = torch.tensor(SHIFTS) * x.square().mean().sqrt()
+    by_layer, by_rms = (normalised.shifted(kind, x, shifts, eps).numpy() for kind in ("layer", "rms"))
+    return by_layer, by_rms
+
+
+@st.cache_data(show_spinner=False)
+def recorded_runs() -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+    return {key: runs_of(every) for key, every in normed.load().items()}
 
 
 def runs_of(every: list[list[normed.Report]]) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,11 @@ PRESSES = (
     Press("C3", "layer_box", "curves", "?view=Beside+sinusoids", "ArrowRight"),
     Press("C3", "key_box", "curves", "?view=Beside+sinusoids", "ArrowLeft"),
     Press("C3", "layer_box", "layouts", "?view=Two+layouts", "ArrowRight"),
+    Press("D1", "layer", "cube"),
+    Press("D1", "layer", "companions", "?view=Companions"),
+    Press("D1", "size_layer", "size", "?view=ε%2C+size+and+shift"),
+    Press("D1", "size_layer", "shift", "?view=ε%2C+size+and+shift"),
+    Press("D1", "passages", "live", "?view=Trained+with+it"),
     Press("D3", "layer", "way"),
 )  # fmt: skip
 
