@@ -1,5 +1,6 @@
 """Attention by tiles: the softmax in pieces, exact, and without the n × n table."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, matrices, tiles as charts
+from charts.ahead import Box, ahead
 from charts.curves import Choice
 from pages.attention import tiles_words as words
 from pages.shared import held, url
@@ -74,24 +76,29 @@ def cell_in(text: str) -> tuple[str, int, int] | None:
     return key, int(row), int(col)
 
 
-def stand(size: int, names: list[str], telling: tuple[int, int]) -> Stand:
-    tile, row = telling
-    at = url.url_state("tile", tile + 1, int, lambda i: 1 <= i <= len(names)) - 1
-    cell = url.url_state("cell", ("l", row, 0), cell_in, shown=f"l.{row}.0")
+def names_of(found: list[charts.Tile]) -> list[str]:
+    return [f"{i + 1} of {len(found)}" for i in range(len(found))]
+
+
+def stand(size: int, found: list[charts.Tile], state: Callable = url.url_state) -> Stand:
+    tile, row = charts.most_telling(found)
+    at = state("tile", tile + 1, int, lambda i: 1 <= i <= len(found)) - 1
+    cell = state("cell", ("l", row, 0), cell_in, shown=f"l.{row}.0")
     n, sizes = len(reading.ids), {"S": 0, "m": 1, "r": 1, "l": 1} | dict.fromkeys("QKVz", reading.config.d_head)
     if cell is not None and not (cell[0] in sizes and 0 <= cell[1] < n and 0 <= cell[2] < (sizes[cell[0]] or n)):
         cell = None  # of another text
     return Stand(reading.text, size, at, cell)
 
 
-def keep_tiles(size: int, names: list[str], telling: tuple[int, int]) -> None:
+def keep_tiles(size: int, found: list[charts.Tile]) -> None:
     if (said := held.said("tiles", "stand")) is None:
         return
+    (tile, row), names = charts.most_telling(found), names_of(found)
     if said.get("frame") in names:
-        url.set_url_state("tile", names.index(said["frame"]) + 1, telling[0] + 1)
+        url.set_url_state("tile", names.index(said["frame"]) + 1, tile + 1)
     at = said.get("at")
-    url.set_url_state("cell", "none" if at is None else ".".join(map(str, at)), f"l.{telling[1]}.0")
-    held.reported("tiles", stand(size, names, telling))
+    url.set_url_state("cell", "none" if at is None else ".".join(map(str, at)), f"l.{row}.0")
+    held.reported("tiles", stand(size, found))
 
 
 def keep_length() -> None:
@@ -108,34 +115,38 @@ def length() -> int:
 @st.fragment
 def draw(code_place: DeltaGenerator) -> None:
     """All that follows the controls: it alone runs again when they change."""
-    config, n = reading.config, len(reading.ids)
+    config, n, heads = reading.config, len(reading.ids), range(reading.config.n_heads)
     with st.container(key="gf-stage"):
         with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
             layer = choose("Layer", layers, telling_layer, "layer")
-            head = choose("Head", list(range(config.n_heads)), telling_head, "head")
+            head = choose("Head", heads, telling_head, "head")
             sizes = [size for size in SIZES if size < n] + [next((size for size in SIZES if size >= n), SIZES[-1])]
             size = choose("Queries and keys a tile", sizes, SIZE if SIZE in sizes else sizes[-1], "size")
-        found, exact = tiles_of(subject, layer, head, size)
-        names = [f"{i + 1} of {len(found)}" for i in range(len(found))]
-        telling = charts.most_telling(found)
-        here = stand(size, names, telling)
-        shown, epoch = held.to_send("tiles", here)
-        one = head_of(layer, head)
-        barred = None if one.mask is None else ~one.mask.numpy()
-        factor = scores.scale(config)
+        found, _ = tiles_of(subject, layer, head, size)
+        here = stand(size, found)
+        pressed = held.to_send("tiles", here)
+
+        def message(*at: int) -> bytes:
+            found, exact = tiles_of(subject, *at)
+            shown, epoch = (pressed if at == (layer, head, size) else
+                            held.would_send("tiles", stand(at[2], found, url.would_state)))  # fmt: skip
+            names, one = names_of(found), head_of(*at[:2])
+            return charts.message(
+                pieces, found, {letter: getattr(one, letter).numpy() for letter in "QKV"}, exact, scores.scale(config),
+                f"/ √{config.d_head}", None if one.mask is None else ~one.mask.numpy(),
+                Choice("Tile", names, names[shown.tile]), shown.cell, epoch=epoch,
+            )  # fmt: skip
+
         with st.container(key="gf-picture"):
             matrices.mount(
-                key="tiles", on_stand_change=lambda: keep_tiles(size, names, telling),
-                data=charts.message(
-                    pieces, found, {letter: getattr(one, letter).numpy() for letter in "QKV"}, exact, factor,
-                    f"/ √{config.d_head}", barred, Choice("Tile", names, names[shown.tile]), shown.cell, epoch=epoch,
-                ),
+                key="tiles", on_stand_change=lambda: keep_tiles(size, found),
+                data=ahead(message, Box("layer", layers, layer), Box("head", heads, head), Box("size", sizes, size)),
             )  # fmt: skip
-        sizes_, (cursor, pressed) = memory(), held.to_send("memory", length())
+        sizes_, (cursor, epoch) = memory(), held.to_send("memory", length())
         curves.mount(key="memory", on_stand_change=keep_length,
-                     data=charts.memory_message(LENGTHS, sizes_["kept"], sizes_["moved"], cursor, epoch=pressed))
-        heads = PRESETS[SHOWN].n_heads
-        st.caption(f"One layer of SmolLM2-135M: {heads} heads of {PRESETS[SHOWN].d_head}, {BYTES} bytes a value, tiles "
+                     data=charts.memory_message(LENGTHS, sizes_["kept"], sizes_["moved"], cursor, epoch=epoch))
+        drawn = PRESETS[SHOWN]
+        st.caption(f"One layer of SmolLM2-135M: {drawn.n_heads} heads of {drawn.d_head}, {BYTES} bytes a value, tiles "
                    f"of {ON_CHIP[0]} queries × {ON_CHIP[1]} keys, counted, not timed: on this processor nothing is "
                    f"gained, since "
                    "its memory is not split into a large slow and a small fast one in the same way.")  # fmt: skip
@@ -149,7 +160,7 @@ def draw(code_place: DeltaGenerator) -> None:
     )  # fmt: skip
     setting = {"model": reading.model, "text": reading.text, "layer": layer, "head": head, "size": size}
     with code_place:
-        past = "None" if one.mask is None else "torch.ones(len(ids), len(ids), dtype=torch.bool).tril()"
+        past = "None" if config.kind == "encoder" else "torch.ones(len(ids), len(ids), dtype=torch.bool).tril()"
         lesson.code([tiled.tiles, tiled.attention, tiled.tiled_memory], words.SNIPPET.format(**setting, past=past))
     rows = [(i, t) for i, t in enumerate(found, 1) for _ in range(len(t.m))]
     lesson.downloads(

@@ -74,14 +74,26 @@ def url_state(key: str, default: T, parse: Callable[[str], T], allowed: Callable
     raw = st.query_params.get(key)
     if raw is None:
         return default
-    try:
-        value = parse(raw)
-    except ValueError:
-        value = None
-    if value is None or not allowed(value):
+    if (value := _read(raw, parse, allowed)) is None:
         _drop(key, raw, default if shown is None else shown)
         return default
     return value
+
+
+def would_state(key: str, default: T, parse: Callable[[str], T], allowed: Callable[[T], bool] = lambda _: True,
+                shown: str | None = None) -> T:
+    """What `url_state` would give, for a picture that is sent ahead; the link is left as it is."""
+    raw = st.query_params.get(key)
+    value = None if raw is None else _read(raw, parse, allowed)
+    return default if value is None else value
+
+
+def _read(raw: str, parse: Callable[[str], T], allowed: Callable[[T], bool]) -> T | None:
+    try:
+        value = parse(raw)
+    except ValueError:
+        return None
+    return value if value is not None and allowed(value) else None
 
 
 def set_url_state(key: str, value: object, default: object) -> None:

@@ -21,6 +21,9 @@ class Press(NamedTuple):
 PRESSES = (
     Press("B11", "layer", "cache"),
     Press("B11", "head", "cache", "?head=3"),
+    Press("B12", "layer", "tiles"),
+    Press("B12", "head", "tiles", "?tile=9"),
+    Press("B12", "size", "tiles", "?tile=9"),
     Press("C3", "layer_box", "curves", "?view=Score+by+distance", "ArrowRight"),
     Press("C3", "seed", "curves", "?view=Score+by+distance", "ArrowUp"),
     Press("C3", "layer_box", "curves", "?view=Beside+sinusoids", "ArrowRight"),
