@@ -96,18 +96,24 @@ class Spread:
 def distance_message(
     distance: np.ndarray, real: Spread, drawn: Spread, envelope: np.ndarray, aligned: np.ndarray, *, layer: int,
     pairs: int, seed: int, heads: Choice, bases: Choice, likeness: Choice, up_to: Choice, cursor: float, epoch: int = 0,
+    only: tuple[int, int, int] | None = None,
 ) -> bytes:  # fmt: skip
     """Scores against distance: a real head's, drawn vectors', and aligned ones under their envelope.
 
     real [head, base, distance], of so many pairs of words; drawn [base, ρ, distance], of that seed; aligned:
     `rope.aligned_decay`; envelope: `rope.decay_envelope`, in the same units, both [base, distance]; up_to: how far the
-    axis goes.
+    axis goes; only: where head, base and ρ stand, for a picture that is sent ahead and need not have the others.
     """
 
+    def kept(values: np.ndarray) -> np.ndarray:  # an axis of length 1 has nothing to choose from
+        return values if only is None else values[tuple(
+            slice(i, i + 1) if n > 1 else slice(None) for i, n in zip(only, values.shape, strict=False))]  # fmt: skip
+
     def panel(spread: Spread, y: np.ndarray, share: float, title: list, short: list) -> Panel:
-        lines = [Line(one, "scores", width=1, opacity=0.35) for one in spread.some]
+        lines = [Line(kept(one), "scores", width=1, opacity=0.35) for one in spread.some]
         return Panel(
-            title, y, [Band(spread.low, spread.high, "scores"), *lines, Line(spread.mean, "attention", width=3.5, dot=True)],
+            title, y, [Band(kept(spread.low), kept(spread.high), "scores"), *lines,
+                       Line(kept(spread.mean), "attention", width=3.5, dot=True)],
             share=share, short=short, note="mean, 90 % band, a few single pairs",
         )  # fmt: skip
 
@@ -131,7 +137,7 @@ def distance_message(
                          "left and right arrows move the distance", distance, "distance m − n", "m − n",
         panels, cursor=cursor, epoch=epoch, frames=[heads, bases, likeness],
         sentence="distance {x}: real head {0} on average, drawn {1}, q = k {2}, bound {3}",
-        values=[real.mean, drawn.mean, aligned, envelope], height=500, gutter=84, zooms=up_to,
+        values=[kept(real.mean), kept(drawn.mean), aligned, envelope], height=500, gutter=84, zooms=up_to,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Rotary position: queries and keys are turned by their place, and what remains is the distance between them."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves
 from charts import rope as charts, rope_layouts as layouts
+from charts.ahead import Box, ahead
 from charts.curves import Choice
 from pages.position import rope_words
 from pages.position.rope_heads import (
@@ -30,6 +32,7 @@ EXAMPLES = {
 }
 TELLING = {"smollm2-135m": (16, 0), "tiny": (2, 3)}  # model -> layer and head; these read one word back by rotation
 CURSORS = {DISTANCE: ("at", 1), BESIDE: ("at", 1), LONGER: ("i", 20)}  # what the pictures' cursors are called in the URL
+SEEDS = 10_000
 UP_TO, REACHES = [64, 256, FARTHEST], [64, 512, 4096]
 SCALINGS = list(charts.SCALINGS.values())
 
@@ -195,26 +198,31 @@ def show_turn(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen
 def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chosen, Speeds, Shown]:
     with controls:
         layer = link.choose_layer()
-        seed = st.number_input("Seed of the drawn vectors", 0, 9999, 0, key="seed", bind="query-params")
+        seed = st.number_input("Seed of the drawn vectors", 0, SEEDS - 1, 0, key="seed", bind="query-params")
         st.caption(rope_words.DISTANCE_SAYS)
     here = stand()
     shown, epoch = held.to_send("curves", here)
     distance = torch.arange(FARTHEST + 1.0)
-    real, pairs = real_spread(*subject, layer, reading)
-    drawn = drawn_spread(reading.model, seed, config)
     envelope, aligned = (np.stack([of(one.theta, distance).numpy() for one in at_base.values()])
                          for of in (rope.decay_envelope, rope.aligned_decay))  # fmt: skip
-    with picture:
-        curves.mount(
-            key="curves", on_stand_change=keep_curves,
-            data=charts.distance_message(
-                distance.numpy(), real, drawn, envelope, aligned, layer=layer, pairs=pairs, seed=seed,
-                heads=link.heads(shown.head), bases=link.bases(shown.base),
-                likeness=Choice("Likeness ρ of drawn q and k", LIKENESS, shown.likeness),
-                up_to=Choice("Distances up to", UP_TO, shown.up_to), cursor=shown.cursor, epoch=epoch,
-            ),
-        )  # fmt: skip
+
     b = list(at_base).index(here.base)
+    standing = here.head, b, LIKENESS.index(here.likeness)
+
+    def message(*box: int) -> bytes:
+        real, pairs = real_spread(*subject, box[0], reading)
+        return charts.distance_message(
+            distance.numpy(), real, drawn_spread(reading.model, box[1], config), envelope, aligned, layer=box[0],
+            pairs=pairs, seed=box[1], heads=link.heads(shown.head), bases=link.bases(shown.base),
+            likeness=Choice("Likeness ρ of drawn q and k", LIKENESS, shown.likeness),
+            up_to=Choice("Distances up to", UP_TO, shown.up_to), cursor=shown.cursor, epoch=epoch,
+            only=None if box == (layer, seed) else standing,
+        )  # fmt: skip
+
+    with picture:
+        curves.mount(key="curves", on_stand_change=keep_curves,
+                     data=ahead(message, Box("layer_box", layers, layer), Box("seed", range(SEEDS), seed)))
+    real, drawn = real_spread(*subject, layer, reading)[0], drawn_spread(reading.model, seed, config)
     table = {"distance": distance, "real mean": real.mean[here.head, b],
              "drawn mean": drawn.mean[b, LIKENESS.index(here.likeness)]}  # fmt: skip
     return head_of(layer, here.head), at_base[here.base], Shown(table | {"q = k": aligned[b], "bound": envelope[b]})
@@ -230,17 +238,21 @@ def show_beside(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Chos
         st.caption(rope_words.BESIDE_SAYS.format(title=reading.title))
     here = stand()
     shown, epoch = held.to_send("curves", here)
-    found = fans(subject, layer, query, key, reading, weights and weights[0])
     distance = np.arange(BESIDE_TO + 1)
-    with picture:
-        curves.mount(
-            key="curves", on_stand_change=keep_curves,
-            data=charts.fans_message(
-                distance, STARTS, found, heads=link.heads(shown.head), bases=link.bases(shown.base),
-                switch=curves.Switch("Add the words' own vectors too", shown.words) if weights else None,
-                cursor=shown.cursor, epoch=epoch,
-            ),
+    words = link.words()
+    fans_of = functools.partial(fans, subject, reading=reading, model=weights and weights[0])
+
+    def message(layer: int, key: str) -> bytes:
+        return charts.fans_message(
+            distance, STARTS, fans_of(layer, query, link.number(key)), heads=link.heads(shown.head),
+            bases=link.bases(shown.base), cursor=shown.cursor, epoch=epoch,
+            switch=curves.Switch("Add the words' own vectors too", shown.words) if weights else None,
         )  # fmt: skip
+
+    with picture:
+        curves.mount(key="curves", on_stand_change=keep_curves, data=ahead(
+            message, Box("layer_box", layers, layer), Box("key_box", link.keys(words[0]), words[1])))
+    found = fans_of(layer, query, key)
     b = list(at_base).index(here.base)
     return head_of(layer, here.head), at_base[here.base], Shown({"distance": distance} | {
         f"{one.short}, n = {start}": one.scores[here.head % len(one.scores), b, i]
@@ -255,11 +267,15 @@ def show_layouts(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Cho
     head, at = link.head(), at_base[trained(config)]
     shown, epoch = held.to_send("layouts", head)
     chosen = head_of(layer, head)
-    turned = in_both_layouts(subject, layer, reading)
+
+    def message(layer: int) -> bytes:
+        return layouts.message(
+            *in_both_layouts(subject, layer, reading), [name.split(" ", 1)[1] for name in link.names][-MOST_DRAWN:],
+            link.heads(shown), causal=config.kind == "decoder", epoch=epoch)  # fmt: skip
+
     with picture:
-        layouts.mount(key="layouts", on_stand_change=keep_layouts, data=layouts.message(
-            *turned, [name.split(" ", 1)[1] for name in link.names][-MOST_DRAWN:], link.heads(shown),
-            causal=config.kind == "decoder", epoch=epoch))  # fmt: skip
+        layouts.mount(key="layouts", on_stand_change=keep_layouts, data=ahead(message, Box("layer_box", layers, layer)))
+    turned = in_both_layouts(subject, layer, reading)
     half, neighbours, forgotten = (S[head, -1, 0] for S in turned[2:])
     return chosen, at, Shown(
         {"word": link.names[-MOST_DRAWN:], "halves": turned[2][head, -1], "neighbours": turned[3][head, -1],

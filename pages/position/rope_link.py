@@ -46,8 +46,11 @@ class Link(NamedTuple):
     def words(self) -> tuple[str, str]:
         """The query's word and the key's, which never stands after it."""
         query = told("query", self.names[-1], self.names)
-        at = self.names.index(query)
-        return query, told("key", self.names[max(0, at - 1)], self.names[: at + 1])
+        return query, told("key", self.names[max(0, self.names.index(query) - 1)], self.keys(query))
+
+    def keys(self, query: str) -> list[str]:
+        """The words that this one may look at."""
+        return self.names[: self.names.index(query) + 1]
 
     def number(self, word: str) -> int:
         """Which word of the text it is."""
@@ -63,10 +66,9 @@ class Link(NamedTuple):
     def keep_words(self, query: object, key: object) -> None:
         if query not in self.names:
             return
-        at = self.names.index(query)
-        before = self.names[max(0, at - 1)]
+        before = self.names[max(0, self.names.index(query) - 1)]
         url.set_url_state("query", query, self.names[-1])
-        url.set_url_state("key", key if key in self.names[: at + 1] else before, before)
+        url.set_url_state("key", key if key in self.keys(query) else before, before)
 
     def bases(self, base: str) -> Choice:
         return Choice(BASE, self._labels(), self._labels()[list(self.at_base).index(base)])
@@ -83,7 +85,7 @@ class Link(NamedTuple):
         """Sliders for the query's word and the key's, beside a picture that has no place for them."""
         st.session_state.update(zip(("query_box", "key_box"), self.words(), strict=True))
         query = self._choose_word("Query: the word that looks", self.names, "query_box")
-        self._choose_word("Key: the word that is found", self.names[: self.names.index(query) + 1], "key_box")
+        self._choose_word("Key: the word that is found", self.keys(query), "key_box")
         return self.number(query), self.number(self.words()[1])
 
     def _choose_word(self, label: str, names: list[str], key: str) -> str:
