@@ -8,6 +8,7 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import saturation as charts
+from charts.ahead import Box, ahead
 from charts.curves import Choice
 from pages.attention import scale_words
 from pages.attention.scale_words import DRAWN, FACTORS, HEAD, ROWS, VIEWS, WIDTHS, Found
@@ -23,6 +24,7 @@ EXAMPLES = {"a pronoun": PRONOUN, "a repeated name": REPEAT, "a fact": CAPITAL}
 TELLING = {(d.model, d.text): (d.layer, d.head, d.query) for d in DEFAULTS.values()}
 WIDTH, SHOWN_ROWS = 64, 8  # where it opens; queries whose weights are shown
 KEYS = [4, 8, 16, 32]
+SEEDS = range(10_000)
 TIMES = [f"{factor:.2g}" for factor in FACTORS]
 MOST_QUERIES = 48  # of the text, its last ones
 BITS = np.log(2)
@@ -91,24 +93,26 @@ def drawn(keys: int, seed: int) -> Found:
 def show_drawn(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         keys = st.select_slider("Keys that share each row", KEYS, 16, key="keys", bind="query-params")
-        seed = st.number_input("Seed of the drawn vectors", 0, 9999, 0, key="seed", bind="query-params")
+        seed = st.number_input("Seed of the drawn vectors", SEEDS[0], SEEDS[-1], 0, key="seed", bind="query-params")
         st.caption(f"{ROWS} queries with {keys} keys each; every coordinate is drawn from a normal distribution of mean 0 and "
                    "variance 1. A larger $d_k$ adds coordinates to the same vectors. Drag in the curves or use the arrow "
                    "keys.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("saturation", here)
-    found = drawn(keys, seed)
-    with picture:
-        charts.mount(
-            key="saturation", on_stand_change=keep,
-            data=charts.drawn_message(
-                Choice("d_k, the width of a head", WIDTHS, shown.size), found.raw, found.scores, found.weights, found.total,
-                variance=found.variance, error=found.error, entropy=found.look.entropy / BITS, largest=found.look.largest,
-                low=found.look.low, median=found.look.median, high=found.look.high, stuck=found.look.stuck,
-                slope_median=np.median(found.slope, -1), slope_mean=found.slope.mean(-1), row=shown.row,
-                scaled=shown.scaled, epoch=epoch,
-            ),
+
+    def message(seed: int) -> bytes:
+        found = drawn(keys, seed)
+        return charts.drawn_message(
+            Choice("d_k, the width of a head", WIDTHS, shown.size), found.raw, found.scores, found.weights, found.total,
+            variance=found.variance, error=found.error, entropy=found.look.entropy / BITS, largest=found.look.largest,
+            low=found.look.low, median=found.look.median, high=found.look.high, stuck=found.look.stuck,
+            slope_median=np.median(found.slope, -1), slope_mean=found.slope.mean(-1), row=shown.row,
+            scaled=shown.scaled, epoch=epoch,
         )  # fmt: skip
+
+    with picture:
+        charts.mount(key="saturation", on_stand_change=keep, data=ahead(message, Box("seed", SEEDS, seed)))
+    found = drawn(keys, seed)
     at = WIDTHS.index(here.size)
     table = {"d_k": WIDTHS, "variance": found.variance, "standard error": found.error}
     for v, how in enumerate(("not divided", "divided")):
@@ -126,11 +130,10 @@ def show_drawn(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def layer_of(subject: tuple, layer: int) -> tuple[np.ndarray, saturation.Look]:
-    """Entropies of every head at every factor [head, factor], in nats, and the looks of all: arrays [head, factor]."""
+def looks_of(subject: tuple, layer: int) -> saturation.Look:
+    """How every head of a layer looks at every factor: arrays [head, factor]."""
     looks = [saturation.look(saturation.multiplied(S, FACTORS, mask).A[:, judged]) for S in S_of(layer)]
-    stacked = saturation.Look(*(torch.stack(parts).numpy() for parts in zip(*looks, strict=True)))
-    return stacked.entropy, stacked
+    return saturation.Look(*(torch.stack(parts).numpy() for parts in zip(*looks, strict=True)))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -141,6 +144,10 @@ def spreads_of(subject: tuple) -> np.ndarray:
 
 def S_of(layer: int) -> torch.Tensor:
     return torch.tensor(reading[f"layers.{layer}.attention.scores"][0])  # [head, query, key]
+
+
+def multiplied(layer: int, head: int) -> saturation.Multiplied:
+    return saturation.multiplied(S_of(layer)[head], FACTORS, mask)
 
 
 def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
@@ -158,26 +165,26 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "give 1.")  # fmt: skip
     here = stand()
     shown, epoch = held.to_send("saturation", here)
-    S = S_of(layer)[head]
-    entropies, looks = layer_of(subject, layer)
-    of_head = saturation.Look(*(part[head] for part in looks))
-    all_rows = saturation.multiplied(S, FACTORS, mask)
-    rows = [names.index(query) for query in asked]
-    raw = (S * config.d_head**0.5).where(mask, -torch.inf)[rows].numpy()
-    with picture:
-        charts.mount(
-            key="saturation", on_stand_change=keep,
-            data=charts.head_message(
-                Choice("Scores times", TIMES, shown.size), np.array(FACTORS), names, Choice("Query", asked, shown.row), raw,
-                all_rows.scores[:, rows].numpy(), all_rows.A[:, rows].numpy(), all_rows.total[:, rows].numpy(),
-                entropy=of_head.entropy / BITS, others=np.delete(entropies, head, 0) / BITS, largest=of_head.largest,
-                low=of_head.low, median=of_head.median, high=of_head.high, stuck=of_head.stuck,
-                spread=float(spreads[layers.index(layer), head]), d_head=config.d_head,
-                head=f"layer {layer}, head {head}", epoch=epoch,
-            ),
+
+    def message(layer: int, head: int) -> bytes:
+        S, looks, times = S_of(layer)[head], looks_of(subject, layer), multiplied(layer, head)
+        own = saturation.Look(*(part[head] for part in looks))
+        rows = [names.index(query) for query in asked]
+        raw = (S * config.d_head**0.5).where(mask, -torch.inf)[rows].numpy()
+        return charts.head_message(
+            Choice("Scores times", TIMES, shown.size), np.array(FACTORS), names, Choice("Query", asked, shown.row), raw,
+            times.scores[:, rows].numpy(), times.A[:, rows].numpy(), times.total[:, rows].numpy(),
+            entropy=own.entropy / BITS, others=np.delete(looks.entropy, head, 0) / BITS, largest=own.largest, low=own.low,
+            median=own.median, high=own.high, stuck=own.stuck, spread=float(spreads[layers.index(layer), head]),
+            d_head=config.d_head, head=f"layer {layer}, head {head}", epoch=epoch,
         )  # fmt: skip
+
+    with picture:
+        charts.mount(key="saturation", on_stand_change=keep,
+                     data=ahead(message, Box("layer", layers, layer), Box("head", range(config.n_heads), head)))
+    of_head = saturation.Look(*(part[head] for part in looks_of(subject, layer)))
     at = TIMES.index(here.size)
-    row = all_rows.A[at, names.index(here.row)]
+    row = multiplied(layer, head).A[at, names.index(here.row)]
     numbers = (
         rf"\begin{{gathered}}\text{{times }}{here.size}\text{{: entropy }}{of_head.entropy[at] / BITS:.2f}"
         rf"\text{{ bits, mean of the rows}}\\[.3em]"

@@ -35,8 +35,8 @@ def slope_to_query(p: Tensor, K: Tensor, factor: float | Tensor) -> Tensor:
 
     p [..., key], K [..., key, d_k] -> [...]
     """
-    mean = (p[..., None] * K).sum(-2, keepdim=True)  # [..., 1, d_k]
-    return factor * (p[..., None] * (K - mean)).square().sum((-2, -1)).sqrt()
+    mean = p[..., None, :] @ K  # [..., 1, d_k]
+    return factor * (p * (K - mean).norm(dim=-1)).norm(dim=-1)
 
 
 class Drawn(NamedTuple):
