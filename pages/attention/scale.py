@@ -76,7 +76,7 @@ def keep() -> None:
     held.reported("saturation", stand())
 
 
-@st.cache_data(max_entries=16, show_spinner="Drawing queries and keys…")
+@st.cache_data(max_entries=16, show_spinner=False)
 def drawn(keys: int, seed: int) -> Found:
     found = saturation.drawn(WIDTHS, ROWS, keys, seed)
     factors = torch.ones(len(WIDTHS)), torch.tensor(WIDTHS) ** -0.5
@@ -174,9 +174,10 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         return charts.head_message(
             Choice("Scores times", TIMES, shown.size), np.array(FACTORS), names, Choice("Query", asked, shown.row), raw,
             times.scores[:, rows].numpy(), times.A[:, rows].numpy(), times.total[:, rows].numpy(),
-            entropy=own.entropy / BITS, others=np.delete(looks.entropy, head, 0) / BITS, largest=own.largest, low=own.low,
-            median=own.median, high=own.high, stuck=own.stuck, spread=float(spreads[layers.index(layer), head]),
-            d_head=config.d_head, head=f"layer {layer}, head {head}", epoch=epoch,
+            entropy=own.entropy / BITS, others=np.delete(looks.entropy, head, 0) / BITS, largest=own.largest,
+            low=own.low, median=own.median, high=own.high, stuck=own.stuck,
+            spread=float(spreads[layers.index(layer), head]), d_head=config.d_head, head=f"layer {layer}, head {head}",
+            epoch=epoch,
         )  # fmt: skip
 
     with picture:
