@@ -81,6 +81,8 @@ CASES = (
          query="?view=Break+it:+the+loss"),
     Case("B5", "head of the cheat", "component", ".st-key-matrices .gf-scrubber input", query="?view=Break+it:+the+map"),
     Case("B5", "cell", "component", ".st-key-matrices canvas", keys=("ArrowLeft", "ArrowRight"), query="?view=Change+a+word"),
+    Case("B5", "layer", "component", ".st-key-layer input", keys=("ArrowDown Enter", "ArrowUp Enter")),
+    Case("B5", "head", "component", ".st-key-head input", keys=("ArrowDown Enter", "ArrowUp Enter"), query="?head=3"),
     Case("B6", "pattern", "component", ".st-key-matrices .gf-pick input:checked", keys=("ArrowDown", "ArrowUp")),
     Case("B6", "layers", "component", ".st-key-matrices .gf-scrubber input", query="?pattern=window"),
     Case("B6", "head", "component", ".st-key-matrices .gf-scrubber input", keys=("ArrowLeft", "ArrowRight"),

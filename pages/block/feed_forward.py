@@ -187,16 +187,20 @@ def keep_memories(known: list[str]) -> None:
 
 def show_memories() -> tuple[int, dict, dict]:
     layer = layer_control(config.n_layers)
-    known, targets, found = memories_of(layer)
+    known, _, found = memories_of(layer)
     here = memories_stand(known)
     (word, order), epoch = held.to_send("memories", here)
-    memory_charts.mount(
-        key="memories", on_stand_change=lambda: keep_memories(known),
-        data=memory_charts.message(
-            f"Neurons of layer {layer} and the words that they raise and lower", Choice("At the word", known, word),
-            Picks("Neurons", ORDERS, order), targets, found, epoch=epoch,
-        ),
-    )  # fmt: skip
+
+    def message(one: int) -> bytes | None:
+        if one != layer and reading.label == "live" and reading.model != "tiny":
+            return None  # to read what a large model's neurons write takes a second
+        return memory_charts.message(
+            f"Neurons of layer {one} and the words that they raise and lower", Choice("At the word", known, word),
+            Picks("Neurons", ORDERS, order), *memories_of(one)[1:], epoch=epoch,
+        )  # fmt: skip
+
+    memory_charts.mount(key="memories", on_stand_change=lambda: keep_memories(known),
+                        data=ahead(message, Box("layer", range(config.n_layers), layer)))
     st.caption("Loudest: by |a| · ‖w‖, how much they write. The numbers are what a neuron adds here to a word's logit "
                "by the direct "
                "way: its loudness a times its row w of W₂, read through the final norm (γ / rms, as it was scaled "
@@ -217,7 +221,8 @@ def with_weights() -> str:
 def show_mixing() -> tuple[int, dict, dict]:
     name = with_weights()
     lesson.show_model(models.TITLES[name], "tiny" if name == "tiny" else "live")
-    layer = layer_control(models.loaded(name)[0].config.n_layers - 1)
+    most = models.loaded(name)[0].config.n_layers - 1
+    layer = layer_control(most)
     if n < 2:
         st.info("Type a second token: with one there is nobody to hear of a change.", icon=":material/info:")
         st.stop()
@@ -237,10 +242,14 @@ def show_mixing() -> tuple[int, dict, dict]:
 
     here = stand()
     (word, at), epoch = held.to_send("mixing", here)
-    matrices.mount(
-        key="mixing", on_stand_change=keep,
-        data=charts.changes(places, delta, known, Choice("Changed token", known, word), layer, at=at, epoch=epoch),
-    )  # fmt: skip
+
+    def message(one: int) -> bytes | None:
+        if one != layer and name != "tiny":
+            return None  # to change every token of a large model takes seconds
+        places, delta, known = changes_of(name, reading.text, one)
+        return charts.changes(places, delta, known, Choice("Changed token", known, word), one, at=at, epoch=epoch)
+
+    matrices.mount(key="mixing", on_stand_change=keep, data=ahead(message, Box("layer", range(most), layer)))
     st.caption("The vector that the changed token brings to the FFN is replaced by that of the token before it; "
                "nothing else is "
                "touched. Every number is the largest difference in that token's row, against the untouched run. A row "

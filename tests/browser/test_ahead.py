@@ -23,6 +23,8 @@ PRESSES = (
     Press("B2", "seed", "saturation", keys="ArrowUp"),
     Press("B2", "layer", "saturation", "?view=A+trained+head"),
     Press("B2", "head", "saturation", "?view=A+trained+head&head=3"),
+    Press("B5", "layer", "matrices"),
+    Press("B5", "head", "matrices", "?head=3&mask=prefix"),
     Press("B11", "layer", "cache"),
     Press("B11", "head", "cache", "?head=3"),
     Press("B12", "layer", "tiles"),
@@ -41,6 +43,10 @@ PRESSES = (
     Press("D3", "layer", "way"),
     Press("D3", "layer", "memories", "?view=What+neurons+write"),
     Press("D3", "layer", "mixing", "?view=No+mixing&layer=0"),
+    Press("D8", "d_ff", "weights", "?arch=My+own+numbers", "ArrowUp"),
+    Press("D9", "d_ff", "weights", "?arch=My+own+numbers", "ArrowUp"),
+    Press("G1", "d_ff", "stack", "?arch=My+own+numbers", "ArrowUp"),
+    Press("G5", "d_ff", "costs", "?arch=My+own+numbers", "ArrowUp"),
 )  # fmt: skip
 
 HOLD = """() => {
