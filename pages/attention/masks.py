@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import masks as charts
 from charts import curves, matrices
+from charts.ahead import Box, ahead
 from pages.attention import cells, cheating, masks_words
 from pages.attention.masks_words import CHANGE, LOSS, MAPS, MASKS, VIEWS
 from pages.shared import held, url
@@ -109,7 +110,7 @@ def scores_of(layer: int, head: int) -> torch.Tensor:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def kinds_of(model: str, label: str, text: str, layer: int, head: int) -> dict[str, charts.Kind]:
+def kinds_of(subject: tuple, layer: int, head: int) -> dict[str, charts.Kind]:
     S, found = scores_of(layer, head), {}
     for kind in KINDS:
         queries, keys = mask_examples.parts(kind, len(S))
@@ -124,10 +125,11 @@ def kinds_of(model: str, label: str, text: str, layer: int, head: int) -> dict[s
 
 def show_masks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     layers = [i for i in range(reading.config.n_layers) if f"layers.{i}.attention.scores" in reading.arrays]
+    heads_there = list(range(reading.config.n_heads))
     with controls:
         layer, head = TELLING.get((reading.model, reading.text), (layers[len(layers) // 2], 0))
         layer = choose("Layer", layers, layer, "layer")
-        head = choose("Head whose scores are masked", list(range(reading.config.n_heads)), head, "head")
+        head = choose("Head whose scores are masked", heads_there, head, "head")
         st.caption("The scores are this head's own, before any mask. "
                    f"{reading.title} was trained "
                    f"{'with the causal mask' if reading.config.kind == 'decoder' else 'with none but padding'}; "
@@ -135,20 +137,22 @@ def show_masks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "first, in the shape of a translation; a model that does it has a lesson of its own.")  # fmt: skip
         if len(reading.ids) > MOST:
             st.caption(f"The first {MOST} of {len(reading.ids)} tokens.")
-    kinds = kinds_of(reading.model, reading.label, reading.text, layer, head)
+    kinds = kinds_of(subject, layer, head)
     cells.know({f"{name} {part}": (len(kind.rows), 1 if "Σ" in part else len(kind.cols))
                 for name, kind in kinds.items() for part in charts.PARTS})  # fmt: skip
     here = stand()
     shown, epoch = held.to_send(component(), here)
-    with picture:
-        matrices.mount(
-            key=component(), on_stand_change=keep,
-            data=charts.kinds_message(
-                kinds, curves.Picks("Mask", list(KINDS), shown.kind, role="attention"),
-                curves.Choice(charts.SIZE, SIZES, shown.m), curves.Switch(charts.LATE, shown.late),
-                head=f"layer {layer}, head {head}", step=shown.step, at=shown.cell, epoch=epoch,
-            ),
+
+    def message(layer: int, head: int) -> bytes:
+        return charts.kinds_message(
+            kinds_of(subject, layer, head), curves.Picks("Mask", list(KINDS), shown.kind, role="attention"),
+            curves.Choice(charts.SIZE, SIZES, shown.m), curves.Switch(charts.LATE, shown.late),
+            head=f"layer {layer}, head {head}", step=shown.step, at=shown.cell, epoch=epoch,
         )  # fmt: skip
+
+    with picture:
+        matrices.mount(key=component(), on_stand_change=keep,
+                       data=ahead(message, Box("layer", layers, layer), Box("head", heads_there, head)))
     kind, frame = kinds[here.kind], SIZES.index(here.m)
     A, late = kind.A[frame], kind.late[frame]
     sums = late.sum(-1)
@@ -306,6 +310,7 @@ if view != MASKS:
     lesson.show_model("Two small decoders · trained by us", "tiny")
 words = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(reading.pieces[:MOST])]
 _, tokens = cheating.tokens_of(text)
+subject = (reading.model, reading.label, reading.text)  # what is cached belongs to it
 cells.belong_to(view, reading.model, reading.text)
 stage, words_place, code_place, more = (st.container() for _ in range(4))
 with stage:
