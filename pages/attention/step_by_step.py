@@ -8,6 +8,7 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import matrices, step_by_step
+from charts.ahead import Box, ahead
 from charts.curves import Choice
 from charts.step_by_step import Stand, Way
 from pages.attention import small
@@ -162,20 +163,24 @@ def show_real() -> Shown:
     layer, head = (one.layer, one.head) if one else (layers[len(layers) // 2], 0)
     with st.container(width=220):
         layer = choose("Layer", layers, layer, "layer")
-    ways, parts = real_ways((reading.model, reading.label, reading.text), layer)
+    subject = reading.model, reading.label, reading.text
+    ways, parts = real_ways(subject, layer)
     heads = list(range(config.n_heads))
     of = Choices(heads, head, [one.name for one in ways], words.steps(causal, "X" in parts),
                  ("S", one.query, one.key) if one else None)
     here = stand(of)
     (_, shown), epoch = held.to_send("steps_real", (reading.text, here))
     turned = ", then turned by its position (RoPE)" if config.position == "rope" else ""
-    matrices.mount(
-        key="steps_real", on_stand_change=lambda: keep("steps_real", of),
-        data=step_by_step.real_message(
+
+    def message(layer: int) -> bytes:
+        ways, parts = real_ways(subject, layer)
+        return step_by_step.real_message(
             names, Choice("Head", heads, shown.frame), parts, ways, of.steps, shown, epoch=epoch,
             projected=f"{{row}}'s {config.d_model} numbers of X times column {{col}} of {{W}}{turned}: {{value}}",
-        ),
-    )  # fmt: skip
+        )  # fmt: skip
+
+    matrices.mount(key="steps_real", on_stand_change=lambda: keep("steps_real", of),
+                   data=ahead(message, Box("layer", layers, layer)))
     chosen = next(one for one in ways if one.name == here.pick)
     return Shown(layer, here.frame, chosen, {k: v[here.frame] if v.ndim == 3 else v for k, v in parts.items()})
 
