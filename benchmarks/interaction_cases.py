@@ -318,7 +318,7 @@ CASES = (
          query="?view=Who+pulls"),
     Case("F2", "temperature", "component", ".st-key-temperature_stage input[type=range]",
          picture=".st-key-temperature_stage"),
-    Case("F2", "token read on (asks the server)", "component", ".st-key-temperature_stage [aria-label$='token 2']",
+    Case("F2", "token read on", "component", ".st-key-temperature_stage [aria-label$='token 2']",
          keys=("Enter", "Enter"), picture=".st-key-temperature_stage",
          other=".st-key-temperature_stage [aria-label$='token 3']"),
     Case("F3", "λ", "component", ".st-key-curves .gf-scrubber:has-text('λ') input"),

@@ -7,7 +7,6 @@ soon as the box shows that value. The server answers as always, and finds its pi
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from charts import component
 
 @dataclass(frozen=True)
 class Box:
-    """A box on the page: the `key` of its widget, what it offers in order, and where it is at."""
+    """A box on the page: the `key` of its widget, what it offers in order, and where it is at. A box inside the picture
+    has a name of its own, and the component says by `ask` where it was moved."""
 
     key: str
     values: Sequence

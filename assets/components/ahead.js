@@ -5,12 +5,13 @@
    answer, some round trips later, finds it drawn. What a box shows otherwise waits for the server, as without this file.
 
    ahead.parsed(data)      ->  a message's header with .bytes and .start, where its arrays begin; of one parsed: itself
-   ahead.open(data)        ->  {sent, asked()}: the message parsed, and that of the picture which the boxes ask for, undefined
-                               where it is not here; asked is null where a message came alone
-   ahead.follow(place, pictures, draw), ahead.forget(place)      draw(data) whenever the boxes ask for another of them */
+   ahead.arrive(place, data, draw)   ->  the message to draw now: the one sent, or where the boxes are further by now, theirs;
+                               later draw(message) whenever they ask for another one that is here
+   ahead.ask(place, box, value)      what a box inside the picture was moved to, of which the page has none
+   ahead.forget(place) */
 const ahead = (() => {
   const PATIENCE = 30;   // frames in which a box may come to show what was chosen
-  const places = new Map();   // a mounted component -> its pictures and how to draw one
+  const places = new Map();   // where a component is mounted -> what is here for it
   let frames = 0, chosen = false;
 
   function parsed(data) {
@@ -21,16 +22,25 @@ const ahead = (() => {
     return { ...header, bytes, start: bytes.byteOffset + 4 + length };
   }
 
-  function open(data) {
-    const sent = parsed(data), near = sent?.ahead;
-    if (!near) return { sent, asked: null };
+  function arrive(place, data, draw) {
+    const sent = parsed(data), near = sent?.ahead, before = places.get(place)?.own ?? {};
+    places.delete(place);
+    if (!near) return sent;
     const pictures = [{ at: near.at, message: sent }, ...near.others.map(({ at, gone, header }) => {
       const other = { ...sent, ...header };
       for (const key of gone) delete other[key];
       return { at, message: other };
     })];
-    const matches = (shown) => ({ at }) => at.every((value, i) => same(value, shown[i]));
-    return { sent, asked: () => pictures.find(matches(near.boxes.map(read)))?.message };
+    const answered = near.boxes.every((key, i) => !(key in before) || same(near.at[i], before[key]));
+    const here = { boxes: near.boxes, pictures, draw, own: answered ? {} : before };
+    here.drawn = asked(here) ?? sent;
+    places.set(place, here);
+    return here.drawn;
+  }
+
+  function asked({ boxes, pictures, own }) {
+    const shown = boxes.map((key) => own[key] ?? read(key));
+    return pictures.find(({ at }) => at.every((value, i) => same(value, shown[i])))?.message;
   }
 
   function read(key) {   // what the box shows; null while a name is being typed into it
@@ -41,17 +51,19 @@ const ahead = (() => {
 
   const same = (value, shown) => value === shown || (Boolean(value && shown) && Number(value) === Number(shown));
 
-  function follow(place, { sent, asked }, draw) {
-    places.delete(place);
-    if (asked) places.set(place, { asked, draw, drawn: asked() ?? sent });
+  function ask(place, box, value) {
+    const here = places.get(place);
+    if (!here) return;
+    here.own = { ...here.own, [box]: String(value) };
+    look();
   }
 
   function look() {
-    for (const place of places.values()) {
-      const asked = place.asked() ?? place.drawn;
-      if (asked === place.drawn) continue;
-      place.drawn = asked;
-      place.draw(asked);
+    for (const here of places.values()) {
+      const now = asked(here) ?? here.drawn;
+      if (now === here.drawn) continue;
+      here.drawn = now;
+      here.draw(now);
     }
   }
 
@@ -70,5 +82,5 @@ const ahead = (() => {
   }
   for (const type of ["keydown", "click", "input"]) document.addEventListener(type, pressed, true);
 
-  return { parsed, open, follow, forget: (place) => places.delete(place) };
+  return { parsed, arrive, ask, forget: (place) => places.delete(place) };
 })();

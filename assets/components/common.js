@@ -4,7 +4,7 @@
        create(root, component) is called once per place on the page and returns {update(component), destroy()?}.
        Streamlit calls the default export again on every new data and on a theme switch: mount turns that into
        update(component), so that listeners, zoom and animation survive; so does ahead.js, for a picture that was sent
-       ahead. `component` has .data (for gf.unpack, or the object that the page gave),
+       ahead. `component` has .data (for gf.unpack, or the object that the page gave), .ask(box, value) (ahead.js),
        .setStateValue(name, value), .setTriggerValue(name, value). Report only what the learner settled on (a click), not
        every hover: each report is a round trip to the server.
        root is a <div> inside component.parentElement (a shadow root: common.css and the component's style.css apply).
@@ -40,8 +40,9 @@ const gf = (() => {
     const parent = component.parentElement;
     let instance = instances.get(parent);
     const known = Boolean(instance);
-    const pictures = ahead.open(component.data), now = pictures.asked?.() ?? pictures.sent;
-    const show = (data) => ({ ...component, data });
+    const show = (data) => ({ ...component, data, ask: (box, value) => ahead.ask(parent, box, value) });
+    const draw = (data) => instance.update(instance.latest = show(data));
+    const now = ahead.arrive(parent, component.data, (data) => { draw(data); paintNow(); });
     if (!known) {
       const root = document.createElement("div");
       root.className = "gf-root";
@@ -50,14 +51,12 @@ const gf = (() => {
       instance.root = root;
       instances.set(parent, instance);
     }
-    const draw = (data) => instance.update(instance.latest = show(data));
     draw(now);
     if (known) paintNow();
-    ahead.follow(instance, pictures, (data) => { draw(data); paintNow(); });
     if (!styled()) onceStyled(() => { if (instances.get(parent) === instance) instance.update(instance.latest); });
     return () => {
       instances.delete(parent);
-      ahead.forget(instance);
+      ahead.forget(parent);
       if (instance.destroy) instance.destroy();
       instance.root.remove();
     };

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from charts import parameters as charts
 from pages.block import parameters_words as words
 from pages.shared.known_models import NAMES
-from pages.shared.own_numbers import OWN, as_python, last_good, own_config
+from pages.shared.own_numbers import OWN, as_python, last_good, own_config, with_neighbours
 from pages.block.parameters_frames import shown, size, varied
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
@@ -103,14 +103,16 @@ def draw(code_place: DeltaGenerator, table_place: DeltaGenerator) -> None:
         with boxes:
             config = own_config("tie") if here.arch == OWN else config_of(here.arch)
         everyone = [one if one.name != here.arch else shown(one.name, config, with_sizes=True) for one in known()]
-        everyone.append(shown(OWN, config_of(OWN), with_sizes=False))
+
+        def message(own: Config) -> bytes:
+            return charts.message(
+                "parameters", "Every weight as an area; arrow keys walk through them",
+                [*everyone, shown(OWN, own, with_sizes=False)], model=pressed.arch, views=charts.VIEWS, view=pressed.view,
+                vary=pressed.vary, value=pressed.value, epoch=epoch)  # fmt: skip
+
         with picture:
-            charts.mount(
-                key="weights", on_stand_change=keep,
-                data=charts.message("parameters", "Every weight as an area; arrow keys walk through them", everyone,
-                                    model=pressed.arch, views=charts.VIEWS, view=pressed.view, vary=pressed.vary,
-                                    value=pressed.value, epoch=epoch),
-            )  # fmt: skip
+            charts.mount(key="weights", on_stand_change=keep,
+                         data=with_neighbours(message) if here.arch == OWN else message(config_of(OWN)))
     h, d_k = config.n_heads, config.d_head
     ffn = [(r"W_1, W_g" if config.gated else "W_1", (config.d_ff, config.d_model), "ffn")]
     lesson.formula(

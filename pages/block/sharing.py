@@ -11,13 +11,13 @@ from charts import curves, matrices, parameters, sharing as charts
 from charts.curves import Choice, Picks
 from pages.block import sharing_words as words
 from pages.shared.known_models import NAMES
-from pages.shared.own_numbers import OWN, as_python, last_good, own_config
+from pages.shared.own_numbers import OWN, as_python, last_good, own_config, with_neighbours
 from pages.block.sharing_frames import MODELS, config_named, known, settings, shown, switches
 from pages.block.sharing_measured import LIVE, alone, live, recorded_alone, two_gradients
 from pages.block.sharing_words import GRADIENT, PARTS, STORAGE, TRAINED, VIEWS
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
-from transformer import cost, weights
+from transformer import Config, cost, weights
 from transformer.embedding import Embedding
 from transformer.experiments import tying
 from transformer.recording import CAPITAL, PRONOUN, REPEAT
@@ -78,14 +78,15 @@ def show_parts() -> Shown:
     picture, boxes = st.container(key="gf-picture"), st.container()  # the picture first, on a phone too
     with boxes:
         own = own_config("table") if here.arch == OWN else last_good()
+
+    def message(own: Config) -> bytes:
+        return parameters.message(
+            "sharing", "Weights as areas, hatched where they are used and not stored again; arrow keys walk through them",
+            [*known(), shown(OWN, own)], model=pressed.arch, switches=switches(pressed[1:]), epoch=epoch)  # fmt: skip
+
     with picture:
-        parameters.mount(
-            key="weights", on_stand_change=keep_parts,
-            data=parameters.message(
-                "sharing", "Weights as areas, hatched where they are used and not stored again; arrow keys walk "
-                           "through them",
-                [*known(), shown(OWN, own)], model=pressed.arch, switches=switches(pressed[1:]), epoch=epoch),
-        )  # fmt: skip
+        parameters.mount(key="weights", on_stand_change=keep_parts,
+                         data=with_neighbours(message) if here.arch == OWN else message(own))  # fmt: skip
     config = config_named(here.arch, own)
     made = tying.variant(config, here.tied, here.shared, here.one_table)
     found, V, d = weights.weights(made), made.vocab_size, made.d_model

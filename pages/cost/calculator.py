@@ -19,7 +19,7 @@ from pages.shared import held, models, url
 from pages.shared.controls import choose
 from pages.shared.known_models import NAMES
 from pages.shared.lesson import Lesson, inert
-from pages.shared.own_numbers import OWN, as_python, last_good, own_config
+from pages.shared.own_numbers import OWN, as_python, last_good, own_config, with_neighbours
 from pages.shared.training import Training
 from transformer import PRESETS, Config, calculator, memory, roofline
 from transformer.experiments import clocked
@@ -243,8 +243,10 @@ def draw(code_place: DeltaGenerator) -> None:
     batches = tuple(sorted({*BATCHES, here.batch, shown.batch}))
     counted = DOINGS[here.doing] == "train"
     with st.container(key="gf-stage"), st.container(key="gf-picture"):
-        charts.mount(key="costs", on_stand_change=keep,
-                     data=message(config, whose, machine, shown, lengths, batches, counted, epoch))  # fmt: skip
+        def of(config: Config) -> bytes:
+            return message(config, whose, machine, shown, lengths, batches, counted, epoch)
+
+        charts.mount(key="costs", on_stand_change=keep, data=with_neighbours(of) if title == OWN else of(config))
     doing, bits, cache = DOINGS[here.doing], BITS[here.weights], BITS[here.cache]
     parts = calculator.bill(config, doing, here.n, here.batch, bits, cache, law_of(config)[0] if counted else None)
     lesson.formula(words.formula(config, doing), numbers=lambda: words.numbers(parts, machine))

@@ -17,7 +17,7 @@ from pages.cost.flops_words import INTERVIEW, SOURCES
 from pages.shared import held, models, url
 from pages.shared.known_models import TEXT
 from pages.shared.lesson import Lesson
-from pages.shared.own_numbers import OWN, as_python, last_good, own_config
+from pages.shared.own_numbers import OWN, as_python, last_good, own_config, with_neighbours
 from transformer import PRESETS, Config, cost, counter
 
 START = 1536  # tokens, where SmolLM2's attention costs exactly what its FFN does
@@ -172,14 +172,14 @@ def draw(code_place: DeltaGenerator) -> None:
         own = own_config() if arch == OWN else last_good()
     config = own if arch == OWN else PRESETS[TEXT[arch]]
     title = "my own model" if arch == OWN else arch
+
+    def message(own: Config) -> bytes:
+        return pictures.stack_data([*known(), counted_as(OWN, own)], arch=shown.arch, chosen=shown.n, show=shown.show,
+                                   logits=shown.logits, epoch=epoch)  # fmt: skip
+
     with picture:
-        component.declare("flops")(
-            key="stack", on_stand_change=keep,
-            data=pictures.stack_data(
-                [*known(), counted_as(OWN, own)], arch=shown.arch, chosen=shown.n, show=shown.show,
-                logits=shown.logits, epoch=epoch,
-            ),
-        )  # fmt: skip
+        component.declare("flops")(key="stack", on_stand_change=keep,
+                                   data=with_neighbours(message) if arch == OWN else message(own))  # fmt: skip
     costs, markers = costs_of(config)[0], markers_of(config)
     logits = logits and config.head == "lm"
     with controls:

@@ -12,6 +12,7 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import temperature
+from charts.ahead import Box, ahead
 from charts.next_token import by_rank
 from pages.shared import held, models, url
 from pages.shared.lesson import Lesson
@@ -102,18 +103,24 @@ def draw(
     vocab, last = reading.config.vocab_size, len(reading.ids) - 1
     position = url.url_state("position", last, int, lambda i: 0 <= i <= last)
     T = url.url_state("temperature", DEFAULT, float, lambda T: 0.05 <= T <= 100)
-    found = shares_of((reading.model, reading.label, reading.text), position, reading["logits"][0, position])
-    logits, order = found.logits, found.order
     shown, epoch = held.to_send("temperature_stage", T)
-    with st.container(key="gf-stage"):
-        temperature.mount(
-            key="temperature_stage", on_act_change=functools.partial(acted, last),
-            data=temperature.message(
-                logits.numpy(), order, models.vocabulary(reading, order[: temperature.NAMED].tolist()), reading.pieces,
-                position, temperatures=TEMPERATURES, entropy=found.entropy, largest=found.largest, temperature=shown,
-                epoch=epoch,
-            ),
+
+    def shares(at: int) -> Shares:
+        return shares_of((reading.model, reading.label, reading.text), at, reading["logits"][0, at])
+
+    def message(at: int) -> bytes:
+        found = shares(at)
+        named = models.vocabulary(reading, found.order[: temperature.NAMED].tolist())
+        return temperature.message(
+            found.logits.numpy(), found.order, named, reading.pieces, at, temperatures=TEMPERATURES, entropy=found.entropy,
+            largest=found.largest, temperature=shown, epoch=epoch,
         )  # fmt: skip
+
+    with st.container(key="gf-stage"):
+        temperature.mount(key="temperature_stage", on_act_change=functools.partial(acted, last),
+                          data=ahead(message, Box("position", range(last + 1), position)))
+    found = shares(position)
+    logits, order = found.logits, found.order
 
     if numbers_place is not None:
         with numbers_place:

@@ -17,6 +17,7 @@ class Press(NamedTuple):
     picture: str  # the component's key
     query: str = ""
     keys: str = "ArrowDown Enter"  # a selectbox's; a number's is "ArrowUp", a slider's "ArrowRight"
+    inside: str = ""  # where the box is inside the picture: what is pressed
 
 
 PRESSES = (
@@ -59,6 +60,7 @@ PRESSES = (
     Press("D5", "layer", "heads", "?view=In+a+real+model"),
     Press("D8", "d_ff", "weights", "?arch=My+own+numbers", "ArrowUp"),
     Press("D9", "d_ff", "weights", "?arch=My+own+numbers", "ArrowUp"),
+    Press("F2", "position", "temperature_stage", keys="Enter", inside=".st-key-temperature_stage [aria-label$='token 3']"),
     Press("G1", "d_ff", "stack", "?arch=My+own+numbers", "ArrowUp"),
     Press("G5", "d_ff", "costs", "?arch=My+own+numbers", "ArrowUp"),
 )  # fmt: skip
@@ -86,7 +88,7 @@ def test_a_box_draws_its_neighbour_at_once_and_as_the_server_does(press, open_pa
     page = open_page(lesson(press.row).path + press.query)
     before = shown(page, press.picture)
     page.evaluate(HOLD)
-    page.locator(f".st-key-{press.box} input").first.focus()
+    page.locator(press.inside or f".st-key-{press.box} input").first.focus()
     for key in press.keys.split():
         page.keyboard.press(key)
     page.wait_for_timeout(600)  # more than ahead.js waits

@@ -95,8 +95,9 @@ def test_what_was_sent_ahead_is_drawn_when_a_box_shows_it(js):
         document.body.insertAdjacentHTML("beforeend", `<div class="st-key-layer"><input role="combobox" value="4"></div>
             <div class="st-key-seed"><input type="number" value="1"></div>`);
         const [layer, seed] = document.querySelectorAll("input"), seen = [];
+        let inside = null;
         const send = (bytes) => gf.mount({data: Uint8Array.from(bytes), parentElement: root}, () => ({
-            update: ({data}) => { const d = gf.unpack(data); seen.push([d.layer, d.seed, d.arrays.x[0]].join(" ")); },
+            update: ({data, ask}) => { inside = ask; const d = gf.unpack(data); seen.push([d.layer, d.seed, d.arrays.x[0]].join(" ")); },
         }));
         const key = async (box, value, name = "Enter") => {
             box.value = value;
@@ -114,6 +115,11 @@ def test_what_was_sent_ahead_is_drawn_when_a_box_shows_it(js):
         await key(layer, "3", "3");      // a name being typed
         await key(layer, "3");           // and chosen
         send(bytes);                     // an answer to an older press: the box is further
+        inside("layer", 5);              // a box inside the picture, whatever that of the page shows
+        send(bytes);                     // further here, too
+        inside("layer", 4);
+        send(bytes);                     // the answer: from now on the page's box counts again
         return [still, ...seen];
     }""", list(message))
-    assert drawn == [2, "4 1 4", "5 1 5", "4 1 4", "4 2 4", "4 1 4", "3 1 3", "3 1 3"]
+    assert drawn == [2, "4 1 4", "5 1 5", "4 1 4", "4 2 4", "4 1 4", "3 1 3", "3 1 3",
+                     "5 1 5", "5 1 5", "4 1 4", "3 1 3"]

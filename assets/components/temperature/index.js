@@ -128,7 +128,10 @@ export default (component) => gf.mount(component, (root, first) => {
       made.setAttribute("aria-pressed", String(i === h.position));
       made.setAttribute("aria-label", `What follows ${gf.chipText(piece)}, token ${i + 1}`);
       if (i > h.position) made.classList.add("unread");
-      made.addEventListener("click", () => act({ do: "look", position: i }));
+      made.addEventListener("click", () => {
+        report.ask("position", i);   // it may have been sent ahead
+        act({ do: "look", position: i });
+      });
       return made;
     }), element("span", "asks", "→ ?"));
   }
