@@ -25,17 +25,26 @@ def know(sizes: Mapping[str, tuple[int, int]]) -> None:
 
 def in_link() -> Cell | None:
     """The cell that the link names, where the picture has it."""
+    sizes = st.session_state.get(_SIZES, {})
+    return url.url_state("cell", None, _parse, lambda cell: there(cell, sizes), shown="no cell")
 
-    def there(cell: Cell) -> bool:
-        rows, cols = st.session_state.get(_SIZES, {}).get(cell[0], (0, 0))
-        return cell[1] in range(rows) and cell[2] in range(cols)
 
-    return url.url_state("cell", None, _parse, there, shown="no cell")
+def would_be_in_link(sizes: Mapping[str, tuple[int, int]]) -> Cell | None:
+    """The same for a picture of these sizes that is sent ahead; the link is left as it is."""
+    return url.would_state("cell", None, _parse, lambda cell: there(cell, sizes))
 
 
 def keep(at: object) -> None:
     """What the picture reported, into the link."""
     url.set_url_state("cell", ",".join(map(str, at)) if isinstance(at, list) and len(at) == 3 else None, None)
+
+
+def there(cell: Cell | None, sizes: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether a picture of these sizes has the cell."""
+    if cell is None:
+        return False
+    rows, cols = sizes.get(cell[0], (0, 0))
+    return cell[1] in range(rows) and cell[2] in range(cols)
 
 
 def _parse(written: str) -> Cell:

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, matrices
 from charts import memory as charts
+from charts.ahead import Box, ahead
 from charts.curves import Choice, Switch
 from pages.attention import cells
 from pages.attention import memory_numbers as numbers
@@ -87,6 +88,11 @@ def choose_segment(controls: DeltaGenerator) -> int:
         return choose("Tokens in a segment", LENGTHS, SEGMENT, "segment", st.select_slider)
 
 
+def levels(layers: int) -> dict[str, tuple[int, int]]:
+    """Rows and columns of the pictures of the reach."""
+    return dict.fromkeys(("alone", "with"), (layers + 1, n))
+
+
 def show_reach(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     segment = choose_segment(controls)
     with controls:
@@ -96,14 +102,21 @@ def show_reach(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         st.caption("Coloured: a vector that can have a say in the chosen token's last vector, be it through others. "
                    "From the products of the masks; a test changes every token in turn and finds just these outputs "
                    "moved.")  # fmt: skip
-    needed = numbers.reach(n, segment, layers)[:, token]  # [memory, key]
-    cells.know({"alone": (layers + 1, n), "with": (layers + 1, n)})
+    cells.know(levels(layers))
     here = stand()
-    shown, epoch = held.to_send(place, here)
-    mount(picture, matrices.mount, charts.reach_message(
-        needed, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory), token=f"“{tokens.words[token]}”",
-        layers=layers,
-        segment=segment, at=shown.cell, epoch=epoch))  # fmt: skip
+    held.to_send(place, here)
+
+    def message(segment: int, layers: int, word: str) -> bytes:
+        shown, epoch = held.would_send(place, here._replace(cell=cells.would_be_in_link(levels(layers))))
+        return charts.reach_message(
+            numbers.reach(n, segment, layers)[:, tokens.words.index(word)], tokens.words,
+            Choice(charts.MEMORY, MEMORIES, shown.memory), token=f"“{word}”", layers=layers, segment=segment,
+            at=shown.cell if cells.there(shown.cell, levels(layers)) else None, epoch=epoch,
+        )  # fmt: skip
+
+    mount(picture, matrices.mount, ahead(message, Box("segment", LENGTHS, segment), Box("layers", LAYERS, layers),
+                                         Box("token", tokens.words, tokens.words[token])))  # fmt: skip
+    needed = numbers.reach(n, segment, layers)[:, token]  # [memory, key]
     frame = MEMORIES.index(here.memory)
     M = numbers.tokens_held(here.memory, n)
     steps = [segments.farthest(token, segment, M, layer) for layer in range(layers + 1)]
@@ -122,24 +135,30 @@ def show_map(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     segment = choose_segment(controls)
     with controls:
         left, right = st.columns(2)
+        layers, heads = range(config.n_layers), range(config.n_heads)
         with left:
-            layer = choose("Layer", list(range(config.n_layers)), TELLING[0], "layer")
+            layer = choose("Layer", layers, TELLING[0], "layer")
         with right:
-            head = choose("Head", list(range(config.n_heads)), TELLING[1], "head")
+            head = choose("Head", heads, TELLING[1], "head")
         st.caption(f"Our model, trained with segments and a memory of {training.LENGTH}. Other lengths are read with "
                    f"the same weights: relative "
                    "positions allow it.")  # fmt: skip
-    found = numbers.read(tokens.ids, segment)
-    A, scores, distance = (x[:, layer, head] for x in (found.A, found.scores, found.distance))  # [memory, query, key]
-    may = numbers.allowed(n, segment)
     cells.know(dict.fromkeys(("alone", "with", "content", "distance", "S"), (n, n)))
     here = stand()
     shown, epoch = held.to_send(place, here)
-    mount(picture, matrices.mount, charts.map_message(
-        A, scores, distance, may, tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory),
-        Switch("Show the scores: what a key is, and where it is", shown.scores, taller=700),
-        head=f"layer {layer}, head {head}",
-        at=shown.cell, epoch=epoch))  # fmt: skip
+
+    def message(segment: int, layer: int, head: int) -> bytes:
+        found = numbers.read(tokens.ids, segment)
+        A, scores, distance = (x[:, layer, head] for x in (found.A, found.scores, found.distance))  # [memory, query, key]
+        return charts.map_message(
+            A, scores, distance, numbers.allowed(n, segment), tokens.words, Choice(charts.MEMORY, MEMORIES, shown.memory),
+            Switch("Show the scores: what a key is, and where it is", shown.scores, taller=700),
+            head=f"layer {layer}, head {head}", at=shown.cell, epoch=epoch,
+        )  # fmt: skip
+
+    mount(picture, matrices.mount, ahead(message, Box("segment", LENGTHS, segment), Box("layer", layers, layer),
+                                         Box("head", heads, head)))  # fmt: skip
+    A = numbers.read(tokens.ids, segment).A[:, layer, head]  # [memory, query, key]
     frame = MEMORIES.index(here.memory)
     M, row = min(numbers.tokens_held(here.memory, n), n), A[frame, -1]
     outside = row[: (n - 1) // segment * segment].sum()
@@ -174,10 +193,15 @@ def show_same(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                         f"floor.")  # fmt: skip
         st.caption("All at once the text is read as one segment, farther back than the model was trained on.")
     shown, epoch = held.to_send(place, here)
-    mount(picture, curves.mount, charts.same_message(
-        found.apart, found.surprise, found.whole, list(range(0, n, segment)), tokens.words, Choice(charts.MEMORY,
-            MEMORIES, shown.memory),
-        cursor=shown.cursor, epoch=epoch))  # fmt: skip
+
+    def message(segment: int) -> bytes:
+        found = numbers.read(tokens.ids, segment)
+        return charts.same_message(
+            found.apart, found.surprise, found.whole, list(range(0, n, segment)), tokens.words,
+            Choice(charts.MEMORY, MEMORIES, shown.memory), cursor=shown.cursor, epoch=epoch,
+        )  # fmt: skip
+
+    mount(picture, curves.mount, ahead(message, Box("segment", LENGTHS, segment)))
     covered = found.apart[frame, -1][whole].max()
     others = found.apart[frame, -1][~whole].max(initial=0)
     outside = "" if first is None else rf"\qquad \max_{{\text{{others}}}} \Delta = {others:.3g}"

@@ -124,12 +124,11 @@ def draw(code_place: DeltaGenerator) -> None:
             size = choose("Queries and keys a tile", sizes, SIZE if SIZE in sizes else sizes[-1], "size")
         found, _ = tiles_of(subject, layer, head, size)
         here = stand(size, found)
-        pressed = held.to_send("tiles", here)
+        held.to_send("tiles", here)
 
         def message(*at: int) -> bytes:
             found, exact = tiles_of(subject, *at)
-            shown, epoch = (pressed if at == (layer, head, size) else
-                            held.would_send("tiles", stand(at[2], found, url.would_state)))  # fmt: skip
+            shown, epoch = held.would_send("tiles", stand(at[2], found, url.would_state))
             names, one = names_of(found), head_of(*at[:2])
             return charts.message(
                 pieces, found, {letter: getattr(one, letter).numpy() for letter in "QKV"}, exact, scores.scale(config),

@@ -32,6 +32,8 @@ def said(component: str, name: str) -> dict | None:
 
 def to_send(component: str, value: T) -> tuple[T, int]:
     """(what the message says, its epoch), where the page wants the component with this key to stand at `value`."""
+    if component not in st.session_state:
+        st.session_state.pop(f"_held_{component}", None)  # a fresh one holds nothing
     pressed, epoch = would_send(component, value)
     if epoch != st.session_state.get(f"_pressed_{component}", (None, 0))[1]:
         reported(component, value)
@@ -40,7 +42,7 @@ def to_send(component: str, value: T) -> tuple[T, int]:
 
 
 def would_send(component: str, value: T) -> tuple[T, int]:
-    """What `to_send` would say next, for a picture that is sent ahead; nothing is pressed."""
+    """What `to_send` would say next, after this run's, for a picture that is sent ahead; nothing is pressed."""
     pressed, epoch = st.session_state.get(f"_pressed_{component}", (None, 0))
-    fresh = component not in st.session_state
-    return (value, epoch + 1) if fresh or st.session_state.get(f"_held_{component}") != value else (pressed, epoch)
+    known = f"_held_{component}" in st.session_state and st.session_state[f"_held_{component}"] == value
+    return (pressed, epoch) if known else (value, epoch + 1)
