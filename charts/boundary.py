@@ -66,7 +66,7 @@ def message(
         "W": np.full((*shape, classes, 3), np.nan, np.float32), "singular": np.full((*shape, 2), np.nan, np.float32),
         "gap": np.full(shape, np.nan, np.float32), "rank": np.zeros(shape, np.int32),
     }  # fmt: skip
-    maps, at = [], np.full(shape[:2], -1, np.int32)
+    side = 1
     for i, tile in enumerate(tiles):
         if len(tile.runs) != len(seeds):
             raise ValueError(f"{tile.title} has {len(tile.runs)} runs for {len(seeds)} seeds.")
@@ -76,8 +76,8 @@ def message(
             n = len(run.loss)
             if n > frames or run.p.shape[:2] != (n, classes):
                 raise ValueError(f"A run has {n} frames of {run.p.shape[1]} classes; {frames} of {classes} are shown.")
-            at[i, j] = sum(len(one) for one in maps)
-            maps.append(run.p[:, 1:])  # the first class has what the others leave
+            side = run.p.shape[-1]
+            arrays[f"maps {i} {j}"] = run.p[:, 1:]  # the first class has what the others leave
             arrays["count"][i, j] = n
             for name in ("loss", "accuracy"):
                 arrays[name][i, j, :n] = getattr(run, name)
@@ -85,8 +85,6 @@ def message(
                 arrays["W"][i, j, :n, :, :2], arrays["W"][i, j, :n, :, 2] = run.W, run.b
                 for name in ("singular", "gap", "rank"):
                     arrays[name][i, j, :n] = getattr(run, name)
-    side = maps[0].shape[-1] if maps else 1
-    arrays |= {"at": at, "maps": np.concatenate(maps) if maps else np.zeros((0, classes - 1, 1, 1), np.uint8)}
     header = {
         "name": "linear-depth", "label": label, "seeds": list(seeds), "classes": classes, "side": side, "reach": reach,
         "frame": frame, "seed": seed, "source": source, "growing": growing, "epoch": epoch,

@@ -1,6 +1,7 @@
 """Depth without bend: linear layers, however many, are one; trained live beside the same stack with an activation."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import streamlit as st
 import torch
 
 from charts import boundary as charts, curves, linear_depth
+from charts.ahead import Box, ahead
 from charts.curves import Choice
 from pages.block import linear_depth_words as words
 from pages.block.linear_depth_words import BOUNDARY, HEADS, LEARNING, VIEWS
@@ -40,6 +42,14 @@ class Setting(NamedTuple):
     narrowest: int
 
 
+class Found(NamedTuple):
+    """What there is of a run, as it is drawn, and where it comes from."""
+
+    reports: list[Report]
+    run: charts.Run
+    source: str
+
+
 class Stand(NamedTuple):
     """Where the picture stands, by the link."""
 
@@ -50,11 +60,6 @@ class Stand(NamedTuple):
 @st.cache_resource(show_spinner=False)
 def recorded() -> tuple[dict, dict]:
     return boundary.load()
-
-
-@st.cache_data(max_entries=128, show_spinner=False)
-def untrained(data: str, depth: int, bend: str, width: int, narrowest: int, seed: int) -> Report:
-    return next(boundary.train(data, depth, bend, seed, width=width, narrowest=narrowest))
 
 
 def stand() -> Stand:
@@ -72,15 +77,22 @@ def keep_boundary() -> None:
     held.reported("boundary", stand())
 
 
-def setting() -> Setting:
+def boxes() -> list[Box]:
+    def box(label: str, values: list, default: object, key: str, place: Callable = st.select_slider) -> Box:
+        return Box(key, values, choose(label, values, default, key, place))
+
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
-        data = BY_TITLE[choose("Points", list(BY_TITLE), DATA["spiral"], "data")]
-        depth = choose("Layers of the deep stacks", LAYERS, DEEP, "layers", st.select_slider)
-        bend = BY_BEND[choose("Activation of the bent ones", list(BY_BEND), BENDS[BEND], "activation")]
-        width = choose("Width of each layer", WIDTHS, WIDTH, "width", st.select_slider)
-        narrow = [1, *(w for w in WIDTHS if w <= width)]
-        narrowest = choose("Narrowest layer (the middle one)", narrow, width, "narrowest", st.select_slider)
-    return Setting(data, depth, bend, width, narrowest)
+        data = box("Points", list(BY_TITLE), DATA["spiral"], "data", st.selectbox)
+        depth = box("Layers of the deep stacks", LAYERS, DEEP, "layers")
+        bend = box("Activation of the bent ones", list(BY_BEND), BENDS[BEND], "activation", st.selectbox)
+        width = box("Width of each layer", WIDTHS, WIDTH, "width")
+        narrow = [1, *(w for w in WIDTHS if w <= width.at)]
+        return [data, depth, bend, width, box("Narrowest layer (the middle one)", narrow, width.at, "narrowest")]
+
+
+def setting(data: str, depth: int, bend: str, width: int, narrowest: int) -> Setting:
+    """As the boxes say it; what no longer fits into a narrower stack's box falls back to its width."""
+    return Setting(BY_TITLE[data], depth, BY_BEND[bend], width, min(narrowest, width))
 
 
 def variants(here: Setting) -> list[tuple[int, str]]:
@@ -106,44 +118,59 @@ def shown_of(reports: list[Report]) -> charts.Run:
     )  # fmt: skip
 
 
-def reports_of(here: Setting, depth: int, bend: str, seed: int, runs: dict) -> tuple[list[Report], str]:
-    """What there is of one run, and where it comes from: live, else recorded, else its first weights."""
-    job = runs.get((here.data, depth, bend, here.width, here.narrowest, seed))
-    if job is not None and job.reports:
-        return list(job.reports), "live"
-    if (here.width, here.narrowest) == (WIDTH, WIDTH) and (found := recorded()[0].get((here.data, depth, bend, seed))):
-        return found, "recorded"
-    return [untrained(here.data, depth, bend, here.width, here.narrowest, seed)], "first weights"
+@st.cache_resource(max_entries=1024, show_spinner=False)
+def at_rest(data: str, depth: int, bend: str, width: int, narrowest: int, seed: int) -> Found:
+    if (width, narrowest) == (WIDTH, WIDTH) and (reports := recorded()[0].get((data, depth, bend, seed))):
+        return Found(reports, shown_of(reports), "recorded")
+    reports = [next(boundary.train(data, depth, bend, seed, width=width, narrowest=narrowest))]
+    return Found(reports, shown_of(reports), "first weights")
+
+
+def found_of(here: Setting) -> dict[tuple[int, str, int], Found]:
+    """What there is of each run, (depth, bend, seed): live, else recorded, else its first weights."""
+    found = {}
+    for seed in SEEDS:
+        for depth, bend in variants(here):
+            key = here.data, depth, bend, here.width, here.narrowest, seed
+            job = live.run(key)
+            reports = list(job.reports) if job is not None else []
+            found[depth, bend, seed] = Found(reports, shown_of(reports), "live") if reports else at_rest(*key)
+    return found
+
+
+def maps(here: Setting, stand: Stand, growing: bool, epoch: int) -> bytes:
+    """The picture of all runs of a setting."""
+    found, points = found_of(here), boundary.points(here.data)
+    named = {bend: "linear" if bend == "linear" else BENDS[bend] for _, bend in variants(here)}
+    tiles = [charts.Tile(
+        f"{depth} layers, {named[bend]}", f"{depth} {named[bend]}", "muted" if bend == "linear" else "ffn",
+        [found[depth, bend, seed].run for seed in SEEDS], None if depth == here.depth else (6, 4))
+        for depth, bend in variants(here)]  # fmt: skip
+    return charts.message(
+        f"What each stack says of every point of the plane, “{DATA[here.data]}”; left and right: step, up and down: seed, "
+        "space: play", tiles, SEEDS, np.array(boundary.report_steps()), points.x.numpy(), points.y.numpy(),
+        classes=points.classes, reach=boundary.REACH, frame=stand.frame, seed=stand.seed, growing=growing, epoch=epoch,
+        source="training" if growing else " + ".join(sorted({of.source for of in found.values()})),
+    )  # fmt: skip
 
 
 def draw_boundary() -> None:
     """All that follows the controls: it alone runs again when they change, and while anything trains."""
     with st.container(key="gf-stage"):
-        here = setting()
+        chosen = boxes()
+        here = setting(*(box.at for box in chosen))
         jobs = works(here)
         runs = live.panel(f"Train these {len(jobs)} stacks, {len(SEEDS)} seeds each of {len(variants(here))} · about "
                           f"{sum(0.3 + 0.065 * depth for _, depth, *_ in jobs):.0f} s", jobs, total=REPORTS, unit="report")  # fmt: skip
-        found = {key: reports_of(here, *key, runs) for seed in SEEDS for key in [(*v, seed) for v in variants(here)]}
         growing = any(job.busy for job in runs.values())
-        sources = sorted({source for _, source in found.values()})
-        tiles = [charts.Tile(
-            f"{depth} layers, {'linear' if bend == 'linear' else BENDS[bend]}",
-            f"{depth} {'linear' if bend == 'linear' else BENDS[bend]}", "muted" if bend == "linear" else "ffn",
-            [shown_of(found[depth, bend, seed][0]) for seed in SEEDS], None if depth == here.depth else (6, 4))
-            for depth, bend in variants(here)]  # fmt: skip
         shown, epoch = held.to_send("boundary", stand())
-        points = boundary.points(here.data)
+
+        def message(*at: object) -> bytes | None:
+            there = setting(*at)
+            return None if growing and there != here else maps(there, shown, growing, epoch)
+
         with st.container(key="gf-picture"):
-            charts.mount(
-                key="boundary", on_stand_change=keep_boundary,
-                data=charts.message(
-                    f"What each stack says of every point of the plane, “{DATA[here.data]}”; left and right: step, up "
-                    f"and "
-                    "down: seed, space: play", tiles, SEEDS, np.array(boundary.report_steps()), points.x.numpy(),
-                    points.y.numpy(), classes=points.classes, reach=boundary.REACH, frame=shown.frame, seed=shown.seed,
-                    source="training" if growing else " + ".join(sources), growing=growing, epoch=epoch,
-                ),
-            )  # fmt: skip
+            charts.mount(key="boundary", on_stand_change=keep_boundary, data=ahead(message, *chosen))
         about = recorded()[1]
         st.caption(f"Colour: the class that the stack names, the paler the less sure. Thick line: where its answer "
                    f"changes; "
@@ -154,14 +181,14 @@ def draw_boundary() -> None:
                    f"{about['steps']} steps, "
                    f"width {about['width']}, {about['minutes']} min for all point sets.")  # fmt: skip
     seed = stand().seed
-    reports = found[here.depth, "linear", seed][0]
+    found = found_of(here)
+    reports = found[here.depth, "linear", seed].reports
     last = reports[min(stand().frame, len(reports) - 1)]
-    between = ("class", points.classes)
+    classes = f"class {boundary.points(here.data).classes}"
     lesson.formula(
         words.FORMULA[BOUNDARY],
         shapes=[("x", ("point", 2), "residual"), (r"W_1", (here.width if here.depth > 2 else here.narrowest, 2), "output"),
-                (r"W_{\text{eff}}", (f"{between[0]} {between[1]}", 2), "ffn"),
-                (r"b_{\text{eff}}", (f"{between[0]} {between[1]}",), "ffn")],
+                (r"W_{\text{eff}}", (classes, 2), "ffn"), (r"b_{\text{eff}}", (classes,), "ffn")],
         numbers=lambda: numbers(last),
     )  # fmt: skip
     given = {"data": here.data, "depth": here.depth, "bend": here.bend, "seed": seed, "width": here.width,
@@ -169,7 +196,7 @@ def draw_boundary() -> None:
     with code_place:
         lesson.code([Stack, collapse.collapse, boundary.train],
                     words.SNIPPET[BOUNDARY].format_map({k: repr(v) for k, v in given.items()}))
-    rows = [(depth, bend, s, r) for (depth, bend, s), (of, _) in found.items() for r in of]
+    rows = [(depth, bend, s, r) for (depth, bend, s), of in found.items() for r in of.reports]
     lesson.downloads(
         table={"layers": [d for d, *_ in rows], "activation": [b for _, b, *_ in rows], "seed": [s for *_, s, _ in rows],
                "step": [r.step for *_, r in rows], "loss": [r.loss for *_, r in rows],
@@ -294,16 +321,21 @@ def draw_heads() -> None:
     most = min(config.d_model, 2 * config.d_head)
     with st.container(key="gf-stage"):
         with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
-            layer = choose("Layer", list(range(config.n_layers)), config.n_layers // 2, "layer")
+            layers = list(range(config.n_layers))
+            layer = choose("Layer", layers, config.n_layers // 2, "layer")
         singular = heads_of(name, layer)
         here = heads_stand(config.n_heads, most)
         (head, index), epoch = held.to_send("heads", here)
+
+        def message(one: int) -> bytes | None:
+            if one != layer and name != "tiny":
+                return None  # a large model's singular values take a second
+            return linear_depth.heads(heads_of(name, one), Choice("Head", list(range(config.n_heads)), head), one,
+                                      config.d_head, cursor=index, epoch=epoch)  # fmt: skip
+
         with st.container(key="gf-picture"):
-            curves.mount(
-                key="heads", on_stand_change=lambda: keep_heads(config.n_heads, most),
-                data=linear_depth.heads(singular, Choice("Head", list(range(config.n_heads)), head), layer, config.d_head,
-                                        cursor=index, epoch=epoch),
-            )  # fmt: skip
+            curves.mount(key="heads", on_stand_change=lambda: keep_heads(config.n_heads, most),
+                         data=ahead(message, Box("layer", layers, layer)))
         own = singular[here[0]]
         st.caption(f"{models.TITLES[name]}: W_O W_V of a head is a matrix of {config.d_model} × {config.d_model}, "
                    f"made of two "

@@ -36,8 +36,7 @@ def test_it_opens_with_the_recorded_runs(open_page, downloads):
         for seed in boundary.SEEDS:
             reports = runs["spiral", depth, bend, seed]
             np.testing.assert_allclose(arrays["accuracy"][i, seed], [r.accuracy for r in reports], rtol=1e-6)
-            at = arrays["at"][i, seed]
-            np.testing.assert_array_equal(arrays["maps"][at : at + boundary.REPORTS, 0], torch.stack([r.p[1] for r in reports]))
+            np.testing.assert_array_equal(arrays[f"maps {i} {seed}"][:, 0], torch.stack([r.p[1] for r in reports]))
             if bend == "linear":
                 np.testing.assert_allclose(arrays["W"][i, seed, -1, :, :2], reports[-1].W, rtol=1e-6)
     assert len(downloads["table"]["loss"]) == 12 * boundary.REPORTS

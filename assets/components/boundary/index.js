@@ -33,7 +33,7 @@ export default (component) => gf.mount(component, (root, first) => {
   const newest = () => Math.max(0, ...Array.from(A().count)) - 1;
   const near = (tile, s = seed) => Math.min(frame, count(tile, s) - 1);   // a run that is not as far shows its newest
   const number = (name, tile, s = seed) => A()[name][run(tile, s) * frames() + near(tile, s)];
-  const where = (tile, s = seed) => A().at[run(tile, s)] + near(tile, s);
+  const where = (tile, s = seed) => ({ maps: A()[`maps ${tile} ${s}`], frame: near(tile, s) });
   const weight = (tile, k, i, s = seed) => A().W[((run(tile, s) * frames() + near(tile, s)) * spec.classes + k) * 3 + i];
   const isMatrix = (tile, s = seed) => count(tile, s) > 0 && Number.isFinite(weight(tile, 0, 0, s));
   const signed = (v, digits = 2) => v.toFixed(digits).replace("-", "−");
@@ -90,7 +90,7 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function border(p, i, s, box, look) {   // of one matrix: from the matrix, as the map is too coarse for its slopes
-    const key = `line ${where(i, s)}`;
+    const key = `line ${i} ${s} ${near(i, s)}`;
     if (!cache.has(key)) {
       const n = spec.side, place = (j) => spec.reach * (2 * (j + 0.5) / n - 1);
       const score = (k, row, col) => weight(i, k, 0, s) * place(col) + weight(i, k, 1, s) * place(n - 1 - row) + weight(i, k, 2, s);
@@ -100,7 +100,7 @@ export default (component) => gf.mount(component, (root, first) => {
   }
 
   function picture(p, i, box) {
-    const key = `${where(i)} ${Math.round(box.w)}`;
+    const key = `${i} ${seed} ${near(i)} ${Math.round(box.w)}`;
     if (!cache.has(key)) boundary_paint.map({ image: (large) => cache.set(key, large) }, c, spec, where(i), box);
     p.image(cache.get(key), box.x, box.y, box.w, box.w);
   }

@@ -1,6 +1,6 @@
 /* boundary_paint: the map of one stack over the plane, and the lines along which its answer changes.
 
-   boundary_paint.map(p, c, spec, at, box)              what the run whose frame is `at` says of every place
+   boundary_paint.map(p, c, spec, at, box)              what a run says of every place, at: {maps, frame}
    boundary_paint.contour(spec, at, score)              where its answer changes, for p.line once it is scaled
    boundary_paint.points(p, c, spec, box)               what it learns from: ● ■ ▲ by class
    boundary_paint.share(spec, at, class, cell)          the probability of a class in a cell, 0 … 1
@@ -10,7 +10,7 @@ const boundary_paint = (() => {
   const colour = (c, k) => c[TONES[k]];
 
   function share(spec, at, k, cell) {
-    const size = spec.side * spec.side, of = (j) => spec.arrays.maps[(at * (spec.classes - 1) + j - 1) * size + cell] / 255;
+    const size = spec.side * spec.side, of = (j) => at.maps[(at.frame * (spec.classes - 1) + j - 1) * size + cell] / 255;
     if (k > 0) return of(k);
     let rest = 1;
     for (let j = 1; j < spec.classes; j++) rest -= of(j);
