@@ -67,8 +67,7 @@ def patterns_of(
     for name in NAMES:
         if name == LSH:
             layers = layers_of(_reading)[: len(DEPTHS)]
-            Q, K = zip(*(heads_of(_reading, layer)[:2] for layer in layers), strict=True)
-            each = torch.stack([same_bucket(q, k, BUCKETS, ROUNDS)[head] for q, k in zip(Q, K, strict=True)])
+            each = torch.stack([buckets_of(subject, layer, _reading)[head] for layer in layers])
             each = torch.cat((each, each[-1:].expand(len(DEPTHS) - len(each), -1, -1)))
             found[name] = Pattern(each[0].numpy(), masks.reach(each).numpy(), words_of(_reading))
         else:
@@ -81,15 +80,23 @@ def patterns_of(
 @st.cache_data(max_entries=64, show_spinner=False)
 def on_heads(subject: tuple, layer: int, r: int, w: int, _reading: Reading) -> tuple[np.ndarray, dict[str, OnHead]]:
     """The exact A [head, query, key] of a layer, and what each pattern makes of it."""
-    Q, K, V, S = heads_of(_reading, layer)
+    _, _, V, S = heads_of(_reading, layer)
     n = S.shape[-1]
     exact = sparsified(S, V, allowed(Config(), n))
     found = {}
     for name in NAMES[:-1]:
-        pairs = same_bucket(Q, K, BUCKETS, ROUNDS) if name == LSH else allowed(config_of(name, r, w), n).expand_as(S)
+        fixed = name != LSH
+        pairs = allowed(config_of(name, r, w), n).expand_as(S) if fixed else buckets_of(subject, layer, _reading)
         of = sparsified(S, V, pairs)
         found[name] = OnHead(of.A.numpy(), ~pairs.numpy(), of.error.numpy(), of.kept.numpy())
     return exact.A.numpy(), found
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def buckets_of(subject: tuple, layer: int, _reading: Reading) -> torch.Tensor:
+    """Which queries and keys of a layer fall into the same bucket: bool [head, query, key]."""
+    Q, K = heads_of(_reading, layer)[:2]
+    return same_bucket(Q, K, BUCKETS, ROUNDS)
 
 
 def layers_of(reading: Reading) -> list[int]:

@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, matrices
 from charts import sparse as charts
+from charts.ahead import Box, ahead
 from pages.attention import cells, patterns, sparse_words
 from pages.attention.patterns import DEPTHS, FIXED, LSH, NAMES
 from pages.attention.sparse_words import COST, HEAD, PATTERN, TRAINED, VIEWS
@@ -26,6 +27,7 @@ EXAMPLES = {
     "a play": "King:\nWhat news, my lord? What news from the king?",
 }
 TELLING = {"smollm2-135m": (13, 8), "minilm-l6": (3, 1), "tiny": (2, 3)}  # model -> layer and head
+R, W = range(1, 9), range(2, 9)
 PICK, DEPTH = "dilated", 2  # the pattern, and the layers that the reach opens with
 
 
@@ -114,32 +116,36 @@ def keep() -> None:
     held.reported(component(), stand())
 
 
-def sizes() -> tuple[int, int]:
+def sizes() -> tuple[Box, Box]:
     """r and w, the two numbers that the patterns hang on."""
-    r = st.slider("r: step of the dilation", 1, 8, 3, key="r", bind="query-params")
-    w = st.slider("w: width of the window; stride", 2, 8, 4, key="w", bind="query-params")
-    return r, w
+    r = st.slider("r: step of the dilation", R[0], R[-1], 3, key="r", bind="query-params")
+    w = st.slider("w: width of the window; stride", W[0], W[-1], 4, key="w", bind="query-params")
+    return Box("r", R, r), Box("w", W, w)
 
 
 def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
-        r, w = sizes()
+        boxes = sizes()
         n = st.select_slider("Tokens", [12, 16, 24, 48], 16, key="n", bind="query-params")
         both = st.toggle("An encoder: both ways", key="both", bind="query-params")
     layer, head = TELLING[reading.model]
     head = min(head, reading.config.n_heads - 1)
+    r, w = (box.at for box in boxes)
     found = patterns.patterns_of(subject, head, r, w, n, both, reading)
     cells.know({f"{name} {part}": (len(of.tokens),) * 2 for name, of in found.items() for part in ("pattern", "reach")})
     here = stand()
     shown, epoch = held.to_send(component(), here)
-    with picture:
-        matrices.mount(
-            key=component(), on_stand_change=keep,
-            data=charts.patterns_message(
-                found, curves.Picks("Pattern", list(NAMES), shown.pattern, role="attention"),
-                curves.Choice("Layers", DEPTHS, shown.depth), at=shown.cell, epoch=epoch,
-            ),
+
+    def message(r: int, w: int, both: bool) -> bytes:
+        return charts.patterns_message(
+            patterns.patterns_of(subject, head, r, w, n, both, reading),
+            curves.Picks("Pattern", list(NAMES), shown.pattern, role="attention"),
+            curves.Choice("Layers", DEPTHS, shown.depth), at=shown.cell, epoch=epoch,
         )  # fmt: skip
+
+    with picture:
+        matrices.mount(key=component(), on_stand_change=keep,
+                       data=ahead(message, *boxes, Box("both", (False, True), both)))
     of = found[here.pattern]
     within = [int(((of.reach[-1] >= 0) & (of.reach[-1] <= depth)).sum()) for depth in DEPTHS]
     with controls:
@@ -170,21 +176,25 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         default = TELLING[reading.model][0]
         layer = choose("Layer", layers, default, "layer")
-        r, w = sizes()
+        boxes = sizes()
+    r, w = (box.at for box in boxes)
     exact, found = patterns.on_heads(subject, layer, r, w, reading)
     n = exact.shape[-1]
     cells.know({"exact": (n, n), "error": (len(found), len(exact)), "kept": (len(found), len(exact))}
                | {f"{name} A": (n, n) for name in found})  # fmt: skip
     here = stand()
     shown, epoch = held.to_send(component(), here)
-    with picture:
-        matrices.mount(
-            key=component(), on_stand_change=keep,
-            data=charts.heads_message(
-                exact, found, curves.Picks("Pattern", list(found), shown.pattern, role="attention"),
-                curves.Choice("Head", heads(), shown.head), patterns.words_of(reading), at=shown.cell, epoch=epoch,
-            ),
+
+    def message(layer: int, r: int, w: int) -> bytes:
+        exact, found = patterns.on_heads(subject, layer, r, w, reading)
+        return charts.heads_message(
+            exact, found, curves.Picks("Pattern", list(found), shown.pattern, role="attention"),
+            curves.Choice("Head", heads(), shown.head), patterns.words_of(reading), at=shown.cell, epoch=epoch,
         )  # fmt: skip
+
+    with picture:
+        matrices.mount(key=component(), on_stand_change=keep,
+                       data=ahead(message, Box("layer", layers, layer), *boxes))
     of = found[here.pattern]
     best = min(found, key=lambda name: found[name].error[here.head])
     both_ways = ", both ways; here it reads as if it could not look ahead" if reading.config.kind == "encoder" else ""
@@ -325,7 +335,7 @@ subject = (reading.model, reading.label, reading.text)
 view = lesson.view(VIEWS)
 if view == TRAINED:
     lesson.show_model("Nine small decoders · trained by us", "tiny")
-cells.belong_to("B6", view, *subject)
+cells.belong_to("B6", view, reading.model, reading.text)
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)
