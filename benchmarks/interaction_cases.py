@@ -73,6 +73,7 @@ CASES = (
          query="?view=Two+vectors+by+hand"),
     Case("B3", "function that stands out", "component", ".st-key-curves .gf-pick input:checked", keys=("ArrowUp", "ArrowDown"),
          query="?view=Cost"),
+    Case("B3", "layer", "component", ".st-key-layer input", keys=("ArrowUp Enter", "ArrowDown Enter")),
     Case("B4", "key/value heads", "component", ".st-key-wiring input[type=range]", keys=("ArrowLeft", "ArrowRight")),
     Case("B4", "query head", "component", ".st-key-wiring canvas"),
     Case("B4", "tokens in the cache", "component", ".st-key-bars input[type=range]", query="?view=Bytes+in+real+models"),

@@ -61,15 +61,20 @@ class Hierarchical(nn.Module):
 
     def forward(self, ids: Tensor, real: Tensor, tap: Tap = OFF) -> Tensor:
         """ids and real [document, segment, token], False at padding -> class logits [document, class]."""
-        documents, n_segments, n = ids.shape
-        word_real = real.flatten(0, 1)  # [document · segment, token]
-        h = self.words(ids.flatten(0, 1), real=word_real, tap=tap / "words")
-        s = self.pool_words(h, word_real, tap / "words" / "pool").unflatten(0, (documents, n_segments))
-        segment_real = real.any(-1)  # [document, segment]
-        at = torch.arange(n_segments, device=ids.device)[None]
-        geometry = Geometry(self.segments.config, at, at, segment_real, reach=n_segments - 1)
+        s = self.read_segments(ids.flatten(0, 1), real.flatten(0, 1), tap)
+        return self.read_documents(s.unflatten(0, ids.shape[:2]), real.any(-1), tap)
+
+    def read_segments(self, ids: Tensor, real: Tensor, tap: Tap = OFF) -> Tensor:
+        """ids and real [segment, token] -> one vector for each [segment, d_model]."""
+        h = self.words(ids, real=real, tap=tap / "words")
+        return self.pool_words(h, real, tap / "words" / "pool")
+
+    def read_documents(self, s: Tensor, real: Tensor, tap: Tap = OFF) -> Tensor:
+        """The segments' vectors s [document, segment, d_model] and real [document, segment] -> [document, class]."""
+        at = torch.arange(s.shape[1], device=s.device)[None]
+        geometry = Geometry(self.segments.config, at, at, real, reach=s.shape[1] - 1)
         s, _ = self.segments(s, geometry, None, tap / "segments")
-        d = tap("document", self.pool_segments(s, segment_real, tap / "segments" / "pool"))
+        d = tap("document", self.pool_segments(s, real, tap / "segments" / "pool"))
         return tap("class_logits", self.W_C(d))
 
     def run(

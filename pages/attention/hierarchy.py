@@ -8,6 +8,7 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import documents as charts
+from charts.ahead import Box, ahead
 from charts.curves import Choice, Picks
 from charts.documents import IN_SENTENCE, TINTS, Shown
 from pages.attention import hierarchy_words
@@ -155,15 +156,18 @@ def keep_cost() -> None:
 def show_document() -> Taken:
     here = stand()
     shown, epoch = held.to_send("document", here)
-    with st.container(key="gf-stage"), st.container(key="gf-picture"):
-        charts.mount(
-            key="document", on_stand_change=keep,
-            data=charts.message(
-                on_the_page(text, ids), classifier.classes, found, tint=Picks("Words are tinted by", list(TINTS), shown.tint),
-                without=shown.part, truth=truth, rho=rho, epoch=epoch,
-            ),
+    sentences = on_the_page(text, ids)
+
+    def message(weights: str) -> bytes:
+        found, rho, _ = read(text, WEIGHTS[weights])
+        return charts.message(
+            sentences, classifier.classes, found, tint=Picks("Words are tinted by", list(TINTS), shown.tint),
+            without=shown.part, truth=truth, rho=rho, epoch=epoch,
         )  # fmt: skip
-    words = [word for sentence in on_the_page(text, ids) for word in sentence]
+
+    with st.container(key="gf-stage"), st.container(key="gf-picture"):
+        charts.mount(key="document", on_stand_change=keep, data=ahead(message, Box("weights", list(WEIGHTS), weights)))
+    words = [word for sentence in sentences for word in sentence]
     of = [i for i, sentence in enumerate(ids) for _ in sentence]
     effect = found.p[0, label] - found.p[1:, label]
     by_word = dict(zip(map(tuple, found.parts.tolist()), effect.tolist(), strict=True))
@@ -251,7 +255,7 @@ truth = next((label for of, label in passages.values() if of == text), None)
 if st.session_state.setdefault("_document_text", text) != text:  # a part belongs to its text
     st.session_state["_document_text"] = text
     st.query_params.pop("without", None)
-found, rho, label = read(text, levels)
+found, _, label = read(text, levels)
 stage, words, code_place, more = (st.container() for _ in range(4))
 with stage:
     draw(code_place)

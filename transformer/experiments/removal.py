@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from transformer.hierarchy import Document, Hierarchical
+from transformer.tap import Edit, RecordingTap
 
 
 class Part(NamedTuple):
@@ -75,33 +76,56 @@ def even(A: Tensor) -> Tensor:
 EVEN = {"words": "words.pool.A", "sentences": "segments.pool.A"}  # level -> whose weights ``even`` replaces
 
 
-def removals(model: Hierarchical, document: Document, levels: Sequence[str] = (), most: int = 64) -> Removals:
-    """Runs the document whole and without each part, ``most`` variants at once; ``levels`` of EVEN share evenly."""
-    parts = parts_of(document)
-    variants = [[list(sentence) for sentence in document], *(without(document, part) for part in parts)]
-    n_sentences, n_words, count = len(document), max(map(len, document)), len(variants)
-    edit = {EVEN[level]: even for level in levels}
-    record = ("words.pool.*", "segments.pool.*")
-    p: list[Tensor] = []
-    dtype = model.W_C.weight.dtype
-    by_sentence = torch.zeros(2, count, n_sentences, dtype=dtype)  # weights, scores
-    by_word = torch.zeros(2, count, n_sentences, n_words, dtype=dtype)
-    for start in range(0, count, most):
-        chunk = variants[start : start + most]
-        run = model.run(chunk, record=record, edit=edit)
-        p.append(run.output.softmax(-1))
-        of_words = torch.stack([run.trace[f"words.pool.{name}"] for name in ("A", "scores")])
-        of_words = of_words.unflatten(1, (len(chunk), -1))  # [2, variant, sentence, word]
-        of_sentences = torch.stack([run.trace[f"segments.pool.{name}"] for name in ("A", "scores")])
-        for v, variant in enumerate(chunk, start):
-            removed = parts[v - 1] if v else None
-            gone = removed.sentence if len(variant) < n_sentences else None
-            rows = [j for j in range(n_sentences) if j != gone]
-            by_sentence[:, v, rows] = of_sentences[:, v - start, : len(rows)]
-            for row, j in enumerate(rows):
-                here = [t for t in range(len(document[j])) if removed != (j, t)]
-                by_word[:, v, j, here] = of_words[:, v - start, row, : len(here)]
-    return Removals(parts, torch.cat(p), *by_sentence, *by_word)
+@torch.no_grad()
+def removals(model: Hierarchical, document: Document, levels: Sequence[str] = (), most: int = 512) -> Removals:
+    """Runs the document whole and without each part; ``levels`` of EVEN share evenly.
+
+    A sentence's vector knows nothing of the others: each sentence is read once whole and once without each of its words,
+    ``most`` at once, and the variants are put together from these.
+    """
+    parts, n_sentences = parts_of(document), len(document)
+    sentences = [list(sentence) for sentence in document]  # and from there on those without a word
+    rows = [list(range(n_sentences))]  # of each variant: which of the sentences it is made of
+    for sentence, word in parts:
+        row = list(range(n_sentences))
+        if word is None or len(document[sentence]) == 1:
+            del row[sentence]
+        else:
+            row[sentence] = len(sentences)
+            sentences.append([*document[sentence][:word], *document[sentence][word + 1 :]])
+        rows.append(row)
+    s, of_words, real = _read(model, sentences, levels, most)
+    tap = RecordingTap("segments.pool.*", _edit(levels), names=model.names())
+    there = torch.tensor([[i < len(row) for i in range(n_sentences)] for row in rows], device=s.device)
+    made_of = torch.tensor([row + [0] * (n_sentences - len(row)) for row in rows], device=s.device)
+    p = model.read_documents(s[made_of], there, tap).softmax(-1)
+    of_sentences = torch.stack([tap.trace["segments.pool.A"], tap.trace["segments.pool.scores"]])
+    by_sentence = s.new_zeros(2, len(rows), n_sentences)  # weights, scores
+    by_word = (of_words * real)[:, None, :n_sentences].repeat(1, len(rows), 1, 1)  # [2, variant, sentence, word]
+    for v, (row, (sentence, word)) in enumerate(zip(rows, [Part(-1), *parts], strict=True)):
+        kept = [j for j in range(n_sentences) if len(row) == n_sentences or j != sentence]
+        by_sentence[:, v, kept] = of_sentences[:, v, : len(row)]
+        if v:
+            by_word[:, v, sentence] = 0
+        if v and len(row) == n_sentences:
+            left = [t for t in range(len(document[sentence])) if t != word]
+            by_word[:, v, sentence, left] = of_words[:, row[sentence], : len(left)]
+    return Removals(parts, p, *by_sentence, *by_word)
+
+
+def _read(model: Hierarchical, sentences: Document, levels: Sequence[str], most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Each sentence by itself: vectors [sentence, d_model], weights and scores [2, sentence, word], and which are real."""
+    ids, real = (x[:, 0] for x in model.batch([[sentence] for sentence in sentences]))
+    s, found = [], []
+    for some, there in zip(ids.split(most), real.split(most), strict=True):
+        tap = RecordingTap("words.pool.*", _edit(levels), names=model.names())
+        s.append(model.read_segments(some, there, tap))
+        found.append(torch.stack([tap.trace["words.pool.A"], tap.trace["words.pool.scores"]]))
+    return torch.cat(s), torch.cat(found, 1), real
+
+
+def _edit(levels: Sequence[str]) -> dict[str, Edit]:
+    return {EVEN[level]: even for level in levels}
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> float:
