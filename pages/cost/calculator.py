@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import calculator as charts
+from charts.ahead import Box, ahead
 from charts.calculator import BITS
 from pages.cost import calculator_words as words
 from pages.shared import held, models, url
@@ -32,6 +33,7 @@ LENGTHS = tuple(2**k for k in range(4, 18))
 BATCHES = tuple(2**k for k in range(9))
 MOST_TOKENS, MOST_TEXTS = 2**20, 4096  # that may be typed
 RECORDED, MINE = "this project's server", "a machine of yours"
+TITLES, PLACES = [*NAMES, TINY, OWN, FILE], [*MACHINES, RECORDED, MINE]
 CLOCKED = "smollm2-135m"
 MEASURED = Path(__file__).parents[2] / "assets" / "measured" / "clock.json"
 
@@ -242,11 +244,23 @@ def draw(code_place: DeltaGenerator) -> None:
     lengths = (here.n,) if config.kind == "vision" else tuple(sorted({*LENGTHS, here.n, shown.n}))
     batches = tuple(sorted({*BATCHES, here.batch, shown.batch}))
     counted = DOINGS[here.doing] == "train"
-    with st.container(key="gf-stage"), st.container(key="gf-picture"):
-        def of(config: Config) -> bytes:
-            return message(config, whose, machine, shown, lengths, batches, counted, epoch)
 
-        charts.mount(key="costs", on_stand_change=keep, data=with_neighbours(of) if title == OWN else of(config))
+    def picture(config: Config, whose: str, machine: Machine) -> bytes:
+        return message(config, whose, machine, shown, lengths, batches, counted, epoch)
+
+    def of(name: str, where: str) -> bytes | None:
+        """Of another model where the picture stands as it does now, and on a machine that is known."""
+        one = config if name == title else PRESETS.get(NAMES.get(name))
+        if one is None or where == MINE != on or (can(one), usual(one)) != (can(config), usual(config)):
+            return None
+        return picture(one, whose if name == title else name, machine if where == on else machine_of(where))
+
+    with st.container(key="gf-stage"), st.container(key="gf-picture"):
+        charts.mount(
+            key="costs", on_stand_change=keep,
+            data=with_neighbours(lambda own: picture(own, OWN, machine)) if title == OWN
+            else ahead(of, Box("arch", TITLES, title), Box("machine", PLACES, on)),
+        )  # fmt: skip
     doing, bits, cache = DOINGS[here.doing], BITS[here.weights], BITS[here.cache]
     parts = calculator.bill(config, doing, here.n, here.batch, bits, cache, law_of(config)[0] if counted else None)
     lesson.formula(words.formula(config, doing), numbers=lambda: words.numbers(parts, machine))
@@ -303,9 +317,9 @@ lesson, live = Lesson("G5"), Training("G5")
 lesson.header(words.LOOK_FOR)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     with st.container(width=300):
-        title = choose("Whose cost", [*NAMES, TINY, OWN, FILE], FIRST, "arch")
+        title = choose("Whose cost", TITLES, FIRST, "arch")
     with st.container(width=240):
-        on = choose("On", [*MACHINES, RECORDED, MINE], "A100", "machine")
+        on = choose("On", PLACES, "A100", "machine")
 machine = machine_of(on)
 stage, below, measured, code_place, more = (st.container() for _ in range(5))
 with stage:

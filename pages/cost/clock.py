@@ -19,7 +19,7 @@ from pages.shared import held, models, url
 from pages.shared.controls import choose
 from pages.shared.known_models import TEXT
 from pages.shared.lesson import Lesson
-from pages.shared.own_numbers import OWN, as_python, own_config
+from pages.shared.own_numbers import OWN, as_python, own_config, with_others
 from pages.shared.training import Training
 from transformer import PRESETS, Config, roofline
 from transformer.experiments import clocked
@@ -129,19 +129,23 @@ def surveyed(config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def show_any(picture: DeltaGenerator) -> Shown:
     here = stand()
     shown, epoch = held.to_send("curves", here)
-    ms, asked, whole = surveyed(config)
     ridge = np.array([machine.ridge for machine in machines().values()]).reshape(1, -1, 1, 1, 1)
-    with picture:
-        curves.mount(key="curves", on_stand_change=keep, data=charts.least(
-            np.array(LENGTHS), [(name, role) for name, (role, _) in PARTS.items()], ms, asked, whole, ridge,
+
+    def message(one: Config, title: str) -> bytes:
+        return charts.least(
+            np.array(LENGTHS), [(name, role) for name, (role, _) in PARTS.items()], *surveyed(one), ridge,
             [curves.Choice("Pass", list(PASSES), shown.passing), curves.Choice("Machine", list(machines()), shown.machine),
              curves.Choice("Texts at once", BATCHES, shown.batch), curves.Choice("Bits a value", list(BITS), shown.bits)],
             model=title, cursor=shown.n, epoch=epoch,
-        ))  # fmt: skip
+        )  # fmt: skip
+
+    with picture:
+        curves.mount(key="curves", on_stand_change=keep, data=with_others(message, title))
         st.caption("Peaks and bandwidths as the makers state them for 16-bit products; “this project's” was measured in "
                    f"float32 ({recorded()['machine']}). Fewer bits move fewer bytes; the arithmetic is counted at the same peak."
                    + ("" if config.kind == "decoder" else " An encoder writes nothing: “write the next” shows it reading."))  # fmt: skip
     machine, width = machines()[here.machine], BITS[here.bits]
+    ms = surveyed(config)[0]
     found = roofline.on(machine, work_of(config, PASSES[here.passing], here.n, here.batch, width))
     lines = [rf"\text{{{part}: }} \max\!\left(\tfrac{{{tex(p.flops)}}}{{{tex(machine.flops)}}},\,"
              rf"\tfrac{{{tex(p.traffic)}}}{{{tex(machine.bandwidth)}}}\right) = {p.seconds * 1e3:.3g}\text{{ ms}}"

@@ -17,7 +17,7 @@ from pages.shared import held, url
 from pages.shared.controls import choose
 from pages.shared.known_models import TEXT
 from pages.shared.lesson import Lesson
-from pages.shared.own_numbers import OWN, as_python, own_config
+from pages.shared.own_numbers import OWN, as_python, own_config, with_others
 from transformer import PRESETS, Config, cost, memory
 
 FIRST = "Llama 3 8B"
@@ -129,24 +129,42 @@ def kinds_of(config: Config) -> dict[str, Config]:
     return found
 
 
+@st.cache_data(max_entries=32, show_spinner=False)
+def compared(config: Config) -> tuple[dict, dict, dict, np.ndarray]:
+    """(gigabytes [batch, 1, length] and kB a token of each kind's cache, longest text [batch, card, 1], gigabytes that each
+    card has left for it)."""
+    kinds, room = kinds_of(config), budgets() - memory.serving(config, 1).weights
+    gigabytes = {name: np.array([[[cost.kv_cache_bytes(kind, n, batch) / charts.GB for n in LENGTHS]] for batch in BATCHES])
+                 for name, kind in kinds.items()}  # fmt: skip
+    longest = {name: np.array([[[memory.longest_cached(kind, int(free), batch)] for free in room] for batch in BATCHES])
+               for name, kind in kinds.items()}  # fmt: skip
+    each = {name: cost.kv_cache_bytes(kind, 1) / 1e3 for name, kind in kinds.items()}
+    return gigabytes, each, longest, room.reshape(1, -1, 1) / charts.GB
+
+
 def show_run(picture: DeltaGenerator) -> Shown:
     here = stand()
     shown, epoch = held.to_send("curves", here)
-    weights, cache, longest = served(config)
     axis = (1, len(BITS), 1, 1)
-    layers = [
-        charts.Layer("weights", "residual", np.broadcast_to((weights / charts.GB).reshape(axis), (*axis[:3], len(LENGTHS)))),
-        *(charts.Layer(name, role, cache[i][:, None, None] / charts.GB)
-          for i, (name, role) in enumerate((("keys", "key"), ("values", "value")))),
-    ]  # fmt: skip
-    with picture:
-        curves.mount(key="curves", on_stand_change=keep, data=charts.stack(
+
+    def message(config: Config, title: str) -> bytes:
+        weights, cache, longest = served(config)
+        layers = [
+            charts.Layer("weights", "residual", np.broadcast_to((weights / charts.GB).reshape(axis), (*axis[:3], len(LENGTHS)))),
+            *(charts.Layer(name, role, cache[i][:, None, None] / charts.GB)
+              for i, (name, role) in enumerate((("keys", "key"), ("values", "value")))),
+        ]  # fmt: skip
+        return charts.stack(
             "memory-writing", "Gigabytes while the model writes, against the length of the text; left and right arrows move "
             "the length", f"GB to write with {title}", np.array(LENGTHS), layers,
             curves.Choice("Card", list(CARDS), shown.card), budgets() / charts.GB,
             others=[curves.Choice("Texts at once", BATCHES, shown.batch), curves.Choice("Bits a weight", BITS, shown.bits)],
             longest=longest[..., None], cursor=shown.n, epoch=epoch,
-        ))  # fmt: skip
+        )  # fmt: skip
+
+    with picture:
+        curves.mount(key="curves", on_stand_change=keep, data=with_others(message, title))
+    weights, cache, _ = served(config)
     now = memory.serving(config, here.n, here.batch, here.bits)
     P = sum(cost.parameters(config).values())
     kept = (rf"2 \cdot {tex(here.n)} \cdot \key{{{config.n_kv_heads}}} \cdot {config.d_head} \cdot {config.n_layers} \cdot "
@@ -195,18 +213,19 @@ def show_kinds(picture: DeltaGenerator) -> Shown:
         return Shown({}, "")
     here = stand(list(kinds))
     shown, epoch = held.to_send("curves", here)
-    room = budgets() - memory.serving(config, 1).weights
-    gigabytes, longest, each = {}, {}, {}
-    for name, kind in kinds.items():
-        each[name] = cost.kv_cache_bytes(kind, 1) / 1e3
-        gigabytes[name] = np.array([[[cost.kv_cache_bytes(kind, n, batch) / charts.GB for n in LENGTHS]] for batch in BATCHES])
-        longest[name] = np.array([[[memory.longest_cached(kind, int(free), batch)] for free in room] for batch in BATCHES])
+
+    def message(one: Config, title: str) -> bytes | None:
+        if list(kinds_of(one)) != list(kinds):
+            return None  # another choice of kinds: the picture would stand elsewhere
+        return charts.kinds(
+            np.array(LENGTHS), *compared(one), curves.Choice("Card", list(CARDS), shown.card),
+            curves.Choice("Texts at once", BATCHES, shown.batch), curves.Picks("Attention", list(kinds), shown.kind, role="key"),
+            model=title, cursor=shown.n, epoch=epoch,
+        )  # fmt: skip
+
     with picture:
-        curves.mount(key="curves", on_stand_change=keep, data=charts.kinds(
-            np.array(LENGTHS), gigabytes, each, longest, room.reshape(1, -1, 1) / charts.GB,
-            curves.Choice("Card", list(CARDS), shown.card), curves.Choice("Texts at once", BATCHES, shown.batch),
-            curves.Picks("Attention", list(kinds), shown.kind, role="key"), model=title, cursor=shown.n, epoch=epoch,
-        ))  # fmt: skip
+        curves.mount(key="curves", on_stand_change=keep, data=with_others(message, title))
+    gigabytes, each, *_ = compared(config)
     b = BATCHES.index(here.batch)
     return Shown(
         {"n": LENGTHS} | {name: values[b, 0] for name, values in gigabytes.items()},

@@ -8,7 +8,8 @@ from typing import Literal
 import streamlit as st
 
 from charts.ahead import Box, ahead
-from transformer import Config
+from pages.shared.known_models import TEXT
+from transformer import PRESETS, Config
 
 OWN = "My own numbers"
 FIRST = Config(d_model=512, n_heads=8, n_layers=6, vocab_size=32_000, position="none", max_len=2**20)
@@ -57,7 +58,7 @@ def own_config(beside: Beside = "") -> Config:
     return config
 
 
-def with_neighbours(message: Callable[[Config], bytes]) -> bytes:
+def with_neighbours(message: Callable[[Config], bytes | None]) -> bytes:
     """The picture of the boxes' config, and sent ahead those one step away in the box that was moved last."""
     boxes, moved = st.session_state.get(_BOXES, ({}, ""))
     if moved not in boxes:
@@ -73,6 +74,13 @@ def with_neighbours(message: Callable[[Config], bytes]) -> bytes:
         return message(config)
 
     return ahead(draw, Box(moved, values, at))
+
+
+def with_others(message: Callable[[Config, str], bytes | None], title: str) -> bytes:
+    """The picture of the model that the page's box "arch" names, and sent ahead that of the one before and after."""
+    if title == OWN:
+        return with_neighbours(lambda own: message(own, OWN))
+    return ahead(lambda name: message(PRESETS[TEXT[name]], name) if name in TEXT else None, Box("arch", [*TEXT, OWN], title))
 
 
 def _made(

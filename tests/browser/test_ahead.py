@@ -76,7 +76,6 @@ PRESSES = (
     Press("F2", "position", "temperature_stage", keys="Enter", inside=".st-key-temperature_stage [aria-label$='token 3']"),
     Press("G1", "d_ff", "stack", "?arch=My+own+numbers", "ArrowUp"),
     Press("G2", "arch", "curves"),
-    Press("G2", "d_ff", "curves", "?arch=My+own+numbers&view=Caches+by+kind", "ArrowUp"),
     Press("G3", "arch", "curves"),
     Press("G5", "arch", "costs"),
     Press("G5", "machine", "costs"),
