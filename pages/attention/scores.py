@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, matrices
 from charts import scores as charts
+from charts.ahead import Box, ahead
 from charts.scores import TITLES
 from pages.attention import scores_words as words
 from pages.attention.scores_words import COST, PLANE, VIEWS, WEIGHTS
@@ -153,22 +154,26 @@ def keep_curves() -> None:
 
 def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, dict, str]:
     with controls:
-        layer = st.selectbox("Layer", range(model_config.n_layers), 1, key="layer", bind="query-params")
+        layers = range(model_config.n_layers)
+        layer = st.selectbox("Layer", layers, 1, key="layer", bind="query-params")
         st.caption("A model of ours that was trained with all six functions on Shakespeare's plays. Queries and keys "
                    "are those of the "
                    "run with scaled dots, the same for all six; W, β, v, b and w are each function's own, trained.")  # fmt: skip
-    S, A, says = weighed(ids, layer)
     here = stand()
     shown, epoch = held.to_send("weights", here)
     n = len(ids)
     names = [piece.strip() or "␣" for piece in pieces]
-    barred = ~masks.past(n).numpy()
-    with picture:
-        matrices.mount(key="weights", on_stand_change=keep_weights, data=charts.weights_message(
-            names, S, A, says, heads=curves.Choice("Head", list(range(heads)), shown.head),
-            switch=curves.Switch(SCORES_TOO, shown.scores), barred=barred,
+
+    def message(layer: int) -> bytes:
+        return charts.weights_message(
+            names, *weighed(ids, layer), heads=curves.Choice("Head", list(range(heads)), shown.head),
+            switch=curves.Switch(SCORES_TOO, shown.scores), barred=~masks.past(n).numpy(),
             at=(f"{'S' if shown.scores else 'A'} {shown.cell[0]}", shown.cell[1], shown.cell[2]), epoch=epoch,
-        ))  # fmt: skip
+        )  # fmt: skip
+
+    with picture:
+        matrices.mount(key="weights", on_stand_change=keep_weights, data=ahead(message, Box("layer", layers, layer)))
+    S, A, _ = weighed(ids, layer)
     score, i, j = here.cell
     numbers = (rf"\text{{{TITLES[score]}, query {i}, key {j}: }} \scores{{S}} = {S[score][here.head, i, j]:.3f},\quad "
                rf"\attention{{A}} = {A[score][here.head, i, j]:.4f}")  # fmt: skip
