@@ -53,11 +53,10 @@ class Text(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One text in all orders, positions on (True) and off, and what is left in float64 without them."""
+    """One text in all orders, positions on (True) and off."""
 
     readings: dict[bool, Orders]
     pooled: dict[bool, np.ndarray]  # [order]: degrees from the first
-    in_double: float | None
 
 
 def reader(kind: str) -> Reader:
@@ -112,24 +111,46 @@ def sort_keys(text: Text) -> list[str]:
     return [name.split(" ", 1)[1].lower() for name in text.names]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def measured(name: str, label: str, text: Text, swap: tuple[int, int], seed: int, layer: int, head: int,
-             _who: Reader) -> Measured:  # fmt: skip
-    of = list(orders_of(text, swap, seed).values())
-    readings, pooled = {}, {}
+class One(NamedTuple):
+    """One order beside the text as it stands, by one model."""
+
+    Y: np.ndarray  # [token, model]
+    moved: np.ndarray  # [token, layer + 1]
+    A: torch.Tensor  # [layer, head, query, key]
+    largest: float
+    pooled: torch.Tensor  # [model]
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def one_order(name: str, label: str, text: Text, order: Order, _who: Reader) -> dict[bool, One]:
+    """Positions on (True) and off."""
+    of, read = [tuple(range(len(text.ids))), order], {}
     for on, model in ((True, _who.on), (False, _who.off)):
-        found = permutation.read(model, text.ids, of, layer)
-        A = found.A[:, head]
-        readings[on] = Orders(
-            found.output.numpy(), permutation.moved(found.streams, of).numpy(), A.numpy(),
-            permutation.put_back(A, of, (1, 2)).numpy(), permutation.largest_difference(found, of).numpy(),
-        )  # fmt: skip
-        pooled[on] = permutation.angles(found.pooled())[0].numpy()
-    in_double = None
-    if not _who.causal:
-        double = permutation.read(*permutation.in_double(_who.off, text.ids), of, layer)
-        in_double = permutation.largest_difference(double, of).max().item()
-    return Measured(readings, pooled, in_double)
+        found = permutation.read(model, text.ids, of)
+        read[on] = One(found.output[1].numpy(), permutation.moved(found.streams, of)[1].numpy(), found.A[:, 1],
+                       permutation.largest_difference(found, of)[1].item(), found.pooled()[1])  # fmt: skip
+    return read
+
+
+def measured(text: Text, swap: tuple[int, int], seed: int, layer: int, head: int, who: Reader) -> Measured:
+    of = list(orders_of(text, swap, seed).values())
+    every = [one_order(who.name, who.label, text, order, who) for order in of]
+    readings, pooled = {}, {}
+    for on in (True, False):
+        Y, moved, maps, largest, vectors = zip(*(one[on] for one in every), strict=True)
+        A = torch.stack([map_[layer, head] for map_ in maps])
+        readings[on] = Orders(np.stack(Y), np.stack(moved), A.numpy(), permutation.put_back(A, of, (1, 2)).numpy(),
+                              np.array(largest))  # fmt: skip
+        pooled[on] = permutation.angles(torch.stack(vectors))[0].numpy()
+    return Measured(readings, pooled)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def in_double(name: str, label: str, text: Text, swap: tuple[int, int], seed: int, _who: Reader) -> float:
+    """What is left without positions in float64: the largest difference over all orders."""
+    of = list(orders_of(text, swap, seed).values())
+    double = permutation.read(*permutation.in_double(_who.off, text.ids), of, 0)
+    return permutation.largest_difference(double, of).max().item()
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

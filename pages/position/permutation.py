@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, matrices
 from charts import permutation as charts
+from charts.ahead import Box, ahead
 from charts.curves import Choice, Picks
 from pages.position import orders, permutation_words as words
 from pages.position.orders import Reader, Text
@@ -95,17 +96,24 @@ def show_orders() -> Shown:
     free = [i for i in range(len(text.ids)) if i not in text.fixed]
     names = [text.names[i] for i in free]
     picture = st.container(key="gf-picture")  # first, though what it shows is chosen below it
+    telling = orders.TELLING.get(who.name.rsplit("/", 1)[-1], (0, 0))
+    mine = "decoder_" if who.causal else ""  # each model opens on its own telling head
+
+    def box(label: str, values: list, default: object, key: str) -> Box:
+        return Box(key, values, choose(label, values, default, key))
+
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
-        telling = orders.TELLING.get(who.name.rsplit("/", 1)[-1], (0, 0))
-        mine = "decoder_" if who.causal else ""  # each model opens on its own telling head
-        layer = choose("Layer of the map", list(range(config.n_layers)), telling[0], f"{mine}layer")
-        head = choose("Head", list(range(config.n_heads)), telling[1], f"{mine}head")
-        one = choose("Swap", names, names[min(1, len(names) - 1)], "swap")
-        other = choose("with", names, names[-1], "with")
+        boxes = [box("Layer of the map", list(range(config.n_layers)), telling[0], f"{mine}layer"),
+                 box("Head", list(range(config.n_heads)), telling[1], f"{mine}head"),
+                 box("Swap", names, names[min(1, len(names) - 1)], "swap"), box("with", names, names[-1], "with")]  # fmt: skip
         seed = st.number_input("Seed of the shuffle", 0, 9999, 0, key="seed", bind="query-params")
-    swap = text.names.index(one), text.names.index(other)
-    found = orders.measured(who.name, who.label, text, swap, seed, layer, head, who)
-    of = orders.orders_of(text, swap, seed)
+    layer, head, one, other = (box.at for box in boxes)
+
+    def swapped(one: str, other: str) -> tuple[int, int]:
+        return text.names.index(one), text.names.index(other)
+
+    swap = swapped(one, other)
+    found = orders.measured(text, swap, seed, layer, head, who)
     n, layers, dims = len(text.ids), config.n_layers + 1, min(charts.SHOWN, config.d_model)
     sizes = {}
     for mark in ("", " on"):
@@ -115,15 +123,21 @@ def show_orders() -> Shown:
                       f"A {name}{mark}": (n, n), f"ΔA {name}{mark}": (n, n)}  # fmt: skip
     here = stand(sizes)
     shown, epoch = held.to_send("matrices", here)
-    with picture:
-        matrices.mount(
-            key="matrices", on_stand_change=lambda: keep("matrices", sizes),
-            data=charts.orders_message(
-                found.readings, text.names, of, Picks("Order", ORDERS, shown.frame), shown.on,
-                head=f"layer {layer}, head {head}", causal=who.causal, at=shown.cell, epoch=epoch,
-            ),
+
+    def message(layer: int, head: int, one: str, other: str, dice: int) -> bytes | None:
+        pair = swapped(one, other)
+        if who.causal and who.label == "live" and (pair, dice) != (swap, seed):
+            return None  # another order takes a large model some tenths of a second
+        return charts.orders_message(
+            orders.measured(text, pair, dice, layer, head, who).readings, text.names, orders.orders_of(text, pair, dice),
+            Picks("Order", ORDERS, shown.frame), shown.on, head=f"layer {layer}, head {head}", causal=who.causal,
+            at=shown.cell, epoch=epoch,
         )  # fmt: skip
-    say_measured(found)
+
+    with picture:
+        matrices.mount(key="matrices", on_stand_change=lambda: keep("matrices", sizes),
+                       data=ahead(message, *boxes, Box("seed", range(10_000), seed)))
+    say_measured(found, None if who.causal else orders.in_double(who.name, who.label, text, swap, seed, who))
     i = ORDERS.index(here.frame)
     off, on = found.readings[False], found.readings[True]
     values = {"name": who.name, "ids": list(text.ids), "by_name": orders.sort_keys(text), "swap": swap,
@@ -141,24 +155,24 @@ def show_orders() -> Shown:
     )  # fmt: skip
 
 
-def say_measured(found: orders.Measured) -> None:
+def say_measured(found: orders.Measured, in_double: float | None) -> None:
     """What the picture says, in numbers, positions off beside on."""
     off, on = found.readings[False], found.readings[True]
     still = [text.names[i] for i in text.fixed]
     columns = st.columns(3)
     columns[0].metric("Largest |Δ|, positions off", f"{off.largest.max():.2g}")
-    if found.in_double is None:
+    if in_double is None:
         columns[1].metric("Last token after layer 0, off", f"{off.moved[:, -1, 1].max():.1g}")
         columns[2].metric("Last token after layer 1, off", f"{off.moved[:, -1, 2].max():.1%}")
     else:
-        columns[1].metric("the same in float64", f"{found.in_double:.1g}")
+        columns[1].metric("the same in float64", f"{in_double:.1g}")
         columns[2].metric("Largest |Δ|, positions on", f"{on.largest.max():.2g}")
     st.caption("Over all five orders, the tokens put back first; “off” is the same weights with nothing added or "
                "turned by position. "
                + (f"{inert(' and '.join(still))} {'stay' if len(still) > 1 else 'stays'} in place. " if still else "")
                + ("What is left in float32 is rounding: in float64 it shrinks as the precision grows. "
                   f"The mean of the outputs turns by {found.pooled[False].max():.1g}° at most without positions, by "
-                  f"{found.pooled[True].max():.1f}° with them." if found.in_double is not None else
+                  f"{found.pooled[True].max():.1f}° with them." if in_double is not None else
                   f"After the last layer, {off.largest.max():.2g} without positions stands beside "
                   f"{on.largest.max():.2g} with "
                   "them."))  # fmt: skip
@@ -290,7 +304,7 @@ def predict() -> None:
     model, tokenizer = orders.ours("decoder-none")
     small = Reader("assets/order/decoder-none", "", "tiny", model, model, tokenizer)
     asked = orders.text_of(small, TEXT)
-    found = orders.measured(small.name, small.label, asked, (0, 1), 0, 0, 0, small).readings[False]
+    found = orders.measured(asked, (0, 1), 0, 0, 0, small).readings[False]
     first, second = ((found.moved[ORDERS.index("two swapped"), :, layer] > SAME).sum() for layer in (1, 2))
     n = len(asked.ids)
     one, other = (name.split(" ", 1)[1] for name in asked.names[:2])

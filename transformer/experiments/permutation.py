@@ -81,7 +81,7 @@ class Reading(NamedTuple):
     """One model's reading of one text in several orders, each as that order has it."""
 
     streams: Tensor  # [layer + 1, order, token, model]: what enters the first block, and what each hands on
-    A: Tensor  # [order, head, query, key], of the layer that was asked for
+    A: Tensor  # [order, head, query, key] of the layer that was asked for, or [layer, order, …] of all
     output: Tensor  # [order, token, model]: the last stream, normalised where the model does that
 
     def pooled(self) -> Tensor:
@@ -90,13 +90,14 @@ class Reading(NamedTuple):
 
 
 @torch.no_grad()
-def read(model: Model, ids: Sequence[int], of: Sequence[Order], layer: int) -> Reading:
-    """All orders in one batch. ValueError where the model has no such layer."""
-    map_ = f"layers.{layer}.attention.A"
+def read(model: Model, ids: Sequence[int], of: Sequence[Order], layer: int | None = None) -> Reading:
+    """All orders in one batch, with the maps of a layer or of all. ValueError where the model has no such layer."""
+    maps = [f"layers.{i}.attention.A" for i in (range(model.config.n_layers) if layer is None else [layer])]
     final = ["final_norm"] if model.config.final_norm else []
     rows, names = torch.tensor([[ids[i] for i in order] for order in of]), stream_names(model)
-    trace = model.run(rows, record=(*names, *final, map_)).trace
-    return Reading(torch.stack([trace[name] for name in names]), trace[map_], trace[(final or names[-1:])[0]])
+    trace = model.run(rows, record=(*names, *final, *maps)).trace
+    A = trace[maps[0]] if layer is not None else torch.stack([trace[name] for name in maps])
+    return Reading(torch.stack([trace[name] for name in names]), A, trace[(final or names[-1:])[0]])
 
 
 def stream_names(model: Model) -> list[str]:
