@@ -1,6 +1,7 @@
 """Every test runs without the app fetching anything by itself; those that need real weights ask for them here."""
 
 import os
+import threading
 
 import pytest
 import torch
@@ -24,6 +25,15 @@ if os.environ.get("CI"):
 def pytest_xdist_auto_num_workers() -> int:
     """One more worker than cores: while one waits for its browser, another computes."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_loads_at_the_end():
+    """A thread that still loads a model while the interpreter goes away can take the process down with it."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("bring "):
+            thread.join(60)
 
 
 def _fetched(name: str):
