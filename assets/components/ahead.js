@@ -4,12 +4,13 @@
    After each key and click this reads what the boxes show, and where they show a neighbour draws it at once: the server's
    answer, some round trips later, finds it drawn. What a box shows otherwise waits for the server, as without this file.
 
-   ahead.parsed(data)      ->  a message's header with .bytes and .start, where its arrays begin; of one parsed: itself
+   ahead.parsed(data)      ->  a message's header, with its bytes and where its arrays begin in [ahead.BODY]; of one parsed: itself
    ahead.arrive(place, data, draw)   ->  the message to draw now: the one sent, or where the boxes are further by now, theirs;
                                later draw(message) whenever they ask for another one that is here
    ahead.ask(place, box, value)      what a box inside the picture was moved to, of which the page has none
    ahead.forget(place) */
 const ahead = (() => {
+  const BODY = Symbol("body");   // no name that a header could have itself
   const PATIENCE = 30;   // frames in which a box may come to show what was chosen
   const places = new Map();   // where a component is mounted -> what is here for it
   let frames = 0, chosen = false;
@@ -19,7 +20,7 @@ const ahead = (() => {
     const bytes = data.byteOffset % 8 === 0 ? data : new Uint8Array(data);
     const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
-    return { ...header, bytes, start: bytes.byteOffset + 4 + length };
+    return { ...header, [BODY]: { bytes, start: bytes.byteOffset + 4 + length } };
   }
 
   function arrive(place, data, draw) {
@@ -82,5 +83,5 @@ const ahead = (() => {
   }
   for (const type of ["keydown", "click", "input"]) document.addEventListener(type, pressed, true);
 
-  return { parsed, arrive, ask, forget: (place) => places.delete(place) };
+  return { BODY, parsed, arrive, ask, forget: (place) => places.delete(place) };
 })();

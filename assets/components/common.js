@@ -70,7 +70,7 @@ const gf = (() => {
   }
 
   function unpack(data) {
-    const { bytes, start, ...header } = ahead.parsed(data);
+    const header = ahead.parsed(data), { bytes, start } = header[ahead.BODY];
     const kinds = { float32: Float32Array, uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array,
       int32: Int32Array };
     const arrays = {};

@@ -23,12 +23,13 @@ def js(browser):
 @pytest.mark.parametrize("dtype", component.DTYPES)
 def test_the_browser_reads_what_python_packs(js, dtype):
     values = (np.random.default_rng(0).standard_normal((3, 7)) * 40).astype(dtype)
-    message = component.pack({"pieces": [" é", "\n"]}, {"first": np.zeros(5, np.uint8), "x": values})
+    header = {"pieces": [" é", "\n"], "bytes": [1, 2], "start": "here"}  # names that the reader might use for itself
+    message = component.pack(header, {"first": np.zeros(5, np.uint8), "x": values})
     read = js.evaluate("""bytes => {
-        const header = gf.unpack(Uint8Array.from(bytes)), x = header.arrays.x;
-        return {pieces: header.pieces, shape: x.shape, values: Array.from(x)};
+        const {arrays: {x}, ...header} = gf.unpack(Uint8Array.from(bytes));
+        return {header, shape: x.shape, values: Array.from(x)};
     }""", list(message))
-    assert read["pieces"] == [" é", "\n"] and read["shape"] == [3, 7]
+    assert read["header"] == header and read["shape"] == [3, 7]
     np.testing.assert_array_equal(np.array(read["values"]).reshape(3, 7), values.astype(np.float64))
 
 
