@@ -77,6 +77,7 @@ CASES = (
     Case("B4", "key/value heads", "component", ".st-key-wiring input[type=range]", keys=("ArrowLeft", "ArrowRight")),
     Case("B4", "query head", "component", ".st-key-wiring canvas"),
     Case("B4", "tokens in the cache", "component", ".st-key-bars input[type=range]", query="?view=Bytes+in+real+models"),
+    Case("B4", "layer", "component", ".st-key-layer input", keys=("ArrowDown Enter", "ArrowUp Enter")),
     Case("B5", "mask", "component", ".st-key-matrices .gf-pick input:checked", keys=("ArrowDown", "ArrowUp")),
     Case("B5", "m", "component", ".st-key-matrices .gf-scrubber input", query="?mask=prefix"),
     Case("B5", "zero after the softmax", "component", ".st-key-matrices [role=switch]", keys=(" ", " ")),

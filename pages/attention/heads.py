@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves
 from charts import heads as charts
+from charts.ahead import Box, ahead
 from pages.attention import heads_words as words
 from pages.attention.heads_words import BYTES, COST, VIEWS, WIRING
 from pages.shared import held, models, url
@@ -113,18 +114,17 @@ def keep_curves() -> None:
 
 def show_wiring(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int, int, dict, str]:
     layer, head = TELLING.get(reading.model, (0, 0))
+    layers = range(config.n_layers)
     with controls:
-        layer = choose("Layer", range(config.n_layers), layer, "layer")
+        layer = choose("Layer", layers, layer, "layer")
     own = config.n_kv_heads
-    default = choices[choices.index(own) + 1] if own < config.n_heads else choices[len(choices) // 2]
-    default = own if own < config.n_heads else default
+    default = own if own < config.n_heads else choices[len(choices) // 2]
     st.session_state["_heads_default"] = (default, head)
     found, here = Shared(*shared(subject, layer)), stand(default, head)
     shown, epoch = held.to_send("wiring", here)
     tokens, causal = reading.pieces[:MOST], config.kind == "decoder"
     row = next((of.query for of in DEFAULTS.values() if (of.model, of.text) == (reading.model, reading.text)),
                len(tokens) - 1)
-    cell = row, int(found.A[own][here.head, row].argmax())
     with controls:
         st.metric("Cache of a token", f"{cache_of(here.heads) / 1e3:.2f} kB", help="2 · h_kv · d_k · layers · 2 bytes")
         st.metric("Weight that moved", f"{found.moved[here.heads].mean():.1%}",
@@ -134,15 +134,18 @@ def show_wiring(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int,
                    f"out as multi-head attention "
                    f"with copied heads, its maps {'are bit for bit the same' if gap == 0 else f'differ by {gap:.0e}'}. In K and V blue is below 0, rust above. Averaged heads are not trained further." + (
                        "" if causal else " An encoder keeps no cache; the bytes are a decoder's of its shape."))  # fmt: skip
-    with picture:
-        charts.mount_wiring(
-            key="wiring", on_stand_change=keep_wiring,
-            data=charts.wiring_message(
-                tokens, found.Q, found.K, found.V, found.A, found.moved, [cache_of(h_kv) for h_kv in choices], own=own,
-                at=shown.heads, head=shown.head, cell=cell, causal=causal, scale=scores.scale(config),
-                scale_text=f"/ √{config.d_head}", epoch=epoch,
-            ),
+
+    def message(layer: int) -> bytes:
+        of = Shared(*shared(subject, layer))
+        return charts.wiring_message(
+            tokens, *of, [cache_of(h_kv) for h_kv in choices], own=own, at=shown.heads, head=shown.head,
+            cell=(row, int(of.A[own][here.head, row].argmax())), causal=causal, scale=scores.scale(config),
+            scale_text=f"/ √{config.d_head}", epoch=epoch,
         )  # fmt: skip
+
+    with picture:
+        charts.mount_wiring(key="wiring", on_stand_change=keep_wiring,
+                            data=ahead(message, Box("layer", layers, layer)))
     numbers = (rf"h = {config.n_heads},\ \key{{h_{{kv}}}} = {here.heads}:\quad g({here.head}) = \lfloor {here.head} / "
                rf"{config.n_heads // here.heads} \rfloor = {here.head * here.heads // config.n_heads},\quad 2 \cdot "
                rf"{here.heads} \cdot "
