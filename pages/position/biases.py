@@ -4,16 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
-import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import biases as charts
 from charts import curves, matrices
-from charts.biases import TITLES, Parts
+from charts.ahead import Box, ahead
+from charts.biases import TITLES
 from charts.curves import Choice, Picks
 from pages.position import biases_words as words
 from pages.position import trained_ways as trained
-from pages.position.biases_arrays import FAR, HEADS, LOOK, REACH, ROWS, SLOPE_TO, all_buckets, counts, slopes
+from pages.position.biases_arrays import (
+    FAR, HEADS, LOOK, REACH, ROWS, SLOPE_TO, all_buckets, counts, numbers, of_parts, real_parts, slopes,
+)  # fmt: skip
 from pages.position.biases_words import BUCKETS, DISTANCE, HEAD, REAL, SLOPES, VIEWS
 from pages.shared import held, models, url
 from pages.shared.controls import choose
@@ -33,6 +35,7 @@ REAL_SAYS = charts.SAYS | {"alibi": "−m · |i − j|: what ALiBi would add, in
 TELLING = {"smollm2-135m": (16, 0), "tiny": (2, 3)}  # layer and head: they read one word back by rotation
 FOUR = ("learned", "sinusoidal", "xl")  # ways that make four terms of one
 STEPS = 4
+LAYERS = list(range(longer.BASE["n_layers"]))
 PARTS = {"content": "q·k", "position": "position", "S": "S", "A": "A"} | {term: term for term in "abcd"}  # by the link
 CURSORS = {DISTANCE: ("at", 20, 0, trained.FARTHEST - 1), SLOPES: ("r", 10, 0, SLOPE_TO), BUCKETS: ("d", 50, -REACH, REACH)}
 
@@ -151,88 +154,75 @@ def keep(layer: int = 0, heads: int = longer.BASE["n_heads"]) -> None:
 NAMES = {HEAD: "parts", DISTANCE: "distance", SLOPES: "slopes", BUCKETS: "buckets", REAL: "real"}  # of the components
 
 
-def choose_layer() -> int:
-    return choose("Layer", list(range(longer.BASE["n_layers"])), 0, "layer")
+def layer_box(place: DeltaGenerator, layers: list[int], default: int) -> tuple[Box, DeltaGenerator]:
+    """The box, and the place beside it where something is said."""
+    box, said = place.columns([0.14, 1], gap="medium", vertical_alignment="center")
+    with box:
+        layer = choose("Layer", layers, default, "layer")
+    if layer and view != REAL:
+        said.caption("Learned and sinusoidal places were added before the first layer; here they are mixed into the "
+                     "vectors, and cannot be told from the words.")  # fmt: skip
+    return Box("layer", layers, layer), said
 
 
-def say_layer(layer: int) -> None:
-    if layer:
-        st.caption("Learned and sinusoidal places were added before the first layer; here they are mixed into the "
-                   "vectors, and "
-                   "cannot be told from the words.")  # fmt: skip
+def to_send(layer: int, here: Stand, pressed: tuple[Stand, int]) -> tuple[Stand, int]:
+    """What a layer's picture is sent: here, or, in one that lacks the way chosen here, where it would open."""
+    there = stand(layer)
+    return pressed if there == here else held.would_send(NAMES[view], there)
 
 
 def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
-    box, said = controls.columns([0.14, 1], gap="medium", vertical_alignment="center")
-    with box:
-        layer = choose_layer()
+    box, said = layer_box(controls, LAYERS, 0)
+    layer, heads = box.at, longer.BASE["n_heads"]
     with said:
-        say_layer(layer)
         st.caption(f"Eight decoders of {longer.BASE['n_layers']} layers and {longer.BASE['n_heads']} heads, trained by "
                    f"us on "
                    f"Shakespeare's plays with {longer.LENGTH} tokens at a time; nothing differs but the way to tell "
                    f"positions. They "
                    f"read the first {len(ids)} tokens of your text, of about 1.5 characters each.")  # fmt: skip
-    found = trained.parts_of(ids, layer)
     here = stand(layer)
-    shown, epoch = held.to_send("parts", here)
-    heads = longer.BASE["n_heads"]
-    with picture:
-        matrices.mount(
-            key="parts", on_stand_change=lambda: keep(layer),
-            data=charts.parts_message(
-                found, trained.tables_of(layer), pieces, ~masks.past(len(ids)).numpy(), titles=titles(layer),
-                picks=Picks("Positions", list(titles(layer).values()), TITLES[shown.way], role="ink"),
-                heads=Choice("Head", list(range(heads)), shown.head), about="A trained head's scores", step=shown.step,
-                at=pinned(shown), epoch=epoch,
-            ),
+    pressed = held.to_send("parts", here)
+
+    def message(one: int) -> bytes:
+        shown, epoch = to_send(one, here, pressed)
+        return charts.parts_message(
+            trained.parts_of(ids, one), trained.tables_of(one), pieces, ~masks.past(len(ids)).numpy(), titles=titles(one),
+            picks=Picks("Positions", list(titles(one).values()), TITLES[shown.way], role="ink"),
+            heads=Choice("Head", list(range(heads)), shown.head), about="A trained head's scores", step=shown.step,
+            at=pinned(shown), epoch=epoch,
         )  # fmt: skip
-    way = here.way
-    return Shown(*of_parts(found[way], here.head, pieces), {"way": way, "layer": layer, "head": here.head},
-                 numbers(found[way], here))  # fmt: skip
 
-
-def of_parts(of: Parts, head: int, names: list[str]) -> tuple[dict, list]:
-    n = len(names)
-    table = {"query": [q for q in names for _ in names], "key": names * n}
-    table |= {name: getattr(of, name)[head].flatten() for name in ("content", "position", "scores", "A")}
-    h = len(of.A)
-    axes = (f"head {h}", f"query {n}", f"key {n}")
-    return table, [("S", axes, "scores"), ("b", axes, "key"), ("A", axes, "attention")]
-
-
-def numbers(of: Parts, here: Stand) -> str:
-    """The pinned pair's score and weight."""
-    _, i, j = here.cell
-    content, position, score, weight = (part[here.head, i, j] for part in (of.content, of.position, of.scores, of.A))
-    return (rf"\scores{{S_{{{i},{j}}}}} = {content:.3f} + ({position:.3f}) = {score:.3f},\qquad "
-            rf"\attention{{A_{{{i},{j}}}}} = {weight:.3f}")  # fmt: skip
+    with picture:
+        matrices.mount(key="parts", on_stand_change=lambda: keep(layer), data=ahead(message, box))
+    of = trained.parts_of(ids, layer)[here.way]
+    return Shown(*of_parts(of, here.head, pieces), {"way": here.way, "layer": layer, "head": here.head},
+                 numbers(of, here.head, here.cell))  # fmt: skip
 
 
 def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
-    box, said = controls.columns([0.14, 1], gap="medium", vertical_alignment="center")
-    with box:
-        layer = choose_layer()
+    box, said = layer_box(controls, LAYERS, 0)
+    layer, heads = box.at, longer.BASE["n_heads"]
     with said:
-        say_layer(layer)
         st.caption("ALiBi and T5: the one bias. Shaw, Transformer-XL: over the queries of your text. RoPE: over its "
                    "pairs of query "
                    "and key. Learned, sinusoidal: place against place, over all places, as if there were no words. "
                    "Each less its "
                    "mean at distance 0, since what all keys share is no matter to a softmax.")  # fmt: skip
-    found = trained.against_distance(ids, layer)
     here = stand(layer)
-    shown, epoch = held.to_send("distance", here)
-    heads = longer.BASE["n_heads"]
-    with picture:
-        curves.mount(
-            key="distance", on_stand_change=lambda: keep(layer),
-            data=charts.distance_message(
-                found, titles=titles(layer), picks=Picks("Positions", list(titles(layer).values()), TITLES[shown.way], role="ink"),
-                heads=Choice("Head", list(range(heads)), shown.head), up_to=Choice("Distances up to", UP_TO, shown.up_to),
-                trained=longer.LENGTH, cursor=shown.cursor, epoch=epoch,
-            ),
+    pressed = held.to_send("distance", here)
+
+    def message(one: int) -> bytes:
+        shown, epoch = to_send(one, here, pressed)
+        return charts.distance_message(
+            trained.against_distance(ids, one), titles=titles(one),
+            picks=Picks("Positions", list(titles(one).values()), TITLES[shown.way], role="ink"),
+            heads=Choice("Head", list(range(heads)), shown.head), up_to=Choice("Distances up to", UP_TO, shown.up_to),
+            trained=longer.LENGTH, cursor=shown.cursor, epoch=epoch,
         )  # fmt: skip
+
+    with picture:
+        curves.mount(key="distance", on_stand_change=lambda: keep(layer), data=ahead(message, box))
+    found = trained.against_distance(ids, layer)
     way, r = here.way, here.cursor
     of = found[way]
     mean = of.mean[here.head] - of.mean[here.head, 0]
@@ -287,8 +277,7 @@ def show_buckets(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    f"T5's own setting is B = 32, D = 128. Our small T5 has {own['buckets']} and "
                    f"{own['max_distance']}, so that "
                    f"{longer.LENGTH} tokens of training reach every row. A decoder reads a later key, which its mask "
-                   f"hides, as "
-                   "distance 0.")  # fmt: skip
+                   f"hides, as distance 0.")  # fmt: skip
     i, j, at = ROWS.index(here.rows), FAR.index(here.far), here.cursor + REACH
     of = bucket[here.look][i, j]
     return Shown({"distance": np.arange(-REACH, REACH + 1), "bucket": of, "shared by": width[here.look][i, j]},
@@ -298,44 +287,35 @@ def show_buckets(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                  rf"{width[here.look][i, j, at]:.0f}")  # fmt: skip
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def real_parts(subject: tuple, layer: int) -> dict[str, Parts]:
-    Q, K = (torch.tensor(reading[f"layers.{layer}.attention.{name}_unrotated"][0]) for name in "QK")
-    found = added_positions.on_head(Q, K, reading.config, masks.past(len(reading.ids)))
-    return {way: Parts(*(part.numpy() for part in of[:4])) for way, of in found.items()}
-
-
 def show_real(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     config = reading.config
     layers = [i for i in range(config.n_layers) if f"layers.{i}.attention.Q_unrotated" in reading.arrays]
-    box, said = controls.columns([0.14, 1], gap="medium", vertical_alignment="center")
-    with box:
-        layer = choose("Layer", layers, telling[0], "layer")
+    box, said = layer_box(controls, layers, telling[0])
+    layer = box.at
     with said:
         st.caption(f"{reading.title} was trained with RoPE. Its queries and keys before they are turned know nothing "
                    f"of places; ALiBi "
                    f"is put in RoPE's place as a what-if, with the slopes of {config.n_heads} heads: a model trained "
-                   f"with it would "
-                   "have other queries and keys.")  # fmt: skip
+                   f"with it would have other queries and keys.")  # fmt: skip
     subject = (reading.model, reading.label, reading.text)
-    found = real_parts(subject, layer)
     here = stand(heads=config.n_heads)
     shown, epoch = held.to_send("real", here)
     names = [piece.replace("\n", "⏎").strip() or "␣" for piece in reading.pieces]
-    with picture:
-        matrices.mount(
-            key="real", on_stand_change=lambda: keep(heads=config.n_heads),
-            data=charts.parts_message(
-                found, {}, names, ~masks.past(len(names)).numpy(), titles=REAL_TITLES,
-                picks=Picks("Positions", list(REAL_TITLES.values()), REAL_TITLES[shown.way], role="ink"),
-                says=REAL_SAYS,
-                heads=Choice("Head", list(range(config.n_heads)), shown.head), about=f"A head of {reading.title}",
-                step=shown.step, at=pinned(shown), epoch=epoch,
-            ),
+
+    def message(one: int) -> bytes:
+        return charts.parts_message(
+            real_parts(subject, one, reading), {}, names, ~masks.past(len(names)).numpy(), titles=REAL_TITLES,
+            picks=Picks("Positions", list(REAL_TITLES.values()), REAL_TITLES[shown.way], role="ink"), says=REAL_SAYS,
+            heads=Choice("Head", list(range(config.n_heads)), shown.head), about=f"A head of {reading.title}",
+            step=shown.step, at=pinned(shown), epoch=epoch,
         )  # fmt: skip
-    way = here.way
-    return Shown(*of_parts(found[way], here.head, names),
-                 {"model": reading.model, "way": way, "layer": layer, "head": here.head}, numbers(found[way], here))  # fmt: skip
+
+    with picture:
+        matrices.mount(key="real", on_stand_change=lambda: keep(heads=config.n_heads), data=ahead(message, box))
+    of = real_parts(subject, layer, reading)[here.way]
+    return Shown(*of_parts(of, here.head, names),
+                 {"model": reading.model, "way": here.way, "layer": layer, "head": here.head},
+                 numbers(of, here.head, here.cell))  # fmt: skip
 
 
 SHOW = {HEAD: show_head, DISTANCE: show_distance, SLOPES: show_slopes, BUCKETS: show_buckets, REAL: show_real}
@@ -370,8 +350,7 @@ def compare() -> None:
         st.markdown("\n".join(lines))
     made = trained.recorded()["made"]
     st.caption(f"“Here”: our decoders, made by `{made['command']}` from {made['data']}. How they do on longer texts: "
-               f"the next "
-               "lesson.")  # fmt: skip
+               f"the next lesson.")  # fmt: skip
 
 
 def predict() -> None:
@@ -383,8 +362,7 @@ def predict() -> None:
     said = options[len(answer) - 1] if answer else options[0]
     lesson.predict(
         "ALiBi, T5, Shaw, Transformer-XL: all four work by distance. For which of them is what is added at one "
-        "distance the same "
-        "number whatever the words are?",
+        "distance the same number whatever the words are?",
         options, said,
         "Largest difference between two cases at one distance in the first layer, on this text: " + ", ".join(
             f"{TITLES[way]} {width[way]:.2g}" for way in ("alibi", "t5", "shaw", "xl"))

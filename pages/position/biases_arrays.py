@@ -1,11 +1,13 @@
-"""What the lesson on biases of position draws that no text changes: slopes, buckets, what each way costs."""
+"""What the lesson on biases of position draws: slopes, buckets, what each way costs; a real head's scores taken apart."""
 
 import numpy as np
 import streamlit as st
 import torch
 
+from charts.biases import Parts
 from pages.position import trained_ways as trained
-from transformer import PRESETS, biases
+from pages.shared.models import Reading
+from transformer import PRESETS, biases, masks
 from transformer.experiments import added_positions
 
 HEADS = [1, 2, 3, 4, 6, 8, 9, 12, 16, 32]
@@ -45,3 +47,29 @@ def counts() -> dict[str, dict[str, int]]:
     ours = {way: sum(p.numel() for p in model.parameters()) for way, model in trained.models().items()}
     return {"ours": {way: count - ours["none"] for way, count in ours.items()},
             "smollm2": added_positions.extra_parameters(PRESETS["smollm2-135m"])}  # fmt: skip
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def real_parts(subject: tuple, layer: int, _reading: Reading) -> dict[str, Parts]:
+    """A layer's scores as they would be without positions, with its own, and with ALiBi in their place."""
+    Q, K = (torch.tensor(_reading[f"layers.{layer}.attention.{name}_unrotated"][0]) for name in "QK")
+    found = added_positions.on_head(Q, K, _reading.config, masks.past(len(_reading.ids)))
+    return {way: Parts(*(part.numpy() for part in of[:4])) for way, of in found.items()}
+
+
+def of_parts(of: Parts, head: int, names: list[str]) -> tuple[dict, list]:
+    """A head's table, and the shapes."""
+    n = len(names)
+    table = {"query": [q for q in names for _ in names], "key": names * n}
+    table |= {name: getattr(of, name)[head].flatten() for name in ("content", "position", "scores", "A")}
+    h = len(of.A)
+    axes = (f"head {h}", f"query {n}", f"key {n}")
+    return table, [("S", axes, "scores"), ("b", axes, "key"), ("A", axes, "attention")]
+
+
+def numbers(of: Parts, head: int, cell: tuple[str, int, int]) -> str:
+    """The pinned pair's score and weight."""
+    _, i, j = cell
+    content, position, score, weight = (part[head, i, j] for part in (of.content, of.position, of.scores, of.A))
+    return (rf"\scores{{S_{{{i},{j}}}}} = {content:.3f} + ({position:.3f}) = {score:.3f},\qquad "
+            rf"\attention{{A_{{{i},{j}}}}} = {weight:.3f}")  # fmt: skip

@@ -34,6 +34,15 @@ PRESSES = (
     Press("B6", "both", "matrices", keys="Space"),
     Press("B6", "layer", "matrices", "?view=On+a+real+head"),
     Press("B6", "w", "matrices", "?view=On+a+real+head", "ArrowRight"),
+    Press("B6", "n", "matrices", "?pattern=window&cell=window+reach,14,13", "ArrowLeft"),
+    Press("B7", "layer", "matrices"),
+    Press("B7", "head", "matrices", "?cell=Performer,8,1"),
+    Press("B7", "seed", "matrices", keys="ArrowUp"),
+    Press("B7", "length_slider", "matrices", keys="ArrowLeft"),
+    Press("B7", "head", "curves", "?view=Rank"),
+    Press("B7", "query", "curves", "?view=Unbiased%3F"),
+    Press("B7", "key", "curves", "?view=Unbiased%3F"),
+    Press("B7", "layer", "matrices", "?view=State"),
     Press("B8", "segment", "matrices", keys="ArrowRight"),
     Press("B8", "layers", "matrices", "?cell=with,3,20", "ArrowLeft"),
     Press("B8", "token", "matrices"),
@@ -113,7 +122,8 @@ def test_a_box_draws_its_neighbour_at_once_and_as_the_server_does(press, open_pa
     page.locator(press.inside or f".st-key-{press.box} input").first.focus()
     for key in press.keys.split():
         page.keyboard.press(key)
-    page.wait_for_timeout(600)  # more than ahead.js waits
+        page.wait_for_timeout(100)  # a list that opens takes its time to mark the next option
+    page.wait_for_timeout(500)  # more than ahead.js waits
     at_once = shown(page, press.picture)
     assert at_once != before, "the server was not asked, and nothing was drawn"
     assert page.evaluate("release()"), "the server was never asked"
