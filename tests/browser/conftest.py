@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.browser.rig import DESKTOP, FLAGS, PHONE, ROOT, find_chromium, serve, settle
 
 LOCAL = {"127.0.0.1", "localhost"}
+ONE_PROCESS = "--process-per-site"  # of a profile: see `contexts`
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def app_url(tmp_path_factory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=find_chromium(playwright), args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=find_chromium(playwright), args=[*FLAGS, ONE_PROCESS])
         yield chromium
         chromium.close()
 
@@ -45,14 +46,19 @@ class Seen:
 
 
 @pytest.fixture(scope="session")
-def contexts(browser: Browser) -> Iterator[Callable[[bool, bool], BrowserContext]]:
-    """One browser profile for each size and theme, so that Streamlit's own files are read from the server once."""
+def contexts(browser: Browser, app_url: str) -> Iterator[Callable[[bool, bool], BrowserContext]]:
+    """One browser profile for each size and theme, so that Streamlit's own files are read from the server once.
+
+    A tab of the app's site stays open in it and so keeps its process: there Streamlit's 5 MB of script are compiled once,
+    and not for every page that is opened, which would be a third of the time of all browser tests.
+    """
 
     @functools.cache
     def context(phone: bool, dark: bool) -> BrowserContext:
         made = browser.new_context(viewport=PHONE if phone else DESKTOP, has_touch=phone, device_scale_factor=1,
                                    color_scheme="dark" if dark else "light", reduced_motion="reduce")
         made.grant_permissions(["clipboard-read", "clipboard-write"])
+        made.new_page().goto(app_url + "_stcore/health")
         return made
 
     yield context

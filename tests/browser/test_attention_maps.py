@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.browser.conftest import watch
-from tests.browser.rig import DESKTOP, settle
+from tests.browser.rig import settle
 from transformer import analysis, recording
 
 RECORDED = Path(__file__).parents[2] / "assets" / "recorded"
@@ -20,35 +19,18 @@ DEFAULT = recording.DEFAULTS["smollm2-135m-repeat"]
 MAP, MOSAIC, SIDE = ".am-picture canvas", ".am-left > .gf-canvas-wrap > canvas", ".am-side"
 
 
-@pytest.fixture(scope="module")
-def window(browser, app_url):
-    """One window for the whole file: what it has loaded once it need not load again."""
-    context = browser.new_context(viewport=DESKTOP, device_scale_factor=1, reduced_motion="reduce")
-    first = context.new_page()
-    first.goto(app_url)
-    settle(first)
-    first.close()
-    yield context
-    context.close()
-
-
 @pytest.fixture
-def open_tab(window, app_url):
-    """A settled page in that window; a console error or a request that would leave the machine fails the test."""
+def open_tab(open_page):
+    """A settled page; a console error or a request that would leave the machine fails the test."""
     tabs = []
 
     def opened(path: str):
-        page = window.new_page()
-        page.seen = watch(page)
-        tabs.append(page)
-        page.goto(app_url + path)
-        settle(page)
-        return page
+        tabs.append(open_page(path))
+        return tabs[-1]
 
     yield opened
     for page in tabs:
         assert page.seen.outside == [] and page.seen.console == []
-        page.close()
 
 
 def tensor(name: str, layer: int = DEFAULT.layer, of: recording.Recording = REPEAT) -> torch.Tensor:
