@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, matrices
 from charts import sinusoids as charts
+from charts.ahead import Box, ahead
 from charts.curves import Choice, Picks
 from charts.sinusoids import LAYOUTS
 from pages.position import sinusoid_arrays as arrays, sinusoids_words as words
@@ -184,18 +185,20 @@ def show_heads() -> Shown:
     names = [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(pieces)]
     with st.container(horizontal=True, key="gf-controls"):
         word = choose("The word that stands at every place", names, names[min(1, len(names) - 1)], "word")
-    token = ids[names.index(word)]
-    found = arrays.scores_of(ids, token)
     here = stand()
     shown, epoch = held.to_send("matrices", here)
-    matrices.mount(
-        key="matrices", on_stand_change=keep_heads,
-        data=charts.heads_message(
-            found.products, found.alone, found.mixed, names, word.split(" ", 1)[1],
+
+    def message(one: str) -> bytes:
+        found = arrays.scores_of(ids, ids[names.index(one)])
+        return charts.heads_message(
+            found.products, found.alone, found.mixed, names, one.split(" ", 1)[1],
             Choice("Head of our decoder", found.names, shown.head),
             f"/ √{order.BASE['d_model'] // order.BASE['n_heads']}", at=shown.cell, epoch=epoch,
-        ),
-    )  # fmt: skip
+        )  # fmt: skip
+
+    matrices.mount(key="matrices", on_stand_change=keep_heads, data=ahead(message, Box("word", names, word)))
+    token = ids[names.index(word)]
+    found = arrays.scores_of(ids, token)
     i = found.names.index(here.head)
     heads = order.BASE["n_heads"]
     table = {"query": [name for name in names for _ in names], "key": names * len(names)} | {

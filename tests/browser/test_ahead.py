@@ -61,6 +61,7 @@ PRESSES = (
     Press("C1", "with", "matrices", "?order=two+swapped&with=2+is"),
     Press("C1", "seed", "matrices", "?order=shuffled", "ArrowUp"),
     Press("C1", "decoder_layer", "matrices", "?view=A+causal+decoder&decoder_layer=0"),
+    Press("C2", "word", "matrices", "?view=Through+a+real+head"),
     Press("C3", "layer_box", "curves", "?view=Score+by+distance", "ArrowRight"),
     Press("C3", "seed", "curves", "?view=Score+by+distance", "ArrowUp"),
     Press("C3", "layer_box", "curves", "?view=Beside+sinusoids", "ArrowRight"),
