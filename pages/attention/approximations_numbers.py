@@ -9,6 +9,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from charts.approximations import METHODS, RANKED
 from pages.shared.models import Reading
 from transformer.experiments import approximation, one_head
 from transformer.config import Config
@@ -33,6 +34,9 @@ class Errors(NamedTuple):
     high: np.ndarray
 
 
+Curves = dict[str, Errors]  # by the name of a method
+
+
 def head_of(reading: Reading, layer: int, head: int, words: int = MOST_WORDS) -> Head:
     """The head on the first words of this text."""
     Q, K, V = (torch.tensor(reading[f"layers.{layer}.attention.{letter}"][0]) for letter in "QKV")
@@ -45,11 +49,28 @@ def draws(count: int, m: int, d: int, orthogonal: bool = True) -> Tensor:
     return one_head.draws(count, m, d, orthogonal)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(max_entries=64, show_spinner=False)
+def fit(key: tuple, length: float, _head: Head) -> tuple[Tensor, Tensor]:
+    return one_head.fit(_head.longer(length), SIZES)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
 def weights(key: tuple, length: float, seed: int, _head: Head) -> Weights:
     """As ``one_head.Weights``, in arrays."""
-    made = one_head.weights(_head.longer(length), SIZES, seed)
+    made = one_head.weights(_head.longer(length), SIZES, seed, fit(key, length, _head))
     return Weights(*(tuple(part.numpy() for part in one) if isinstance(one, tuple) else one.numpy() for one in made))
+
+
+def by_method(found: Weights) -> tuple[dict[str, np.ndarray], dict, dict[str, np.ndarray]]:
+    """By the methods' names: the weights, what they are made of, and how far they are off."""
+    made = dict(zip(METHODS, (found.performer, found.linear, found.fitted, found.drawn, found.best), strict=True))
+    of = dict(zip(METHODS, (found.performer_scores, found.linear_scores, found.fitted_factors, found.drawn_factors)))
+    return made, of, {name: error_of(values, exact_of(found, name)) for name, values in made.items()}
+
+
+def exact_of(found: Weights, method: str) -> np.ndarray:
+    """What the method stands beside: Linformer cannot hide the future."""
+    return found.unmasked if method in RANKED else found.masked
 
 
 def error_of(weights: np.ndarray, exact: np.ndarray) -> np.ndarray:
@@ -58,7 +79,7 @@ def error_of(weights: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def by_features(key: tuple, _head: Head) -> dict[str, tuple[Errors, Errors]]:
+def by_features(key: tuple, _head: Head) -> tuple[Curves, Curves]:
     """Of A and of z, [length, log₂ features], for orthogonal and independent features; elu + 1 has [length, 1]."""
     heads, sizes = [_head.longer(factor) for factor in LENGTHS], [2**e for e in LOG_SIZES]
     found = {}
@@ -67,18 +88,18 @@ def by_features(key: tuple, _head: Head) -> dict[str, tuple[Errors, Errors]]:
         each = [one_head.by_features(head, omega, sizes) for head in heads]
         found[name] = tuple(_spread(torch.stack(of)) for of in zip(*each, strict=True))
     each = [one_head.errors(approximation.linear(head.Q, head.K, head.mask), head) for head in heads]
-    return found | {"elu": tuple(_spread(torch.stack(of)[:, None, None]) for of in zip(*each, strict=True))}
+    return _apart(found | {"elu": tuple(_spread(torch.stack(of)[:, None, None]) for of in zip(*each, strict=True))})
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def by_rank(key: tuple, length: float, _head: Head) -> dict[str, tuple[Errors, Errors]]:
+@st.cache_data(max_entries=64, show_spinner=False)
+def by_rank(key: tuple, length: float, _head: Head) -> tuple[Curves, Curves]:
     """Of A and of z, [rank], by the names of ``one_head.by_rank``."""
     R = draws(SEEDS, MOST_WORDS, MOST_WORDS, False)[:, :, : len(_head.K)]
     found = one_head.by_rank(_head.longer(length), R)
-    return {name: (_spread(of_A), _spread(of_z)) for name, (of_A, of_z) in found.items()}
+    return _apart({name: (_spread(of_A), _spread(of_z)) for name, (of_A, of_z) in found.items()})
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_data(max_entries=64, show_spinner=False)
 def means(key: tuple, query: int, word: int, _head: Head) -> Means:
     """As ``one_head.Means``, in arrays."""
     omega = draws(DRAWS, FEW[-1], _head.Q.shape[1])
@@ -116,6 +137,11 @@ def trained() -> str:
         more = f", m = {rows[row]['options']['features']}" if row == "performer" else ""
         said.append(f"{name}{more} **{np.mean(losses):.2f}** ({min(losses):.2f}–{max(losses):.2f})")
     return ", ".join(said)
+
+
+def _apart(found: dict[str, tuple[Errors, Errors]]) -> tuple[Curves, Curves]:
+    of_A, of_z = ({name: pair[i] for name, pair in found.items()} for i in (0, 1))
+    return of_A, of_z
 
 
 def _spread(errors: Tensor) -> Errors:

@@ -119,6 +119,24 @@ def test_fitting_comes_closer_than_pooling_and_rank_n_needs_no_fitting():
     assert (fit_E[2, 3:] == 0).all()
 
 
+def test_a_fit_takes_the_steps_that_autograd_would():
+    Q, K, V = vectors(length=1.5)
+    z, E = approximation.exact(Q, K) @ V, approximation.pooled(N).double().requires_grad_()
+    F = E.detach().clone().requires_grad_()
+    optimiser = torch.optim.Adam((E, F), 0.02)
+    for _ in range(20):
+        loss = (approximation.squeezed(Q, K, E) @ (F @ V) - z).square().sum() / z.square().sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    found = approximation.fitted(Q, K, V, steps=20)
+    torch.testing.assert_close(found[0][:-1], E[:-1].detach(), atol=1e-6, rtol=0)  # of rank n there is nothing to fit:
+    torch.testing.assert_close(found[1][:-1], F[:-1].detach(), atol=1e-6, rtol=0)  # rounding alone moves it
+    some = approximation.fitted(Q, K, V, steps=20, ranks=torch.tensor([2, 5]))
+    torch.testing.assert_close(some[0], found[0][[1, 4]])
+    torch.testing.assert_close(some[1], found[1][[1, 4]])
+
+
 def test_squeezed_is_the_layers_equation():
     config = Config(kind="encoder", d_model=D, n_heads=1, n_layers=1, attention="linformer", rank=4, max_len=N)
     model = build(config, seed=0).double()

@@ -16,7 +16,8 @@ def head() -> one_head.Head:
 
 
 def test_weights_are_softmaxes_and_products_of_what_they_are_made_of(head):
-    found = one_head.weights(head, [1, 3, 64], seed=1)
+    fit = one_head.fit(head, [1, 3, 64])
+    found = one_head.weights(head, [1, 3, 64], seed=1, fit=fit)
     torch.testing.assert_close(found.performer, found.performer_scores.masked_fill(~head.mask, -torch.inf).softmax(-1))
     torch.testing.assert_close(found.linear, found.linear_scores.masked_fill(~head.mask, -torch.inf).softmax(-1))
     for made, (P, F) in ((found.fitted, found.fitted_factors), (found.drawn, found.drawn_factors)):

@@ -128,23 +128,34 @@ def pooled(n: int) -> Tensor:
     return members / members.sum(-1, keepdim=True).clamp(min=1)
 
 
-def fitted(Q: Tensor, K: Tensor, V: Tensor, steps: int = 300, lr: float = 0.02) -> tuple[Tensor, Tensor]:
-    """E and F that make softmax(Q (E K)ᵀ / √d_k) F V come close to A V for this one text, for every rank 1 … n, by
-    ``steps`` of Adam from ``pooled``. More than a trained Linformer can do, which has one E and F for all texts.
+@torch.no_grad()
+def fitted(
+    Q: Tensor, K: Tensor, V: Tensor, steps: int = 300, lr: float = 0.02, ranks: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """E and F that make softmax(Q (E K)ᵀ / √d_k) F V come close to A V for this one text, for every rank 1 … n (or those
+    of ``ranks``), by ``steps`` of Adam from ``pooled``. More than a trained Linformer can do, which has one E and F for
+    all texts.
+
+    With S = Q Kᵀ / √d_k, P = softmax(S Eᵀ) and D = P F − A the loss is ‖D V‖² / ‖A V‖², and its gradients
+
+        dF = Pᵀ dD        dE = dSᵀ S        dS = P ⊙ (dP − Σ_row P ⊙ dP)        dP = dD Fᵀ        dD = 2 D V Vᵀ / ‖A V‖²
+
+    are written out: they need n × n matrices alone, and take a quarter of autograd's time.
 
     -> E, F [k, n, n], rows from k on are zeros
     """
-    z, start = exact(Q, K) @ V, pooled(len(K)).to(Q)
-    there = start.sum(-1, keepdim=True) > 0
-    E, F = (start.clone().requires_grad_() for _ in range(2))
-    optimiser = torch.optim.Adam((E, F), lr)
-    with torch.enable_grad():
-        for _ in range(steps):
-            loss = (squeezed(Q, K, E * there) @ ((F * there) @ V) - z).square().sum() / z.square().sum()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    return (E * there).detach(), (F * there).detach()
+    E = pooled(len(K)).to(Q)[... if ranks is None else ranks - 1]
+    F, none = E.clone(), (E.sum(-1) == 0)[:, None]  # [k, 1, row]
+    S, A = scores(Q, K), exact(Q, K)
+    inner = 2 * V @ V.mT / (A @ V).square().sum()
+    optimiser = torch.optim.Adam((E, F), lr, fused=True)
+    for _ in range(steps):
+        P = (S @ E.mT).masked_fill(none, -torch.inf).softmax(-1)
+        dD = (P @ F - A) @ inner
+        dP = dD @ F.mT
+        F.grad, E.grad = P.mT @ dD, (P * (dP - (P * dP).sum(-1, keepdim=True))).mT @ S
+        optimiser.step()
+    return E, F
 
 
 # ---- cost ----

@@ -91,8 +91,17 @@ def draws(count: int, m: int, d: int, orthogonal: bool = True) -> Tensor:
                         for seed in range(count)])  # fmt: skip
 
 
-def weights(head: Head, sizes: Sequence[int], seed: int) -> Weights:
-    """With so many features, or of such a rank (at most n). Linformer stands beside the head without its mask."""
+def fit(head: Head, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """E and F of ``approximation.fitted`` for each size as the rank (at most n), of the head without its mask."""
+    Q, K, V, _ = head.unmasked()
+    ranks, which = torch.tensor([min(size, len(K)) for size in sizes]).unique(return_inverse=True)
+    E, F = approximation.fitted(Q, K, V, ranks=ranks)
+    return E[which], F[which]
+
+
+def weights(head: Head, sizes: Sequence[int], seed: int, fit: tuple[Tensor, Tensor]) -> Weights:
+    """With so many features, or of such a rank (at most n). Linformer stands beside the head without its mask; ``fit``:
+    its E and F, which no seed changes."""
     free, n = head.unmasked(), len(head.K)
     generator = torch.Generator().manual_seed(seed)
     omega = random_rows(max(sizes), head.Q.shape[1], generator)
@@ -100,7 +109,7 @@ def weights(head: Head, sizes: Sequence[int], seed: int) -> Weights:
     ranks = torch.tensor([min(size, n) for size in sizes])
     there = (torch.arange(n) < ranks[:, None])[..., None]  # [size, row, 1]
     scores = torch.stack([approximation.log_estimates(head.Q, head.K, omega[:m]) for m in sizes])
-    E, F = (x[ranks - 1] for x in approximation.fitted(free.Q, free.K, free.V))
+    E, F = fit
     fitted = approximation.squeezed(free.Q, free.K, E)
     R = R * there * ranks[:, None, None] ** -0.5  # [size, row, key]
     drawn = approximation.squeezed(free.Q, free.K, R)
@@ -156,9 +165,9 @@ def means(
         variance = approximation.log_relative_variance(q, K[key, None])[0, 0].exp()
         true.append(approximation.exact(q, K, seen)[0, key])
         for m in features:
-            estimates = approximation.log_estimates(q, K, omega[:, :m])[:, 0, key].exp()  # [draw]
-            made = approximation.performer(q, K, omega[:, :m], seen)[:, 0, key]
-            kernel.append(_running(estimates / exact, points))
+            estimates = approximation.log_estimates(q, K, omega[:, :m])  # [draw, 1, key]
+            made = masked_softmax(estimates, seen)[:, 0, key]
+            kernel.append(_running(estimates[:, 0, key].exp() / exact, points))
             weight.append(_running(made, points))
             sampling.append((variance / (m * points)).sqrt())
             spread.append(made.std().clamp(min=1e-9) / points.sqrt())  # a single key has all weight in every draw
