@@ -27,7 +27,7 @@ EXAMPLES = {
     "a play": "King:\nWhat news, my lord? What news from the king?",
 }
 TELLING = {"smollm2-135m": (13, 8), "minilm-l6": (3, 1), "tiny": (2, 3)}  # model -> layer and head
-R, W = range(1, 9), range(2, 9)
+R, W, N = range(1, 9), range(2, 9), [12, 16, 24, 48]
 PICK, DEPTH = "dilated", 2  # the pattern, and the layers that the reach opens with
 
 
@@ -123,29 +123,36 @@ def sizes() -> tuple[Box, Box]:
     return Box("r", R, r), Box("w", W, w)
 
 
+def sizes_of(found: dict[str, charts.Pattern]) -> dict[str, tuple[int, int]]:
+    """The matrices of the first view."""
+    return {f"{name} {part}": (len(of.tokens),) * 2 for name, of in found.items() for part in ("pattern", "reach")}
+
+
 def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         boxes = sizes()
-        n = st.select_slider("Tokens", [12, 16, 24, 48], 16, key="n", bind="query-params")
+        n = st.select_slider("Tokens", N, 16, key="n", bind="query-params")
         both = st.toggle("An encoder: both ways", key="both", bind="query-params")
     layer, head = TELLING[reading.model]
     head = min(head, reading.config.n_heads - 1)
     r, w = (box.at for box in boxes)
     found = patterns.patterns_of(subject, head, r, w, n, both, reading)
-    cells.know({f"{name} {part}": (len(of.tokens),) * 2 for name, of in found.items() for part in ("pattern", "reach")})
+    cells.know(sizes_of(found))
     here = stand()
-    shown, epoch = held.to_send(component(), here)
+    pressed = held.to_send(component(), here)
 
-    def message(r: int, w: int, both: bool) -> bytes:
+    def message(r: int, w: int, both: bool, many: int) -> bytes:
+        found = patterns.patterns_of(subject, head, r, w, many, both, reading)
+        there = here._replace(cell=cells.would_be_in_link(sizes_of(found)))
+        shown, epoch = pressed if many == n else held.would_send(component(), there)
         return charts.patterns_message(
-            patterns.patterns_of(subject, head, r, w, n, both, reading),
-            curves.Picks("Pattern", list(NAMES), shown.pattern, role="attention"),
+            found, curves.Picks("Pattern", list(NAMES), shown.pattern, role="attention"),
             curves.Choice("Layers", DEPTHS, shown.depth), at=shown.cell, epoch=epoch,
         )  # fmt: skip
 
     with picture:
         matrices.mount(key=component(), on_stand_change=keep,
-                       data=ahead(message, *boxes, Box("both", (False, True), both)))
+                       data=ahead(message, *boxes, Box("both", (False, True), both), Box("n", N, n)))
     of = found[here.pattern]
     within = [int(((of.reach[-1] >= 0) & (of.reach[-1] <= depth)).sum()) for depth in DEPTHS]
     with controls:
