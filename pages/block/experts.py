@@ -9,6 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves, experts as charts, matrices
+from charts.ahead import Box, ahead
+from charts.experts import Runs
 from pages.block import experts_numbers as numbers, experts_words as words
 from pages.block.experts_numbers import CAPACITIES, KS, MANY, TITLES
 from pages.block.experts_words import BALANCE, ROUTES, SIZES, TRAIN, VIEWS
@@ -31,6 +33,7 @@ EXAMPLES = {
 CAPACITY, BASE = "all that come", "smollm2-135m"
 LAYER = 2  # the last, where the experts are easiest to tell apart
 REPORTS = made.LIVE_STEPS // made.LIVE_EVERY
+KS_LIVE, ALPHAS = list(made.LIVE_KS), [alpha for alpha in made.LIVE_ALPHAS if alpha]
 
 
 class Stand(NamedTuple):
@@ -170,23 +173,34 @@ def show_balance(code_place: DeltaGenerator) -> None:
     )  # fmt: skip
 
 
+def titled(k: int, alpha: float) -> tuple[dict[tuple[int, float], str], dict[str, Runs]]:
+    """What is compared, by its title; and as it was recorded."""
+    titles = {(k, 0.0): "without balancing", (k, alpha): f"α = {alpha}", (0, 0.0): "dense, same active as k = 2"}
+    return titles, {title: numbers.recorded_runs(*key) for key, title in titles.items()}
+
+
 def draw_training(code_place: DeltaGenerator) -> None:
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
-        k = choose("Experts that read a token", list(made.LIVE_KS), made.K, "live_k")
-        alphas = [alpha for alpha in made.LIVE_ALPHAS if alpha]
-        alpha = choose("α of the balance loss", alphas, alphas[-1], "alpha")
+        k = choose("Experts that read a token", KS_LIVE, made.K, "live_k")
+        alpha = choose("α of the balance loss", ALPHAS, ALPHAS[-1], "alpha")
         works = {(k, a, seed): functools.partial(made.live, k, a, seed) for a in (0.0, alpha) for seed in made.SEEDS}
-        jobs = live.panel(f"Train {len(works)} small mixtures · about 20 s", works, REPORTS, unit="measurement")
-    titles = {(k, 0.0): "without balancing", (k, alpha): f"α = {alpha}", (0, 0.0): "dense, same active as k = 2"}
-    recorded = {title: numbers.as_runs(numbers.recorded()[key]) for key, title in titles.items()}
-    mine = {title: numbers.as_runs([jobs[key + (seed,)].reports for seed in made.SEEDS if key + (seed,) in jobs])
-            for key, title in titles.items() if any(key + (seed,) in jobs for seed in made.SEEDS)}  # fmt: skip
+        live.panel(f"Train {len(works)} small mixtures · about 20 s", works, REPORTS, unit="measurement")
+    titles, recorded = titled(k, alpha)
     steps = np.arange(1, REPORTS + 1) * float(made.LIVE_EVERY)
     live_at, epoch = held.to_send("live", cursor_of("live", "step", steps[-1]))
+
+    def message(k: int, alpha: float) -> bytes:
+        titles, recorded = titled(k, alpha)
+        mine = {title: [job.reports for seed in made.SEEDS if (job := live.run((*key, seed))) is not None]
+                for key, title in titles.items()}  # fmt: skip
+        return charts.training(
+            steps, recorded, {title: numbers.as_runs(reports) for title, reports in mine.items() if reports},
+            "nats a character", min(max(live_at[1], steps[0]), steps[-1]), "experts-live", epoch=epoch,
+        )  # fmt: skip
+
     with st.container(key="gf-picture"):
-        curves.mount(key="live", on_stand_change=lambda: keep_cursor("live", "step", steps[-1]), data=charts.training(
-            steps, recorded, mine, "nats a character", min(max(live_at[1], steps[0]), steps[-1]), "experts-live",
-            epoch=epoch))  # fmt: skip
+        curves.mount(key="live", on_stand_change=lambda: keep_cursor("live", "step", steps[-1]),
+                     data=ahead(message, Box("live_k", KS_LIVE, k), Box("alpha", ALPHAS, alpha)))
         ends = {a: recorded[titles[k, a]].unseen[:, -1].mean() for a in (alpha, 0.0)}
         price = ends[alpha] - ends[0.0]
         st.caption(f"Recorded, {len(made.SEEDS)} seeds, and yours over it: one play in characters, {made.EXPERTS} "
@@ -215,13 +229,19 @@ def draw_training(code_place: DeltaGenerator) -> None:
 
 def show_sizes(code_place: DeltaGenerator) -> None:
     with st.container(horizontal=True, key="gf-controls", vertical_alignment="bottom"):
-        base = choose("A dense model whose FFN becomes E experts", list(TEXT_MODELS), BASE, "base")
-    size = numbers.Size(*numbers.size_of(base))
+        bases = list(TEXT_MODELS)
+        base = choose("A dense model whose FFN becomes E experts", bases, BASE, "base")
     (_, at, k), epoch = held.to_send("sizes", cursor_of("sizes", "experts", 8))
+
+    def message(one: str) -> bytes:
+        size = numbers.size_of(one)
+        return charts.sizes(size.experts.astype(float), size.total, size.active, size.flops, KS, k,
+                            min(max(at, 1), int(MANY[-1])), epoch=epoch)  # fmt: skip
+
+    size = numbers.size_of(base)
     with st.container(key="gf-picture"):
-        curves.mount(key="sizes", on_stand_change=lambda: keep_cursor("sizes", "experts", 8), data=charts.sizes(
-            size.experts.astype(float), size.total, size.active, size.flops, KS, k, min(max(at, 1), int(MANY[-1])),
-            epoch=epoch))  # fmt: skip
+        curves.mount(key="sizes", on_stand_change=lambda: keep_cursor("sizes", "experts", 8),
+                     data=ahead(message, Box("base", bases, base)))
         rows = numbers.known()
         lines = ["| experts a token | in memory | 16 bits | active | FLOPs |", "|---|--:|--:|--:|--:|"]
         lines += [f"| {r['model']}: {r['experts']} | {r['total']} | {r['memory']} | {r['active']}, {r['share']} | "

@@ -153,6 +153,11 @@ def recorded() -> dict[tuple[int, float], list[list[made.Report]]]:
             for key, seeds in found.items()}  # fmt: skip
 
 
+@st.cache_resource(show_spinner=False)
+def recorded_runs(k: int, alpha: float) -> Runs:
+    return as_runs(recorded()[k, alpha])
+
+
 class Size(NamedTuple):
     """A model's size with E experts, in billions: total [E], active and flops [k, E]."""
 
@@ -166,8 +171,8 @@ KS, MANY = [1, 2, 4, 8], np.arange(1, 65)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def size_of(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The fields of ``Size`` for a dense model whose FFN stands there E times."""
+def size_of(name: str) -> Size:
+    """Of a dense model whose FFN stands there E times."""
     base = TEXT_MODELS[name]
     total, active, flops = np.zeros(len(MANY)), np.full((len(KS), len(MANY)), np.nan), np.full((len(KS), len(MANY)),
         np.nan)
@@ -179,7 +184,7 @@ def size_of(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             total[j] = sum(cost.parameters(mix).values()) / 1e9
             active[i, j] = sum(cost.parameters(mix, active=True).values()) / 1e9
             flops[i, j] = sum(cost.flops(mix, 1).values()) / 1e9
-    return MANY, total, active, flops
+    return Size(MANY, total, active, flops)
 
 
 def known() -> list[dict[str, str]]:
