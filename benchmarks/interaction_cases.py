@@ -145,6 +145,8 @@ CASES = (
     Case("B10", "step of writing", "component", ".st-key-alignment canvas", keys=("PageUp", "PageDown")),
     Case("B10", "cell", "component", ".st-key-alignment canvas", query="?way=Dates+→+ISO&cell=3,5"),
     Case("B10", "head of the three uses", "component", ".st-key-uses input[type=range]", picture=".st-key-uses"),
+    Case("B10", "token that is hidden", "component", ".st-key-hide_token input", keys=("ArrowDown Enter", "ArrowUp Enter"),
+         query="?way=Dates+→+ISO"),
     Case("B11", "step", "component", ".st-key-cache input[type=range]", keys=("ArrowRight", "ArrowLeft")),
     Case("B11", "length", "component", ".st-key-curves canvas", keys=("ArrowLeft", "ArrowRight"), query="?view=FLOPs+and+time"),
     Case("B11", "texts at once", "component", ".st-key-curves input[type=range]:visible", query="?view=Bytes"),

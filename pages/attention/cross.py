@@ -7,6 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import alignment as charts
 from charts import curves
+from charts.ahead import Box, ahead
 from pages.attention import cross_uses, cross_words, translators
 from pages.attention.cross_arrays import Look, drawn_of, looks, which_head
 from pages.attention.cross_words import DEFAULTS, EXAMPLES, WAYS
@@ -28,18 +29,20 @@ class Stand(NamedTuple):
     cell: tuple[int, int] | None
 
 
-def hidden() -> tuple[int, ...]:
-    """The source tokens that the learner hides from the decoder."""
-    chosen = st.session_state.get("hide_token", NOTHING)
-    if chosen not in hideable[1:] or translators.loaded(name) is None:
-        return ()
-    return (hideable.index(chosen) - 1,)
+def chosen() -> str:
+    """What is hidden from the decoder, as its control says it."""
+    token = st.session_state.get("hide_token", NOTHING)
+    return token if token in hideable and translators.loaded(name) is not None else NOTHING
 
 
-def current() -> Translation:
-    """What is written with what is hidden; the page's own where nothing is."""
-    away = hidden()
-    return translators.say(name, said.text, away).translation if away else said
+def away(token: str) -> tuple[int, ...]:
+    """The source tokens that this hides."""
+    return () if token == NOTHING else (hideable.index(token) - 1,)
+
+
+def written(token: str) -> Translation:
+    """What is written with that hidden; the page's own where nothing is."""
+    return said if token == NOTHING else translators.say(name, said.text, away(token)).translation
 
 
 def cell_in(written: str, now: Translation) -> tuple[int, int] | None:
@@ -56,13 +59,13 @@ def stand(now: Translation) -> Stand:
     head = url.url_state("head", telling, str, texts.__contains__)
     step = url.url_state("step", last, int, lambda step: 0 <= step <= last)
     cell = url.url_state("cell", "", str, lambda cell: not cell or cell_in(cell, now) is not None, shown="no cell")
-    return Stand((name, said.text, hidden()), head, step, cell_in(cell, now))
+    return Stand((name, said.text, now.hidden), head, step, cell_in(cell, now))
 
 
 def keep() -> None:
     if (report := held.said("alignment", "stand")) is None:
         return
-    now = current()
+    now = written(chosen())
     last, cell = len(now.target) - 1, report.get("at")
     if report.get("head") in map(str, looks(said)):
         url.set_url_state("head", report["head"], telling)
@@ -99,25 +102,32 @@ def draw(uses_place: DeltaGenerator, code_place: DeltaGenerator) -> None:
             busy = translators.shelf().status(name).busy
             st.fragment(translators.state, run_every=0.5 if busy else None)(name, busy)
         st.caption(cross_words.CREDIT if name != translators.DATES else cross_words.trained(translators.made()))
-    now, every = current(), looks(said)
+    token, every = chosen(), looks(said)
+    now, texts = written(token), list(map(str, every))
     here = stand(now)
-    shown, epoch = held.to_send("alignment", here)
-    drawn, texts = drawn_of(here.subject + (label,), now), list(map(str, every))
-    with picture:
-        charts.mount(
-            key="alignment", on_stand_change=keep,
-            data=charts.message(
-                "cross-attention",
-                f"What the decoder reads while it writes: {now.text} becomes {now.written}. Arrow keys choose a cell of the "
-                "map, space plays, page up and page down step.",
-                now.written, now.source, now.target, now.before, now.probabilities,
-                heads=curves.Choice("Cross-attention of", texts, shown.head), layers=[look.layer for look in every],
-                of=[which_head(look, now) for look in every],
-                weights=drawn.weights, scores=drawn.scores, Q=drawn.Q, K=drawn.K, words=drawn.words, links=drawn.links,
-                source_words=words(now.source), target_words=words(now.target), hidden=now.hidden,
-                step=shown.step, at=shown.cell, epoch=epoch,
-            ),
+    held.to_send("alignment", here)
+
+    def message(one: str) -> bytes:
+        now, stands = written(one), here
+        if one != token:  # what is hidden anew leaves no step and no cell in the link
+            stands = Stand((name, said.text, now.hidden), here.head, len(now.target) - 1, None)
+        drawn, (shown, epoch) = drawn_of(stands.subject + (label,), now), held.would_send("alignment", stands)
+        return charts.message(
+            "cross-attention",
+            f"What the decoder reads while it writes: {now.text} becomes {now.written}. Arrow keys choose a cell of the "
+            "map, space plays, page up and page down step.",
+            now.written, now.source, now.target, now.before, now.probabilities,
+            heads=curves.Choice("Cross-attention of", texts, shown.head), layers=[look.layer for look in every],
+            of=[which_head(look, now) for look in every],
+            weights=drawn.weights, scores=drawn.scores, Q=drawn.Q, K=drawn.K, words=drawn.words, links=drawn.links,
+            source_words=words(now.source), target_words=words(now.target), hidden=now.hidden,
+            step=shown.step, at=shown.cell, epoch=epoch,
         )  # fmt: skip
+
+    offered = hideable if translators.loaded(name) is not None else [NOTHING]
+    with picture:
+        charts.mount(key="alignment", on_stand_change=keep, data=ahead(message, Box("hide_token", offered, token)))
+    drawn = drawn_of(here.subject + (label,), now)
     look, A = every[texts.index(here.head)], drawn.weights[texts.index(here.head)]
     source, target, d = len(now.source), len(now.target), now.config.d_head
     heads = f"head {now.config.n_heads}"
@@ -165,6 +175,8 @@ if st.session_state.setdefault("_cross_text", said.text) != said.text:
     st.session_state["_cross_text"] = said.text
     forget("step", "cell")
 hideable = [NOTHING, *(f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(said.source))]
+if len(said.source) == 1:
+    del hideable[1:]  # the decoder needs one token to look at
 if st.session_state.get("hide_token") not in (None, *hideable):
     del st.session_state["hide_token"]
 telling = str(Look(said.config.n_layers - 1, 0))  # the head that was trained to align

@@ -50,6 +50,7 @@ PRESSES = (
     Press("B8", "head", "matrices", "?view=Attention&cell=with,20,14"),
     Press("B8", "segment", "curves", "?view=Same+or+not", "ArrowRight"),
     Press("B9", "weights", "document"),
+    Press("B10", "hide_token", "alignment", "?way=Dates+→+ISO&date=5/3/98&cell=5,0"),
     Press("B11", "layer", "cache"),
     Press("B11", "head", "cache", "?head=3"),
     Press("B12", "layer", "tiles"),

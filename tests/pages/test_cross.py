@@ -207,3 +207,8 @@ def test_marian_is_fetched_by_the_button_and_the_learners_sentence_is_translated
     assert header["written"] == "O carro azul é rápido."
     app.selectbox(key="hide_token").set_value("1 blue").run()
     assert "azul" not in sent(app, "alignment")[0]["written"]
+
+
+def test_of_one_token_nothing_can_be_hidden(open_page):
+    app = open_page(PAGE, **DATES, date="3")
+    assert app.selectbox(key="hide_token").options == ["nothing"] and not app.exception
