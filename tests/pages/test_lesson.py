@@ -199,3 +199,21 @@ def test_the_table_of_lessons():
     with pytest.raises(ValueError, match="no lesson 'Z9'; the lessons are A1, A2"):
         entry("Z9")
     assert LESSONS[0].path == "" and LESSONS[1].path == "attention-maps"
+
+
+def test_what_a_link_would_say_for_a_picture_sent_ahead_leaves_the_link_alone():
+    def page():
+        import streamlit as st
+
+        from pages.shared import url
+
+        url.open_page("frame")
+        small, large = (url.would_state("tile", 1, int, lambda tile, count=count: tile <= count) for count in (5, 9))
+        st.text(f"{small} {large} {url.would_state('other', 3, int)} {st.query_params['tile']}")
+        url.url_state("tile", 1, int, lambda tile: tile <= 9)
+        url.report()
+
+    app = AppTest.from_function(page, default_timeout=60)
+    app.query_params["tile"] = "7"
+    app.run()
+    assert app.text[0].value == "1 7 3 7" and not app.warning and app.query_params["tile"] == "7"
