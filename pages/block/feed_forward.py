@@ -244,8 +244,6 @@ def show_mixing() -> tuple[int, dict, dict]:
     (word, at), epoch = held.to_send("mixing", here)
 
     def message(one: int) -> bytes | None:
-        if one != layer and name != "tiny":
-            return None  # to change every token of a large model takes seconds
         places, delta, known = changes_of(name, reading.text, one)
         return charts.changes(places, delta, known, Choice("Changed token", known, word), one, at=at, epoch=epoch)
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.shared import models
 from transformer.experiments import neurons
+from transformer.tap import Trace
 from transformer.training import widths
 
 RECORDED = widths.FILE.parent / "feed-forward-memories.json.xz"
@@ -38,11 +39,18 @@ def cell_in(text: str) -> tuple[str, int, int] | None:
     return key, int(row), int(col)
 
 
-@st.cache_data(max_entries=64, show_spinner="Changing one token after another…")
+@st.cache_resource(max_entries=4, show_spinner=False)
+def streams_of(name: str, text: str) -> Trace:
+    """What enters each layer."""
+    model, tokenizer = models.loaded(name)
+    return model.run(tokenizer.encode(text), record="*.resid_pre").trace
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
 def changes_of(name: str, text: str, layer: int) -> tuple[list[str], np.ndarray, list[str]]:
     model, tokenizer = models.loaded(name)
     ids = tokenizer.encode(text)
-    places, delta = neurons.changed_rows(model, ids, layer)
+    places, delta = neurons.changed_rows(model, ids, layer, stream=streams_of(name, text)[f"layers.{layer}.resid_pre"])
     return places, delta.numpy(), [f"{i} {piece.strip() or '␣'}" for i, piece in enumerate(tokenizer.pieces(ids))]
 
 

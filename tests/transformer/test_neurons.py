@@ -56,6 +56,10 @@ def test_a_change_stays_in_its_row_until_attention(tiny):
         changed = delta[j] > 0
         assert changed[:, :4].any(1).tolist() == [i == j for i in range(n)]  # exactly 0 elsewhere
         assert changed[j, :4].all() and changed[:, 4].tolist() == [i >= j for i in range(n)]  # causal attention
+    edit = {"layers.1.norm_2": lambda x: x[:, [0, 1, 1, *range(3, n)]]}  # token 2 hears what token 1 brings
+    whole, plain = (model.run(ids, record=places, edit=how).trace for how in (edit, None))
+    expected = torch.stack([(whole[place] - plain[place])[0].abs().amax(-1) for place in places], -1)
+    assert torch.equal(delta[2], expected)  # though only two layers were computed again
     last, _ = neurons.changed_rows(model, ids, model.config.n_layers - 1)
     assert len(last) == len(neurons.MIXED)
     with pytest.raises(ValueError, match="second token"):

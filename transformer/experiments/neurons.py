@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from transformer.attribution import read_direction
+from transformer.geometry import Geometry
 from transformer.models import Model
 from transformer.norms import RMSNorm
-from transformer.tap import OFF
+from transformer.tap import OFF, Tap
 
 MIXED = ("norm_2", "ffn.pre", "ffn.post", "ffn.out")  # of the layer whose input is changed, in the order of computation
 NEXT = ("attention.out", "ffn.out")  # of the layer after it
@@ -117,13 +118,14 @@ def _end_scale(model: Model, trace: Mapping[str, Tensor], token: int) -> Tensor:
 
 @torch.no_grad()
 def changed_rows(
-    model: Model, ids: list[int], layer: int, tokens: Sequence[int] | None = None
+    model: Model, ids: list[int], layer: int, tokens: Sequence[int] | None = None, stream: Tensor | None = None
 ) -> tuple[list[str], Tensor]:  # fmt: skip
     """Who notices when one token's input to the FFN of a layer is another's: max |Δ| of every row, place by place.
 
     Token j's vector is replaced by that of the token before it (the first by the last's), the rest of the text stays.
-    Every run has the same shape, so that rows which nothing changed are equal bit for bit.
-    tokens: which are changed, one at a time; all of them unless given.
+    Only this layer and the next are computed again, all in one shape: rows which nothing changed are equal bit for bit.
+    tokens: which are changed, one at a time; all of them unless given. stream: the layer's "resid_pre" [1, token, model]
+    where the text has been read already.
     -> the places' names in the order of computation, and [changed token, token, place].
     ValueError for a text of one token, or a model with a norm after the block.
     """
@@ -135,14 +137,24 @@ def changed_rows(
     places = [here + name for name in MIXED]
     if layer + 1 < config.n_layers:
         places += [f"layers.{layer + 1}.{name}" for name in NEXT]
-    plain = model.run(ids, record=places).trace
-    rows = []
+    if stream is None:
+        stream = model.run(ids, record=here + "resid_pre").trace[here + "resid_pre"]
+    at = torch.arange(len(ids))[None]
+    geometry = Geometry(model.stack.config, at, at, bias=model.bias)
+
+    def read_on(tap: Tap) -> tuple[Tensor, None]:
+        x = stream
+        for i in range(layer, min(layer + 2, config.n_layers)):
+            x, *_ = model.stack.blocks[i % len(model.stack.blocks)](x, geometry, None, tap / "layers" / i)
+        return x, None
+
+    plain, rows = model.recorded(read_on, places, None, gradients=False).trace, []
     for j in range(len(ids)) if tokens is None else tokens:
         def swap(x: Tensor, j: int = j) -> Tensor:
             other = x.clone()
             other[:, j] = x[:, j - 1]
             return other
 
-        trace = model.run(ids, record=places, edit={here + "norm_2": swap}).trace
+        trace = model.recorded(read_on, places, {here + "norm_2": swap}, gradients=False).trace
         rows.append(torch.stack([(trace[place] - plain[place])[0].abs().amax(-1) for place in places], -1))
     return places, torch.stack(rows)
