@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import altair as alt
 import numpy as np
 import pandas as pd
 
 from charts.component import pack
 from charts.theme import Palette, Role
+
+if TYPE_CHECKING:
+    import altair as alt
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ def areas(
     title: str = "",
 ) -> alt.LayerChart:  # fmt: skip
     """The stack of shares over LENGTHS as an Altair figure, with the chosen length and the markers."""
+    import altair as alt  # 30 MB and a tenth of a second: for a download, not for whoever opens the page
+
     shown = [part for part in PARTS if logits or part.key != "logits"]
     rows = pd.DataFrame([
         {"n": n, "part": part.label, "order": order, "FLOPs": cost[part.key],

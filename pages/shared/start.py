@@ -8,6 +8,7 @@ import threading
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from pages.shared import allocator
 from pages.shared.shelf import Shelf
 
 AFTER = 1.0  # seconds in which the browser still asks for files after the script has ended
@@ -20,6 +21,7 @@ def before_first_visitor() -> None:
     a link to a lesson was told "Page not found".
     """
     PagesManager.uses_pages_directory = False
+    allocator.few_arenas()
     threading.Thread(target=_read_ahead, name="read ahead", daemon=True).start()
 
 
