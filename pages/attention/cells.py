@@ -47,6 +47,11 @@ def there(cell: Cell | None, sizes: Mapping[str, tuple[int, int]]) -> bool:
     return cell[1] in range(rows) and cell[2] in range(cols)
 
 
+def if_there(cell: Cell | None, sizes: Mapping[str, tuple[int, int]]) -> Cell | None:
+    """The cell, where a picture of these sizes has it: what was last pressed on the browser may be of another one."""
+    return cell if there(cell, sizes) else None
+
+
 def _parse(written: str) -> Cell:
     key, row, col = written.rsplit(",", 2)
     return key, int(row), int(col)

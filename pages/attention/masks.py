@@ -138,8 +138,9 @@ def show_masks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         if len(reading.ids) > MOST:
             st.caption(f"The first {MOST} of {len(reading.ids)} tokens.")
     kinds = kinds_of(subject, layer, head)
-    cells.know({f"{name} {part}": (len(kind.rows), 1 if "Σ" in part else len(kind.cols))
-                for name, kind in kinds.items() for part in charts.PARTS})  # fmt: skip
+    sizes = {f"{name} {part}": (len(kind.rows), 1 if "Σ" in part else len(kind.cols))
+             for name, kind in kinds.items() for part in charts.PARTS}  # fmt: skip
+    cells.know(sizes)
     here = stand()
     shown, epoch = held.to_send(component(), here)
 
@@ -147,7 +148,7 @@ def show_masks(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         return charts.kinds_message(
             kinds_of(subject, layer, head), curves.Picks("Mask", list(KINDS), shown.kind, role="attention"),
             curves.Choice(charts.SIZE, SIZES, shown.m), curves.Switch(charts.LATE, shown.late),
-            head=f"layer {layer}, head {head}", step=shown.step, at=shown.cell, epoch=epoch,
+            head=f"layer {layer}, head {head}", step=shown.step, at=cells.if_there(shown.cell, sizes), epoch=epoch,
         )  # fmt: skip
 
     with picture:
@@ -223,14 +224,15 @@ def show_maps(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    f"{cheat.CAUSAL.vocab_size} entries for both. The broken model's last token has nothing to its "
                    f"right.")  # fmt: skip
     n, layers, per = len(tokens), cheat.CAUSAL.n_layers, cheat.CAUSAL.n_heads
-    cells.know({"causal": (n, n), "broken": (n, n), "causal ahead": (layers, per), "broken ahead": (layers, per)})
+    sizes = {"causal": (n, n), "broken": (n, n), "causal ahead": (layers, per), "broken ahead": (layers, per)}
+    cells.know(sizes)
     here = stand()
     shown, epoch = held.to_send(component(), here)
     with picture:
         matrices.mount(
             key=component(), on_stand_change=keep,
             data=charts.maps_message(maps, ahead, tokens, curves.Choice("Head of both models", heads(), shown.frame),
-                                     at=shown.cell, epoch=epoch),
+                                     at=cells.if_there(shown.cell, sizes), epoch=epoch),
         )  # fmt: skip
     i = heads().index(here.frame)
     table = {"query": [w for w in tokens for _ in tokens], "key": tokens * n} | {
@@ -261,12 +263,14 @@ def show_change(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "small models, on your text. SmolLM2 and all other decoders of the library keep the "
                    "same law; a test holds them to it.")  # fmt: skip
     n = len(tokens)
-    cells.know(dict.fromkeys(felt, (n, n)))
+    sizes = dict.fromkeys(felt, (n, n))
+    cells.know(sizes)
     here = stand()
     shown, epoch = held.to_send(component(), here._replace(cell=here.cell or ("broken", n - 1, max(0, n - 2))))
     with picture:
+        at = cells.if_there(shown.cell, sizes)
         matrices.mount(key=component(), on_stand_change=keep,
-                       data=charts.changes_message(felt, tokens, piece, at=shown.cell, epoch=epoch))  # fmt: skip
+                       data=charts.changes_message(felt, tokens, piece, at=at, epoch=epoch))  # fmt: skip
     table = {"changed": [w for w in tokens for _ in tokens], "output_at": tokens * n} | {
         mask: of.flatten() for mask, of in felt.items()
     }

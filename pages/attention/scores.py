@@ -162,13 +162,14 @@ def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[int
     here = stand()
     shown, epoch = held.to_send("weights", here)
     n = len(ids)
+    cell = shown.cell if max(shown.cell[1:]) < n else here.cell  # what was last pressed may be of a longer text
     names = [piece.strip() or "␣" for piece in pieces]
 
     def message(layer: int) -> bytes:
         return charts.weights_message(
             names, *weighed(ids, layer), heads=curves.Choice("Head", list(range(heads)), shown.head),
             switch=curves.Switch(SCORES_TOO, shown.scores), barred=~masks.past(n).numpy(),
-            at=(f"{'S' if shown.scores else 'A'} {shown.cell[0]}", shown.cell[1], shown.cell[2]), epoch=epoch,
+            at=(f"{'S' if shown.scores else 'A'} {cell[0]}", *cell[1:]), epoch=epoch,
         )  # fmt: skip
 
     with picture:

@@ -116,7 +116,7 @@ def keep() -> None:
     held.reported(component(), stand())
 
 
-def sizes() -> tuple[Box, Box]:
+def sliders() -> tuple[Box, Box]:
     """r and w, the two numbers that the patterns hang on."""
     r = st.slider("r: step of the dilation", R[0], R[-1], 3, key="r", bind="query-params")
     w = st.slider("w: width of the window; stride", W[0], W[-1], 4, key="w", bind="query-params")
@@ -130,7 +130,7 @@ def sizes_of(found: dict[str, charts.Pattern]) -> dict[str, tuple[int, int]]:
 
 def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
-        boxes = sizes()
+        boxes = sliders()
         n = st.select_slider("Tokens", N, 16, key="n", bind="query-params")
         both = st.toggle("An encoder: both ways", key="both", bind="query-params")
     layer, head = TELLING[reading.model]
@@ -139,15 +139,15 @@ def show_pattern(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     found = patterns.patterns_of(subject, head, r, w, n, both, reading)
     cells.know(sizes_of(found))
     here = stand()
-    pressed = held.to_send(component(), here)
+    held.to_send(component(), here)
 
-    def message(r: int, w: int, both: bool, many: int) -> bytes:
-        found = patterns.patterns_of(subject, head, r, w, many, both, reading)
+    def message(r: int, w: int, both: bool, n: int) -> bytes:
+        found = patterns.patterns_of(subject, head, r, w, n, both, reading)
         there = here._replace(cell=cells.would_be_in_link(sizes_of(found)))
-        shown, epoch = pressed if many == n else held.would_send(component(), there)
+        shown, epoch = held.would_send(component(), there)
         return charts.patterns_message(
             found, curves.Picks("Pattern", list(NAMES), shown.pattern, role="attention"),
-            curves.Choice("Layers", DEPTHS, shown.depth), at=shown.cell, epoch=epoch,
+            curves.Choice("Layers", DEPTHS, shown.depth), at=cells.if_there(shown.cell, sizes_of(found)), epoch=epoch,
         )  # fmt: skip
 
     with picture:
@@ -183,12 +183,13 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         default = TELLING[reading.model][0]
         layer = choose("Layer", layers, default, "layer")
-        boxes = sizes()
+        boxes = sliders()
     r, w = (box.at for box in boxes)
     exact, found = patterns.on_heads(subject, layer, r, w, reading)
     n = exact.shape[-1]
-    cells.know({"exact": (n, n), "error": (len(found), len(exact)), "kept": (len(found), len(exact))}
-               | {f"{name} A": (n, n) for name in found})  # fmt: skip
+    sizes = {"exact": (n, n), "error": (len(found), len(exact)), "kept": (len(found), len(exact))}
+    sizes |= {f"{name} A": (n, n) for name in found}
+    cells.know(sizes)
     here = stand()
     shown, epoch = held.to_send(component(), here)
 
@@ -196,7 +197,8 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         exact, found = patterns.on_heads(subject, layer, r, w, reading)
         return charts.heads_message(
             exact, found, curves.Picks("Pattern", list(found), shown.pattern, role="attention"),
-            curves.Choice("Head", heads(), shown.head), patterns.words_of(reading), at=shown.cell, epoch=epoch,
+            curves.Choice("Head", heads(), shown.head), patterns.words_of(reading),
+            at=cells.if_there(shown.cell, sizes), epoch=epoch,
         )  # fmt: skip
 
     with picture:
@@ -285,7 +287,8 @@ def show_trained(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "the seeds' range mean nothing, and these models are small and briefly trained: they show what a "
                    "pattern makes easy to learn, not what it could learn.")  # fmt: skip
     n = len(tokens)
-    cells.know({"surprise": (len(surprise), n - 1)} | {f"{row} A": (n, n) for row in maps})
+    sizes = {"surprise": (len(surprise), n - 1)} | {f"{row} A": (n, n) for row in maps}
+    cells.know(sizes)
     here = stand()
     shown, epoch = held.to_send(component(), here)
     with picture:
@@ -296,7 +299,8 @@ def show_trained(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                 key=component(), on_stand_change=keep,
                 data=charts.trained_message(
                     surprise, maps, tokens, curves.Picks("Attention of", list(maps), shown.pattern, role="attention"),
-                    curves.Choice("Layer and head", heads(), shown.head), at=shown.cell, epoch=epoch,
+                    curves.Choice("Layer and head", heads(), shown.head), at=cells.if_there(shown.cell, sizes),
+                    epoch=epoch,
                 ),
             )  # fmt: skip
     table = {"token": tokens[1:]} | surprise

@@ -49,6 +49,16 @@ def test_it_opens_on_dilation_by_three_and_every_pattern_is_its_mask(open_page):
     np.testing.assert_array_equal(arrays[f"{LSH} pattern"], met)
 
 
+def test_a_cell_that_was_unpinned_is_not_asked_for_where_it_is_not(open_page):
+    app = open_page(PAGE, cell="dilated reach,15,0")
+    stand = app.session_state["_held_matrices"]
+    app.session_state["_held_matrices"] = stand._replace(cell=None)  # as the picture reports it
+    del app.query_params["cell"]
+    app.session_state["matrices"] = {}  # a browser has it there
+    app.select_slider(key="n").set_value(12).run()
+    assert not app.exception and sent(app, "matrices")[0]["at"] is None
+
+
 def test_the_controls_change_the_pattern(open_page):
     app = open_page(PAGE, pattern="window", depth="5", cell="window reach,9,3")
     header, before = sent(app, "matrices")
