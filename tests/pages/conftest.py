@@ -1,11 +1,22 @@
 """Pages are tested as on the first start: nothing fetched, nothing in the cache."""
 
+import functools
+
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from pages.shared.lesson import Lesson
 
 ROOT = __file__.rsplit("/tests/", 1)[0]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages_searched_once():
+    """Every AppTest looks through all installed packages for components; they are the same for each, and it takes 65 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture(autouse=True)
