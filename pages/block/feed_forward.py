@@ -145,20 +145,27 @@ def show_firing() -> tuple[int, dict, dict]:
     return here[1], {"layer": np.arange(config.n_layers)} | {field: of[row] for field, of in found.items()}, {"layer": here[1]}
 
 
-@st.cache_data(max_entries=64, show_spinner="Reading what the neurons write…")
+@st.cache_resource(max_entries=8, show_spinner=False)
+def answers(subject: tuple) -> tuple[list[str], torch.Tensor]:
+    """The next piece of each listed word, and the direction that raises it, the same in all layers."""
+    model, tokenizer = models.loaded(reading.model)
+    targets = reading["logits"][0].argmax(-1)[-LISTED:].tolist()
+    return [tokenizer.pieces([i])[0] for i in targets], neurons.toward(model, targets)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
 def live_memories(subject: tuple, layer: int) -> tuple[list[str], list[list[list[Neuron]]]]:
     """(each listed word's next piece, [word][order][neuron])."""
     model, tokenizer = models.loaded(reading.model)
-    trace = {name: torch.tensor(array) for name, array in reading.arrays.items()}
-    targets = trace["logits"][0].argmax(-1).tolist()
+    needed = (f"layers.{layer}.ffn.post", f"layers.{config.n_layers - 1}.resid_post")
+    trace = {name: torch.tensor(reading[name]) for name in needed}
+    targets, to = answers(subject)
 
     def piece(of: tuple[tuple[int, float], ...]) -> list[tuple[str, float]]:
         return [(tokenizer.pieces([i])[0], effect) for i, effect in of]
 
-    found = [[[Neuron(m.neuron, m.a, m.target, piece(m.up), piece(m.down)) for m in neurons.memories(
-        model, layer, trace, at, targets[at], loudest=order == LOUDEST, count=6, words=5)] for order in ORDERS]
-        for at in range(max(0, n - LISTED), n)]  # fmt: skip
-    return [tokenizer.pieces([targets[at]])[0] for at in range(max(0, n - LISTED), n)], found
+    found = neurons.memories_at(model, layer, trace, range(max(0, n - LISTED), n), to, count=6, words=5)
+    return targets, [[[Neuron(m.neuron, m.a, m.target, piece(m.up), piece(m.down)) for m in of] for of in at] for at in found]
 
 
 def memories_of(layer: int) -> tuple[list[str], list[str], list[list[list[Neuron]]]]:
@@ -191,9 +198,7 @@ def show_memories() -> tuple[int, dict, dict]:
     here = memories_stand(known)
     (word, order), epoch = held.to_send("memories", here)
 
-    def message(one: int) -> bytes | None:
-        if one != layer and reading.label == "live" and reading.model != "tiny":
-            return None  # to read what a large model's neurons write takes a second
+    def message(one: int) -> bytes:
         return memory_charts.message(
             f"Neurons of layer {one} and the words that they raise and lower", Choice("At the word", known, word),
             Picks("Neurons", ORDERS, order), *memories_of(one)[1:], epoch=epoch,
@@ -243,7 +248,7 @@ def show_mixing() -> tuple[int, dict, dict]:
     here = stand()
     (word, at), epoch = held.to_send("mixing", here)
 
-    def message(one: int) -> bytes | None:
+    def message(one: int) -> bytes:
         places, delta, known = changes_of(name, reading.text, one)
         return charts.changes(places, delta, known, Choice("Changed token", known, word), one, at=at, epoch=epoch)
 
@@ -299,7 +304,7 @@ def show_widths() -> tuple[int, dict, dict]:
 
 SHOW = {WAY: show_way, FIRING: show_firing, MEMORIES: show_memories, MIXING: show_mixing, WIDTHS: show_widths}
 FUNCTIONS = {
-    WAY: [FeedForward], FIRING: [neurons.firing], MEMORIES: [neurons.memories, neurons.written, neurons.contributions],
+    WAY: [FeedForward], FIRING: [neurons.firing], MEMORIES: [neurons.memories_at, neurons.written, neurons.toward],
     MIXING: [neurons.changed_rows], WIDTHS: [widths.train, widths.config_of],
 }  # fmt: skip
 

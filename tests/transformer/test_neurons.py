@@ -93,6 +93,12 @@ def test_memories_are_columns_read_through_the_end(tiny):
     own = neurons.contributions(model, layer, run.trace, at, target)
     speaking = neurons.memories(model, layer, run.trace, at, target, loudest=False, count=4)
     assert [m.neuron for m in speaking] == own.topk(4).indices.tolist()
+    both = neurons.memories_at(model, layer, run.trace, [1, at], neurons.toward(model, [5, target]), count=4, words=3)
+    alone = [neurons.memories(model, layer, run.trace, 1, 5, loudest=loudest, count=4, words=3) for loudest in (True, False)]
+    for one, other in zip((*both[0], both[1][0]), (*alone, found), strict=True):  # several at once are each as it is alone
+        for m, n in zip(one, other, strict=True):
+            assert m.neuron == n.neuron and [t for t, _ in m.up + m.down] == [t for t, _ in n.up + n.down]
+            assert [e for _, e in m.up + m.down] == pytest.approx([e for _, e in n.up + n.down], abs=1e-5)
 
 
 def test_what_cannot_be_read_is_said():

@@ -72,10 +72,7 @@ def contributions(model: Model, layer: int, trace: Mapping[str, Tensor], token: 
     trace: with the layer's ffn.post and the last layer's resid_post, [batch, token, …]; x is the stream's end. They
     add up to the FFN's direct share, but for its bias. ValueError as ``check_readable``.
     """
-    check_readable(model)
-    a = trace[f"layers.{layer}.ffn.post"][0, token]  # [ff]
-    toward = _toward(model, target) @ columns(model, layer)  # [ff]
-    return a * toward * _end_scale(model, trace, token)
+    return _contributions(model, layer, trace, [token], toward(model, [target]))[0]
 
 
 @torch.no_grad()
@@ -88,17 +85,51 @@ def memories(
     loudest: those that write most, |a_j| ‖w_j‖; else those that add most to the target's logit. Effects are in logits:
     a_j · W_U(γ ⊙ w_j) / rms(x). trace as for ``contributions``; ValueError as ``check_readable``.
     """
-    a = trace[f"layers.{layer}.ffn.post"][0, token]  # [ff]
-    own = contributions(model, layer, trace, token, target)
-    chosen = (a.abs() * columns(model, layer).norm(dim=0) if loudest else own).topk(min(count, len(a))).indices
-    effects = a[chosen, None] * written(model, layer, chosen) * _end_scale(model, trace, token)  # [neuron, vocab]
-    found = []
-    for j, effect in zip(chosen.tolist(), effects, strict=True):
-        up, down = effect.topk(words), (-effect).topk(words)
-        raised = tuple(zip(up.indices.tolist(), up.values.tolist(), strict=True))
-        lowered = tuple(zip(down.indices.tolist(), (-down.values).tolist(), strict=True))
-        found.append(Memory(j, a[j].item(), own[j].item(), raised, lowered))
-    return found
+    found = memories_at(model, layer, trace, [token], toward(model, [target]), count=count, words=words)
+    return found[0][0 if loudest else 1]
+
+
+@torch.no_grad()
+def memories_at(
+    model: Model, layer: int, trace: Mapping[str, Tensor], tokens: Sequence[int], to: Tensor, *, count: int = 6,
+    words: int = 8,
+) -> list[tuple[list[Memory], list[Memory]]]:  # fmt: skip
+    """``memories`` of several tokens in one product: for each (the loudest, those that speak for its target).
+
+    to [token, model]: ``toward`` of each one's target, the same for all layers.
+    """
+    W_2, a = columns(model, layer), trace[f"layers.{layer}.ffn.post"][0, list(tokens)]  # [token, ff]
+    own = _contributions(model, layer, trace, tokens, to)
+    chosen = torch.stack((a.abs() * W_2.norm(dim=0), own), 1).topk(min(count, a.shape[-1])).indices
+    every, place = chosen.unique(return_inverse=True)  # place [token, order, neuron]
+    effects = a.gather(1, chosen.flatten(1)).view_as(chosen)[..., None] * written(model, layer, every)[place]
+    effects *= _end_scale(model, trace, tokens)[:, None, None, None]  # [token, order, neuron, vocab]
+    up, down = effects.topk(words), effects.topk(words, largest=False)
+
+    def listed(t: int, order: int) -> list[Memory]:
+        def side(of: torch.return_types.topk, i: int) -> tuple[tuple[int, float], ...]:
+            return tuple(zip(of.indices[t, order, i].tolist(), of.values[t, order, i].tolist(), strict=True))
+
+        return [Memory(j, a[t, j].item(), own[t, j].item(), side(up, i), side(down, i))
+                for i, j in enumerate(chosen[t, order].tolist())]  # fmt: skip
+
+    return [(listed(t, 0), listed(t, 1)) for t in range(len(tokens))]
+
+
+def toward(model: Model, targets: Sequence[int]) -> Tensor:
+    """γ ⊙ W_U[target]: the direction in the stream's end that raises each target.   -> [target, model]
+
+    ValueError as ``check_readable``.
+    """
+    check_readable(model)
+    return torch.stack([read_direction(model, target, None).detach() * model.final_norm.gamma.detach() for target in targets])
+
+
+def _contributions(
+    model: Model, layer: int, trace: Mapping[str, Tensor], tokens: Sequence[int], to: Tensor
+) -> Tensor:  # fmt: skip
+    a = trace[f"layers.{layer}.ffn.post"][0, list(tokens)]  # [token, ff]
+    return a * (to @ columns(model, layer)) * _end_scale(model, trace, tokens)[:, None]
 
 
 def columns(model: Model, layer: int) -> Tensor:
@@ -106,14 +137,9 @@ def columns(model: Model, layer: int) -> Tensor:
     return model.stack.blocks[layer % len(model.stack.blocks)].ffn.W_2.weight
 
 
-def _toward(model: Model, target: int) -> Tensor:
-    """γ ⊙ W_U[target]: the direction in the stream's end that raises the target.   -> [model]"""
-    return read_direction(model, target, None).detach() * model.final_norm.gamma
-
-
-def _end_scale(model: Model, trace: Mapping[str, Tensor], token: int) -> Tensor:
-    end = trace[f"layers.{model.config.n_layers - 1}.resid_post"][0, token]
-    return (end.square().mean() + model.config.norm_eps).rsqrt()
+def _end_scale(model: Model, trace: Mapping[str, Tensor], tokens: Sequence[int]) -> Tensor:
+    end = trace[f"layers.{model.config.n_layers - 1}.resid_post"][0, list(tokens)]
+    return (end.square().mean(-1) + model.config.norm_eps).rsqrt()  # [token]
 
 
 @torch.no_grad()
