@@ -25,8 +25,10 @@ def initialise(model: nn.Module, seed: int | None = None) -> None:
     Biases 0, γ 1, β 0 in each. Learned scores start as plain ones: "general" at I / √d_k, "cosine" at β = √d_k.
     Linformer's E and F are N(0, 1/rank), the random projections that its theorem speaks of; Performer's features are drawn.
     """
-    config = model.config
-    device = next(model.parameters()).device
+    first = next(model.parameters())
+    if first.is_meta:  # there is nothing to fill, and torch would import its compiler to find that out
+        return
+    config, device = model.config, first.device
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
 
     def normal(tensor: torch.Tensor, std: float = 0.02) -> None:
