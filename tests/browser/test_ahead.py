@@ -124,12 +124,14 @@ def test_a_box_draws_its_neighbour_at_once_and_as_the_server_does(press, open_pa
     page = open_page(lesson(press.row).path + press.query)
     before = shown(page, press.picture)
     page.evaluate(HOLD)
-    page.locator(press.inside or f".st-key-{press.box} input").first.focus()
-    for key in press.keys.split():
-        page.keyboard.press(key)
-        page.wait_for_timeout(100)  # a list that opens takes its time to mark the next option
-    page.wait_for_timeout(500)  # more than ahead.js waits
-    at_once = shown(page, press.picture)
+    at_once = before
+    for _ in range(2):  # a list that was just redrawn forgets which option it had marked, and Enter chooses what was chosen
+        if at_once == before:
+            page.locator(press.inside or f".st-key-{press.box} input").first.focus()
+            for key in press.keys.split():
+                page.keyboard.press(key)
+            page.wait_for_timeout(600)  # more than ahead.js waits
+            at_once = shown(page, press.picture)
     assert at_once != before, "the server was not asked, and nothing was drawn"
     assert page.evaluate("release()"), "the server was never asked"
     settle(page)
