@@ -381,6 +381,8 @@ CASES = (
     Case("F2", "temperature of the gradient", "component", ".st-key-lengths canvas", query="?view=Why+T²"),
     Case("F5", "warm-up", "component", ".st-key-curves .gf-scrubber:has-text('Warm-up') input"),
     Case("F5", "step", "component", ".st-key-curves canvas"),
+    Case("F5", "schedule, with and without warm-up", "component", ".st-key-kind_box input:checked", keys=("ArrowRight", "ArrowLeft"),
+         query="?view=With+and+without+warm-up"),
     Case("F5", "step with dropout", "component", ".st-key-curves canvas", keys=("ArrowLeft", "ArrowRight"),
          query="?view=Dropout"),
     Case("G1", "n", "component", ".st-key-gf-picture [role=slider]"),

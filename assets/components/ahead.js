@@ -45,8 +45,9 @@ const ahead = (() => {
   }
 
   function read(key) {   // what the box shows; null while a name is being typed into it
-    const box = document.querySelector(`.st-key-${CSS.escape(key)} input`);
+    const box = document.querySelector(`.st-key-${CSS.escape(key)} :is(input:not([type=radio]), input:checked)`);
     if (!box || (box.getAttribute("aria-expanded") === "true" && !chosen)) return null;
+    if (box.type === "radio") return box.closest("label").textContent.trim();
     return box.type === "checkbox" ? (box.checked ? "True" : "False") : box.getAttribute("aria-valuetext") ?? box.value;
   }
 

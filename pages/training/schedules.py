@@ -13,6 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves
 from charts import schedules as charts
+from charts.ahead import Box, ahead
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
 from pages.shared.pool import Job
@@ -152,29 +153,43 @@ def show_rate(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     )  # fmt: skip
 
 
+def works_of(kind: str) -> dict[tuple, Callable]:
+    return {(kind, w, seed): functools.partial(rates.with_rate, kind, w, seed) for seed in rates.SEEDS for w in rates.WARMUPS}
+
+
 def show_warm(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     here = stand()
     kind = NAMES[here.kind]
-    works = {(kind, w, seed): functools.partial(rates.with_rate, kind, w, seed) for seed in rates.SEEDS for w in rates.WARMUPS}
     with controls:
         st.radio("Schedule", list(NAMES), list(NAMES).index(here.kind), key="kind_box", horizontal=True, on_change=choose_kind)
-        runs = live.panel("Train 3 seeds with and 3 without · about 15 s", works, rates.STEPS // rates.EVERY, "measurement")
+        live.panel("Train 3 seeds with and 3 without · about 15 s", works_of(kind), rates.STEPS // rates.EVERY, "measurement")
         st.caption(f"{rates.LAYERS} layers, norm behind the sum, peak {rates.PEAK:g}, AdamW without clipping, one play. Bands: "
                    f"recorded, {len(rates.SEEDS)} seeds, from the lowest to the highest. Your runs lie over them, dashed."
                    + (" Without warm-up the 2017 rate falls as 1/√t from its first step on." if kind == "noam" else ""))  # fmt: skip
     here = stand()
-    shown, epoch = held.to_send("curves", here)
+    pressed = held.to_send("curves", here)
     titles = dict(zip(rates.WARMUPS, WAYS, strict=True))
-    values = {field: {way: recorded_runs(f"{kind} {w}", field) for way, w in WAYS.items()} for field in ("loss", "lr")}
-    panels = [("Training loss, nats a character", "training loss", values["loss"]),
-              ("Learning rate, in units of 10⁻³", "rate, 10⁻³", {way: 1e3 * of for way, of in values["lr"].items()})]  # fmt: skip
-    ways = {way: (role, values["loss"][way]) for way, role in zip(WAYS, ("negative", "positive"), strict=True)}
-    own = {panels[0][0]: own_runs(runs, lambda name: titles[name[1]], "loss")}
-    with picture:
-        curves.mount(key="curves", on_stand_change=keep, data=charts.runs(
+
+    def ways_with(kind: str) -> dict[str, tuple[str, np.ndarray]]:
+        return {way: (role, recorded_runs(f"{kind} {w}", "loss"))
+                for (way, w), role in zip(WAYS.items(), ("negative", "positive"), strict=True)}  # fmt: skip
+
+    def message(title: str) -> bytes:
+        kind, ways = NAMES[title], ways_with(NAMES[title])
+        shown, epoch = pressed if title == here.kind else held.would_send("curves", here._replace(kind=title))
+        rate = {way: 1e3 * recorded_runs(f"{kind} {w}", "lr") for way, w in WAYS.items()}
+        panels = [("Training loss, nats a character", "training loss", {way: of for way, (_, of) in ways.items()}),
+                  ("Learning rate, in units of 10⁻³", "rate, 10⁻³", rate)]  # fmt: skip
+        mine = {name: job for name in works_of(kind) if (job := live.run(name)) is not None}
+        own = {panels[0][0]: own_runs(mine, lambda name: titles[name[1]], "loss")}
+        return charts.runs(
             "warm-up", steps_of(WARM), ways, panels, own, picks=curves.Picks("Read out", list(WAYS), shown.way), cursor=shown.step,
             sentence="step {x}, {pick}: {0} nats a character, the middle of 3 seeds", epoch=epoch,
-        ))  # fmt: skip
+        )  # fmt: skip
+
+    ways = ways_with(kind)
+    with picture:
+        curves.mount(key="curves", on_stand_change=keep, data=ahead(message, Box("kind_box", list(NAMES), here.kind)))
         final = {way: recorded_runs(f"{kind} {w}", "held_out")[:, -1] for way, w in WAYS.items()}
         st.markdown("Held out, recorded: " + " · ".join(f"{way} **{ends(of)}**" for way, of in final.items()) + ".")
     table = {"step": steps_of(WARM)} | {f"{way} seed {s}": run for way, (_, of) in ways.items() for s, run in enumerate(of)}

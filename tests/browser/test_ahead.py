@@ -93,6 +93,7 @@ PRESSES = (
     Press("D8", "d_ff", "weights", "?arch=My+own+numbers", "ArrowUp"),
     Press("D9", "d_ff", "weights", "?arch=My+own+numbers", "ArrowUp"),
     Press("F2", "position", "temperature_stage", keys="Enter", inside=".st-key-temperature_stage [aria-label$='token 3']"),
+    Press("F5", "kind_box", "curves", "?view=With+and+without+warm-up", inside=".st-key-kind_box input:checked", keys="ArrowRight"),
     Press("G1", "d_ff", "stack", "?arch=My+own+numbers", "ArrowUp"),
     Press("G2", "arch", "curves"),
     Press("G3", "arch", "curves"),
