@@ -45,7 +45,8 @@ const ahead = (() => {
   }
 
   function read(key) {   // what the box shows; null while a name is being typed into it
-    const box = document.querySelector(`.st-key-${CSS.escape(key)} :is(input:not([type=radio]), input:checked)`);
+    const name = key.replace(/[^\w-]/g, "-");   // as Streamlit makes a class of it
+    const box = document.querySelector(`.st-key-${name} :is(input:not([type=radio]), input:checked)`);
     if (!box || (box.getAttribute("aria-expanded") === "true" && !chosen)) return null;
     if (box.type === "radio") return box.closest("label").textContent.trim();
     return box.type === "checkbox" ? (box.checked ? "True" : "False") : box.getAttribute("aria-valuetext") ?? box.value;

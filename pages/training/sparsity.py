@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import curves
 from charts import sparsity as charts
+from charts.ahead import Box, ahead
 from pages.shared import held, url
 from pages.shared.lesson import Lesson
 from pages.shared.training import Training
@@ -73,9 +74,9 @@ def cursor(usual: float, low: float, high: float) -> float:
     return url.url_state("at", usual, float, lambda at: low <= at <= high)
 
 
-def usual_share() -> float:
-    """Where the models' curves part: the large one has long left the picture where the small ones do."""
-    return 50.0 if MODELS[box()] == numbers.REAL else 80.0
+def usual_share(of: str) -> float:
+    """Where the model's curves part: the large one has long left the picture where the small ones do."""
+    return 50.0 if MODELS[of] == numbers.REAL else 80.0
 
 
 def stand() -> Stand:
@@ -91,7 +92,8 @@ def stand() -> Stand:
                          weight=url.url_state("weight", usual, int, range(TRACED).__contains__))  # fmt: skip
         case "Pruning":
             scope = url.url_state("scope", "global", str, words.SCOPES.__contains__)
-            return Stand(view, box(), cursor(usual_share(), 0, 100), scope=words.SCOPES[scope],
+            of = box()
+            return Stand(view, of, cursor(usual_share(of), 0, 100), scope=words.SCOPES[scope],
                          way=url.url_state("trained", "plain", str, WAYS.__contains__))  # fmt: skip
         case "Zeros of a ReLU":
             return Stand(view, "", cursor(-3.0, -7, 1), layer=url.url_state("layer", 0, int, layers.__contains__))
@@ -105,7 +107,7 @@ def keep() -> None:
     at, (first, second, *_) = said.get("cursor"), [*(said.get("frames") or ()), None, None]
     usual = {WEIGHTS: -3.0, WHY: float(sparse_weights.STEPS), ZEROS: -3.0, SAVES: 10.0}
     if isinstance(at, int | float):
-        url.set_url_state("at", round(float(at), 3), usual_share() if view == PRUNE else usual[view])
+        url.set_url_state("at", round(float(at), 3), usual_share(box()) if view == PRUNE else usual[view])
     if view == WEIGHTS:
         for lam, name in NAMES.items():
             if name == first:
@@ -135,28 +137,59 @@ def ask(here: Stand) -> None:
     st.radio(label, list(options), list(options).index(here.box), key=f"box_{view}", on_change=choose)
 
 
+def would_stand(here: Stand, of: str) -> Stand:
+    """Where the picture will stand with another box chosen."""
+    match view:
+        case "Why it is not 0":
+            return here._replace(box=of, weight=numbers.telling(TRACES[of]))
+        case "Pruning":
+            return here._replace(box=of, way="plain", at=here.at if "at" in st.query_params else usual_share(of))
+    return here._replace(box=of)
+
+
+def mount(picture: DeltaGenerator, here: Stand, message: Callable[[str, Stand, int], bytes]) -> None:
+    """The picture, and sent ahead that of the next box; message(box, what is pressed, epoch)."""
+    pressed = held.to_send("curves", here)
+
+    def of(one: str) -> bytes:
+        shown = pressed if one == here.box else held.would_send("curves", would_stand(here, one))
+        return message(one, *shown)
+
+    with picture:
+        curves.mount(key="curves", on_stand_change=keep,
+                     data=ahead(of, Box(f"box_{view}", list(BOXES[view][1]), here.box)))  # fmt: skip
+
+
+def works_of(problem: str, lam: float) -> dict[tuple, Callable]:
+    settings = [(problem, way, lam if way != "plain" else 0.0) for way in WAYS]
+    return {of: functools.partial(sparse_weights.train, *of, OWN_SEED) for of in settings}
+
+
 def show_weights(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     with controls:
         ask(stand())
         here = stand()
         problem = PROBLEMS[here.box]
-        settings = [(problem, way, here.lam if way != "plain" else 0.0) for way in WAYS]
-        works = {of: functools.partial(sparse_weights.train, *of, OWN_SEED) for of in settings}
+        works = works_of(problem, here.lam)
         seconds = numbers.seconds(problem, here.lam)
         runs = live.panel(
             f"Train all three, λ = {NAMES[here.lam]} · about {seconds:.0f} s", works, len(STEPS), "measurement"
         )
         st.caption(words.COUNTED)
-    shown, epoch = held.to_send("curves", here)
-    found = numbers.weights(problem)
-    own = numbers.own_counts(runs, found.total)
-    with picture:
-        curves.mount(key="curves", on_stand_change=keep, data=charts.weights(
+
+    def message(one: str, shown: Stand, epoch: int) -> bytes:
+        found = numbers.weights(PROBLEMS[one])
+        mine = {of: job for of in works_of(PROBLEMS[one], here.lam) if (job := live.run(of)) is not None}
+        return charts.weights(
             sparse_weights.EDGES.numpy(), words.WAYS, found.counts, found.zeros, found.notes, found.cells,
-            ["below 10⁻³%", "exactly 0%", found.measure], own,
+            ["below 10⁻³%", "exactly 0%", found.measure], numbers.own_counts(mine, found.total),
             lambdas=curves.Choice("λ", list(NAMES.values()), NAMES[shown.lam]),
             steps=curves.Choice("Step", STEPS, shown.step), cursor=shown.at, epoch=epoch,
-        ))  # fmt: skip
+        )  # fmt: skip
+
+    mount(picture, here, message)
+    found = numbers.weights(problem)
+    with picture:
         st.markdown(numbers.said(problem, here.lam))
         if ended := numbers.said_own(runs):
             st.markdown(ended)
@@ -183,14 +216,17 @@ def show_why(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
             f"{NAMES[TRACED_AT]}, seed 0. {words.NO_BAND if problem == 'digits' else ''}"
         )
         st.markdown(numbers.said_traces(problem))
-    shown, epoch = held.to_send("curves", here)
-    traced = numbers.traces(problem)
-    with picture:
-        curves.mount(key="curves", on_stand_change=keep, data=charts.trace(
+
+    def message(one: str, shown: Stand, epoch: int) -> bytes:
+        of, traced = TRACES[one], numbers.traces(TRACES[one])
+        return charts.trace(
             np.arange(1, sparse_weights.STEPS + 1), traced, {way: words.SHORT[way] for way in traced},
-            numbers.reach(problem), sparse_weights.ALONE, numbers.NEAR[problem],
+            numbers.reach(of), sparse_weights.ALONE, numbers.NEAR[of],
             choice=curves.Choice("Weight", list(range(TRACED)), shown.weight), cursor=shown.at, epoch=epoch,
-        ))  # fmt: skip
+        )  # fmt: skip
+
+    mount(picture, here, message)
+    traced = numbers.traces(problem)
     t, w = int(here.at), {way: values[here.weight] for way, values in traced.items()}
     return Shown(
         {"step": np.arange(1, sparse_weights.STEPS + 1)} | w,
@@ -206,15 +242,19 @@ def show_prune(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
         name = MODELS[here.box]
         st.caption(numbers.about_pruned(name))
         st.markdown(numbers.said_knees(name, SCOPES[here.scope]))
-    shown, epoch = held.to_send("curves", here)
+
+    def message(one: str, shown: Stand, epoch: int) -> bytes:
+        found = numbers.pruned(MODELS[one])
+        return charts.pruning(
+            found.shares, found.kept, words.SCOPES, found.y, found.y_range, found.percent,
+            picks=curves.Picks("Remove", list(SCOPES), shown.scope), cursor=shown.at, epoch=epoch,
+            ways=curves.Choice("Trained", list(TRAINED), words.SHORT[shown.way]) if found.ways else None,
+        )  # fmt: skip
+
+    mount(picture, here, message)
     found = numbers.pruned(name)
-    ways = curves.Choice("Trained", list(TRAINED), words.SHORT[shown.way]) if found.ways else None
     share = round(here.at / 100, 4)
     with picture:
-        curves.mount(key="curves", on_stand_change=keep, data=charts.pruning(
-            found.shares, found.kept, words.SCOPES, found.y, found.y_range, found.percent,
-            picks=curves.Picks("Remove", list(SCOPES), shown.scope), ways=ways, cursor=shown.at, epoch=epoch,
-        ))  # fmt: skip
         if found.ways:
             now = numbers.pruned_now(name, here.way, SCOPES[here.scope], share)
             curves.mount(
