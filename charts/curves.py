@@ -147,7 +147,7 @@ def message(
     values: Sequence[np.ndarray | Mapping[str, np.ndarray]] = (),
     step: int = 1, height: int = 520, gutter: int = 96, frames: Choice | Sequence[Choice] | None = None,
     zooms: Choice | None = None, switch: Switch | None = None, picks: Picks | None = None, epoch: int = 0,
-    log_x: bool = False, digits: int = 3,
+    log_x: bool = False, digits: int = 3, only: Sequence[int] | None = None,
 ) -> bytes:  # fmt: skip
     """The message for the component.
 
@@ -156,8 +156,9 @@ def message(
     {0}, {1%} … of `values`, where there may be one for each pick; step: points that an arrow key moves; gutter: room for the
     labels at the right; frames: which row of the arrays is drawn, one slider or several; zooms: how far x may go, to
     both sides where it begins below 0. Cursor, frames, zoom, switch and pick are taken up when epoch differs from the
-    last one and belong to the browser after that, so that moving them sends nothing here again. Arrays go out as
-    float32, but for those that are float16; whole numbers are read out as such.
+    last one and belong to the browser after that, so that moving them sends nothing here again. only: where the sliders
+    must stand for a picture that is sent ahead with no other frames. Arrays go out as float32, but for those that are
+    float16; whole numbers are read out as such.
     ValueError when an array of a curve has not the length of x, or words or rows are not as many as the frames.
     """
     choices = [frames] if isinstance(frames, Choice) else list(frames or ())
@@ -223,7 +224,7 @@ def message(
         "name": name, "label": label, "height": height, "gutter": gutter, "digits": digits, "cursor": cursor,
         "frames": frames.header() if isinstance(frames, Choice) else [choice.header() for choice in choices] or None,
         "zooms": zooms.header() if zooms else None, "epoch": epoch,
-        "picks": picks.header() if picks else None,
+        "picks": picks.header() if picks else None, "only": list(only) if only else None,
         "switch": {"label": switch.label, "on": switch.on, "taller": switch.taller} if switch else None,
         "x": {"lo": float(x[0]), "hi": float(x[-1]), "label": x_label, "symbol": symbol, "step": step,
               "log": log_x, "integer": bool(np.all(x == np.round(x)))},

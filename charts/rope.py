@@ -137,7 +137,7 @@ def distance_message(
                          "left and right arrows move the distance", distance, "distance m − n", "m − n",
         panels, cursor=cursor, epoch=epoch, frames=[heads, bases, likeness],
         sentence="distance {x}: real head {0} on average, drawn {1}, q = k {2}, bound {3}",
-        values=[kept(real.mean), kept(drawn.mean), aligned, envelope], height=500, gutter=84, zooms=up_to,
+        values=[kept(real.mean), kept(drawn.mean), aligned, envelope], height=500, gutter=84, zooms=up_to, only=only,
     )  # fmt: skip
 
 

@@ -200,14 +200,14 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Ch
         layer = link.choose_layer()
         seed = st.number_input("Seed of the drawn vectors", 0, SEEDS - 1, 0, key="seed", bind="query-params")
         st.caption(rope_words.DISTANCE_SAYS)
-    here = stand()
-    shown, epoch = held.to_send("curves", here)
+    here, boxes = stand(), (subject, layer, seed)
+    shown, epoch = held.to_send("curves", here, anew=st.session_state.get("_rope_boxes") != boxes)
+    st.session_state["_rope_boxes"] = boxes
     distance = torch.arange(FARTHEST + 1.0)
     envelope, aligned = (np.stack([of(one.theta, distance).numpy() for one in at_base.values()])
                          for of in (rope.decay_envelope, rope.aligned_decay))  # fmt: skip
 
-    b = list(at_base).index(here.base)
-    standing = here.head, b, LIKENESS.index(here.likeness)
+    pressed = shown.head, list(at_base).index(shown.base), LIKENESS.index(shown.likeness)
 
     def message(*box: int) -> bytes:
         real, pairs = real_spread(*subject, box[0], reading)
@@ -216,13 +216,14 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> tuple[Ch
             pairs=pairs, seed=box[1], heads=link.heads(shown.head), bases=link.bases(shown.base),
             likeness=Choice("Likeness ρ of drawn q and k", LIKENESS, shown.likeness),
             up_to=Choice("Distances up to", UP_TO, shown.up_to), cursor=shown.cursor, epoch=epoch,
-            only=None if box == (layer, seed) else standing,
+            only=None if box == (layer, seed) else pressed,
         )  # fmt: skip
 
     with picture:
         curves.mount(key="curves", on_stand_change=keep_curves,
                      data=ahead(message, Box("layer_box", layers, layer), Box("seed", range(SEEDS), seed)))
     real, drawn = real_spread(*subject, layer, reading)[0], drawn_spread(reading.model, seed, config)
+    b = list(at_base).index(here.base)
     table = {"distance": distance, "real mean": real.mean[here.head, b],
              "drawn mean": drawn.mean[b, LIKENESS.index(here.likeness)]}  # fmt: skip
     return head_of(layer, here.head), at_base[here.base], Shown(table | {"q = k": aligned[b], "bound": envelope[b]})

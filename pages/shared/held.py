@@ -30,9 +30,12 @@ def said(component: str, name: str) -> dict | None:
     return report if isinstance(report, dict) and report.get("epoch") == epoch else None
 
 
-def to_send(component: str, value: T) -> tuple[T, int]:
-    """(what the message says, its epoch), where the page wants the component with this key to stand at `value`."""
-    if component not in st.session_state:
+def to_send(component: str, value: T, anew: bool = False) -> tuple[T, int]:
+    """(what the message says, its epoch), where the page wants the component with this key to stand at `value`.
+
+    anew: press it where it stands already, for a message that has to say so and is another one anyway.
+    """
+    if anew or component not in st.session_state:
         st.session_state.pop(f"_held_{component}", None)  # a fresh one holds nothing
     pressed, epoch = would_send(component, value)
     if epoch != st.session_state.get(f"_pressed_{component}", (None, 0))[1]:

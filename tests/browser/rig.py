@@ -83,6 +83,24 @@ def said(page: Page, stage: str) -> str:
     return page.locator(f"{stage} .sum").inner_text().replace("−", "-")
 
 
+def hold(page: Page) -> None:
+    """What the page tells the server stays here until `release`."""
+    page.evaluate("""() => {
+        const send = WebSocket.prototype.send, held = [];
+        WebSocket.prototype.send = function (message) { held.push([this, message]); };
+        window.release = () => {
+            WebSocket.prototype.send = send;
+            for (const [socket, message] of held) send.call(socket, message);
+            return held.length;
+        };
+    }""")
+
+
+def release(page: Page) -> int:
+    """How many messages were held."""
+    return page.evaluate("release()")
+
+
 def find_chromium(playwright: Playwright) -> str:
     """The Chromium on PATH, else Playwright's own, else one that is installed now; RuntimeError where there is none."""
     own = playwright.chromium.executable_path

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page
 
 from pages.shared.lessons import lesson
-from tests.browser.rig import painted, settle
+from tests.browser.rig import hold, painted, release, settle
 
 
 class Press(NamedTuple):
@@ -106,17 +106,6 @@ PRESSES = (
     Press("G5", "d_ff", "costs", "?arch=My+own+numbers", "ArrowUp"),
 )  # fmt: skip
 
-HOLD = """() => {
-    const send = WebSocket.prototype.send, held = [];
-    WebSocket.prototype.send = function (message) { held.push([this, message]); };
-    window.release = () => {
-        WebSocket.prototype.send = send;
-        for (const [socket, message] of held) send.call(socket, message);
-        return held.length;
-    };
-}"""
-
-
 def shown(page: Page, picture: str) -> str:
     """What a component paints, or says where it has no canvas."""
     root = page.locator(f".st-key-{picture} .gf-root")
@@ -132,7 +121,7 @@ def test_a_box_draws_its_neighbour_at_once_and_as_the_server_does(row, query, op
     page = open_page(lesson(row).path + query)
     for press in PAGES[row, query]:
         before = shown(page, press.picture)
-        page.evaluate(HOLD)
+        hold(page)
         at_once = before
         for _ in range(2):  # a list that was just redrawn forgets which option it had marked, and Enter chooses what was chosen
             if at_once == before:
@@ -142,7 +131,7 @@ def test_a_box_draws_its_neighbour_at_once_and_as_the_server_does(row, query, op
                 page.wait_for_timeout(600)  # more than ahead.js waits
                 at_once = shown(page, press.picture)
         assert at_once != before, f"{press.box}: the server was not asked, and nothing was drawn"
-        assert page.evaluate("release()"), f"{press.box}: the server was never asked"
+        assert release(page), f"{press.box}: the server was never asked"
         settle(page)
         assert shown(page, press.picture) == at_once, press.box
     assert not page.seen.console

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.browser.rig import link_says, painted
+from tests.browser.rig import hold, link_says, painted, release, settle
 from tests.browser.test_every_page import axe_violations, errors_shown, sideways
 from transformer import recording, rope
 
@@ -312,6 +312,24 @@ def test_what_moves_in_the_picture_is_not_sent_again(open_page):
     assert sum(received) > 500_000
     assert page.locator(LIKENESS).get_attribute("aria-valuetext") == "0.9" and "distance 2:" in page.locator(
         ".st-key-curves .sum").inner_text()
+
+
+def test_a_layer_that_was_sent_ahead_for_another_head_is_not_drawn(open_page):
+    page = open_page("rope?view=Score+by+distance")
+    press(page, "ArrowRight", on=HEAD)
+    link_says(page, head="1")
+    for drawn_at_once in (False, True):  # the first step brings this head's neighbours
+        before = painted(page.locator(".st-key-curves canvas").first)
+        hold(page)
+        page.locator(".st-key-layer_box input").first.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(600)
+        at_once = painted(page.locator(".st-key-curves canvas").first)
+        assert (at_once != before) is drawn_at_once
+        assert release(page)
+        settle(page)
+        assert painted(page.locator(".st-key-curves canvas").first) != before
+    assert painted(page.locator(".st-key-curves canvas").first) == at_once
 
 
 def test_the_picture_leaves_as_svg(open_page, tmp_path):

@@ -295,8 +295,9 @@ export default (component) => gf.mount(component, (root, first) => {
   return {
     update(component) {
       send = component;
-      const before = spec;
-      spec = gf.unpack(component.data);
+      const before = spec, next = gf.unpack(component.data);
+      if (next.only && String(next.only) !== String(frame)) return;   // sent ahead for other sliders: the server's comes
+      spec = next;
       c = gf.colours(root);
       const kept = before && before.epoch === spec.epoch;   // cursor, frame, zoom and switch are the learner's
       if (!kept) clearTimeout(waiting);
