@@ -168,12 +168,14 @@ def main() -> None:
             if live:  # measure the pages as they are once the model is here
                 first.get_by_text("· live").first.wait_for(timeout=60_000)
             first.close()
+            at_home = memory(process.pid)
             print(f"pages read with {'SmolLM2, live' if live else 'the recorded trace of SmolLM2 or the tiny model'}\n")
             measure_keys(browser, app, floor, cases, options.presses)
             if live:
-                held = memory(process.pid)
-                print(f"\nresident memory with SmolLM2 loaded: {held / 1e9:.2f} GB (limit {MEMORY / 1e9:.1f} GB)  "
-                      f"{'ok' if held < MEMORY else 'OVER'}")
+                print()
+                for held, when in ((at_home, "on the home page"), (memory(process.pid), "after the pages above")):
+                    print(f"resident memory with SmolLM2 loaded, {when}: {held / 1e9:.2f} GB (limit {MEMORY / 1e9:.1f} GB)  "
+                          f"{'ok' if held < MEMORY else 'OVER'}")
         first_picture(browser, folder)
         browser.close()
 
