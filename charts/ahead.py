@@ -19,14 +19,17 @@ from charts import component
 @dataclass(frozen=True)
 class Box:
     """A box on the page: the `key` of its widget, what it offers in order, and where it is at. A box inside the picture
-    has a name of its own, and the component says by `ask` where it was moved."""
+    has a name of its own, and the component says by `ask` where it was moved. buttons: each value is one press away."""
 
     key: str
     values: Sequence
     at: object
+    buttons: bool = False
 
     def near(self) -> list:
-        """The values one step before and after."""
+        """The values one step before and after, of buttons all others."""
+        if self.buttons:
+            return [value for value in self.values if value != self.at]
         i = self.values.index(self.at)
         return [self.values[j] for j in (i - 1, i + 1) if 0 <= j < len(self.values)]
 

@@ -327,9 +327,7 @@ def draw_heads() -> None:
         here = heads_stand(config.n_heads, most)
         (head, index), epoch = held.to_send("heads", here)
 
-        def message(one: int) -> bytes | None:
-            if one != layer and name != "tiny":
-                return None  # a large model's singular values take a second
+        def message(one: int) -> bytes:
             return linear_depth.heads(heads_of(name, one), Choice("Head", list(range(config.n_heads)), head), one,
                                       config.d_head, cursor=index, epoch=epoch)  # fmt: skip
 

@@ -189,7 +189,7 @@ def show_warm(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 
     ways = ways_with(kind)
     with picture:
-        curves.mount(key="curves", on_stand_change=keep, data=ahead(message, Box("kind_box", list(NAMES), here.kind)))
+        curves.mount(key="curves", on_stand_change=keep, data=ahead(message, Box("kind_box", list(NAMES), here.kind, buttons=True)))
         final = {way: recorded_runs(f"{kind} {w}", "held_out")[:, -1] for way, w in WAYS.items()}
         st.markdown("Held out, recorded: " + " · ".join(f"{way} **{ends(of)}**" for way, of in final.items()) + ".")
     table = {"step": steps_of(WARM)} | {f"{way} seed {s}": run for way, (_, of) in ways.items() for s, run in enumerate(of)}

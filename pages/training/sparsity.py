@@ -157,7 +157,7 @@ def mount(picture: DeltaGenerator, here: Stand, message: Callable[[str, Stand, i
 
     with picture:
         curves.mount(key="curves", on_stand_change=keep,
-                     data=ahead(of, Box(f"box_{view}", list(BOXES[view][1]), here.box)))  # fmt: skip
+                     data=ahead(of, Box(f"box_{view}", list(BOXES[view][1]), here.box, buttons=True)))  # fmt: skip
 
 
 def works_of(problem: str, lam: float) -> dict[tuple, Callable]:

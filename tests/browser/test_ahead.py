@@ -97,7 +97,7 @@ PRESSES = (
     Press("F3", "box_With and without L1", "curves", inside=".st-key-gf-controls input:checked", keys="ArrowRight"),
     Press("F3", "box_Why it is not 0", "curves", "?view=Why+it+is+not+0", inside=".st-key-gf-controls input:checked", keys="ArrowRight"),
     Press("F3", "box_Pruning", "curves", "?view=Pruning", inside=".st-key-gf-controls input:checked", keys="ArrowRight"),
-    Press("F5", "kind_box", "curves", "?view=With+and+without+warm-up", inside=".st-key-kind_box input:checked", keys="ArrowRight"),
+    Press("F5", "kind_box", "curves", "?view=With+and+without+warm-up", inside=".st-key-kind_box input:checked", keys="ArrowLeft ArrowLeft"),
     Press("G1", "d_ff", "stack", "?arch=My+own+numbers", "ArrowUp"),
     Press("G2", "arch", "curves"),
     Press("G3", "arch", "curves"),

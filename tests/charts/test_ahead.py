@@ -44,6 +44,11 @@ def test_there_is_no_neighbour_beyond_the_ends_nor_where_nothing_can_be_drawn():
         ("0", "7"), ("0", "8"), ("5", "8")]  # fmt: skip
 
 
+def test_of_buttons_all_others_are_near():
+    assert sorted(neighbours(ahead(draw, Box("layer", [0, 5, 20], 0, buttons=True), Box("seed", [8], 8)))) == [
+        ("0", "8"), ("20", "8"), ("5", "8")]  # fmt: skip
+
+
 def test_what_messages_share_is_sent_once():
     alone = len(draw(4, 7))
     assert len(ahead(draw, Box("layer", range(30), 4), Box("seed", range(10), 7))) < alone + 2000
