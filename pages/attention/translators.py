@@ -25,6 +25,7 @@ MEGABYTES = round(ARCHIVES[ARCHIVE].size / 1e6)
 MOST_READ = {"dates": 44}  # tokens of a source; Marian's: beyond it no picture can be read
 MOST_WRITTEN = {"dates": 10}
 FOLDER = ASSETS / "recorded"
+IDLE = 300.0  # seconds
 
 
 class Said(NamedTuple):
@@ -36,8 +37,8 @@ class Said(NamedTuple):
 
 @st.cache_resource(show_spinner=False)
 def shelf() -> Shelf:
-    """Marian's models, for this page alone: both lie in one archive."""
-    return Shelf(transformer.load, lambda name, **how: fetch(ARCHIVE, **how), lambda name: is_fetched(ARCHIVE))
+    """Marian's models, which two lessons use: both lie in one archive."""
+    return Shelf(transformer.load, lambda name, **how: fetch(ARCHIVE, **how), lambda name: is_fetched(ARCHIVE), idle=IDLE)
 
 
 def say(name: str, text: str, hidden: tuple[int, ...] = ()) -> Said:

@@ -22,7 +22,7 @@ import streamlit as st
 from torch import Tensor
 
 import transformer
-from pages.shared import allocator, recorded
+from pages.shared import recorded
 from pages.shared.shelf import Shelf
 from transformer.pretrained.fetch import fetch, is_fetched
 
@@ -65,13 +65,7 @@ class Reading:
 
 @st.cache_resource(show_spinner=False)
 def shelf() -> Shelf:
-    return Shelf(_load, fetch, lambda name: name == "tiny" or is_fetched(name), patience=5.0)
-
-
-def _load(name: str) -> tuple:
-    found = transformer.load(name)
-    allocator.give_back()
-    return found
+    return Shelf(transformer.load, fetch, lambda name: name == "tiny" or is_fetched(name), patience=5.0)
 
 
 def warm() -> None:

@@ -6,9 +6,12 @@ No Streamlit here: threads report into plain objects, pages read them. `Shelf.st
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from pages.shared import allocator
 
 State = Literal["absent", "fetching", "loading", "ready", "failed"]
 
@@ -33,15 +36,18 @@ class Shelf:
     fetch:    (name, progress=callable(done, total), cancel=threading.Event) -> path; runs in the same thread before load
     fetched:  name -> whether load can succeed without the network
     patience: seconds that the threads leave the processor to whoever draws first; `go_ahead` ends the wait
+    idle: seconds after which a model that nobody has asked for is put away, to be loaded anew; None keeps it
     """
 
     def __init__(self, load: Callable[[str], tuple[Any, Any]], fetch: Callable[..., object],
-                 fetched: Callable[[str], bool], patience: float = 0.0) -> None:
+                 fetched: Callable[[str], bool], patience: float = 0.0, idle: float | None = None) -> None:
         self._load, self._fetch, self._fetched = load, fetch, fetched
         self._patience, self._drawn = patience, threading.Event()
+        self._idle = idle
         self._lock = threading.Lock()
         self._status: dict[str, Status] = {}
         self._cancel: dict[str, threading.Event] = {}
+        self._asked: dict[str, float] = {}  # when, by the monotonic clock
         self._models: dict[str, tuple[Any, Any]] = {}
 
     @property
@@ -54,6 +60,7 @@ class Shelf:
 
     def get(self, name: str) -> tuple[Any, Any] | None:
         """(model, tokenizer) once the model is ready, else None."""
+        self._asked[name] = time.monotonic()
         return self._models.get(name)
 
     def start(self, name: str, *, fetch: bool) -> None:
@@ -92,9 +99,27 @@ class Shelf:
                 return
             self._status[name] = Status("loading", share=1.0)
             self._models[name] = self._load(name)
+            self._asked[name] = time.monotonic()
             self._status[name] = Status("ready", share=1.0)
+            allocator.give_back()
+            self._put_away(name)
         except Exception as problem:  # a thread has no caller: whatever it is, the page must be able to say it
             self._status[name] = Status("absent") if cancel.is_set() else Status("failed", problem=_sentence(problem))
+
+    def _put_away(self, name: str) -> None:
+        """Once it has been idle for long enough; until then, look again when it may be."""
+        if self._idle is None:
+            return
+        left = self._asked[name] + self._idle - time.monotonic()
+        if left > 0:
+            timer = threading.Timer(left, self._put_away, (name,))
+            timer.daemon = True
+            timer.start()
+            return
+        with self._lock:
+            self._status[name] = Status("absent")
+            del self._models[name]
+        allocator.give_back()
 
     def _say_share(self, name: str, done: int, total: int | None) -> None:
         self._status[name] = replace(self.status(name), share=min(1.0, done / total) if total else 0.0)

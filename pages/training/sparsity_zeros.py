@@ -69,18 +69,14 @@ def _counted(model: str, text: str, _reading: Reading) -> dict[str, np.ndarray]:
     return {part: up_to(of) for part, of in found.items()}
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(max_entries=32, show_spinner="Loading the translator…")
 def _marian(text: str, fetched: bool) -> tuple[np.ndarray, str]:
-    """([layer, point], on what): live where the translator was fetched, else as recorded."""
+    """([layer, point], on what): live where the translator was fetched, else as recorded. Half a second for a new text,
+    which is better than a tenth of a gigabyte kept for one view."""
     if fetched:
         with contextlib.suppress(ValueError):  # a text that it cannot read
-            return up_to(relu_zeros.neurons(*_translator(), text)), "live"
+            return up_to(relu_zeros.neurons(*transformer.load(relu_zeros.NAME), text)), "live"
     return np.array(real()["neurons_up_to"][relu_zeros.NAME]["a"]), f"recorded on “{CAPITAL}”"
-
-
-@st.cache_resource(show_spinner="Loading the translator…")
-def _translator() -> tuple:
-    return transformer.load(relu_zeros.NAME)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

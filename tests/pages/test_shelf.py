@@ -130,3 +130,18 @@ def test_many_sessions_load_a_model_once(shelf, source):
         thread.join()
     until(shelf, "ready")
     assert source.loads == 1
+
+
+def test_a_model_that_nobody_asks_for_is_put_away_and_comes_again(source):
+    shelf = Shelf(source.load, source.fetch, source.fetched, idle=0.2)
+    source.have.add("m")
+    shelf.start("m", fetch=False)
+    until(shelf, "ready")
+    for _ in range(8):  # asked for again and again it stays
+        time.sleep(0.05)
+        assert shelf.get("m") == ("model m", "tokenizer m")
+    until(shelf, "absent")
+    assert shelf.get("m") is None
+    shelf.start("m", fetch=False)
+    until(shelf, "ready")
+    assert shelf.get("m") is not None and source.loads == 2
