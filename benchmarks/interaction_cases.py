@@ -45,7 +45,7 @@ CASES = (
     Case("A3", "min-p", "component", ".st-key-next_token input[aria-label^='Min-p']", picture=".st-key-next_token"),
     Case("A3", "stage", "component", ".st-key-next_token [aria-label$='up to: exp']", keys=("Enter", "Enter"),
          picture=".st-key-next_token", other=".st-key-next_token [aria-label$='up to: draw']"),
-    Case("A3", "seed", "component", ".st-key-next_token [aria-label='New seed']", keys=("Enter", "Enter"),
+    Case("A3", "seed", "component", ".st-key-next_token button:has-text('New seed')", keys=("Enter", "Enter"),
          picture=".st-key-next_token"),
     Case("A3", "a token written, taken back", "component", ".st-key-next_token canvas", keys=("n", "Backspace"),
          picture=".st-key-next_token"),
