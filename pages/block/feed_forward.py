@@ -87,10 +87,10 @@ def show_way() -> tuple[int, dict, dict]:
     start = start_in(layer)
     stand = functools.partial(word_and_cell, shapes, start, names[-1], names)
     here = stand()
-    pressed = held.to_send("way", here)
+    held.to_send("way", here)
 
     def message(one: int) -> bytes:
-        (word, at), epoch = pressed if one == layer else held.would_send("way", word_and_cell(shapes, start_in(one), names[-1], names))
+        (word, at), epoch = held.would_send("way", word_and_cell(shapes, start_in(one), names[-1], names))
         x, *before, a, out, ended = way_of(one).items()
         return charts.way(x[1], dict(before), a[1], out[1], ended[1], Choice("Word", names, word), sigma=sigma, at=at,
                           epoch=epoch)

@@ -118,7 +118,7 @@ def shown_of(reports: list[Report]) -> charts.Run:
     )  # fmt: skip
 
 
-@st.cache_resource(max_entries=1024, show_spinner=False)
+@st.cache_resource(max_entries=256, show_spinner=False)
 def at_rest(data: str, depth: int, bend: str, width: int, narrowest: int, seed: int) -> Found:
     if (width, narrowest) == (WIDTH, WIDTH) and (reports := recorded()[0].get((data, depth, bend, seed))):
         return Found(reports, shown_of(reports), "recorded")

@@ -131,11 +131,11 @@ def show_cube(code_place: DeltaGenerator) -> None:
     layer = box.at
     cube = cube_of(subject, layer, batch, tokens, eps)
     here = cube_stand(cube)
-    pressed = held.to_send("cube", here)
+    held.to_send("cube", here)
 
     def message(one: int) -> bytes:
         there = cube_of(subject, one, batch, tokens, eps)
-        shown, epoch = pressed if one == layer else held.would_send("cube", cube_stand(there))
+        shown, epoch = held.would_send("cube", cube_stand(there))
         return charts.cube(
             [(reading.text, reading.pieces[:tokens]) for reading in batch], there.features, config.d_model,
             there.x[..., there.features].numpy(), there.norms, eps, pick=shown.pick, batch=shown.batch,

@@ -165,12 +165,6 @@ def layer_box(place: DeltaGenerator, layers: list[int], default: int) -> tuple[B
     return Box("layer", layers, layer), said
 
 
-def to_send(layer: int, here: Stand, pressed: tuple[Stand, int]) -> tuple[Stand, int]:
-    """What a layer's picture is sent: here, or, in one that lacks the way chosen here, where it would open."""
-    there = stand(layer)
-    return pressed if there == here else held.would_send(NAMES[view], there)
-
-
 def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
     box, said = layer_box(controls, LAYERS, 0)
     layer, heads = box.at, longer.BASE["n_heads"]
@@ -181,10 +175,10 @@ def show_head(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    f"positions. They "
                    f"read the first {len(ids)} tokens of your text, of about 1.5 characters each.")  # fmt: skip
     here = stand(layer)
-    pressed = held.to_send("parts", here)
+    held.to_send("parts", here)
 
     def message(one: int) -> bytes:
-        shown, epoch = to_send(one, here, pressed)
+        shown, epoch = held.would_send(NAMES[view], stand(one))  # the way may be one that this layer lacks
         return charts.parts_message(
             trained.parts_of(ids, one), trained.tables_of(one), pieces, ~masks.past(len(ids)).numpy(), titles=titles(one),
             picks=Picks("Positions", list(titles(one).values()), TITLES[shown.way], role="ink"),
@@ -209,10 +203,10 @@ def show_distance(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    "Each less its "
                    "mean at distance 0, since what all keys share is no matter to a softmax.")  # fmt: skip
     here = stand(layer)
-    pressed = held.to_send("distance", here)
+    held.to_send("distance", here)
 
     def message(one: int) -> bytes:
-        shown, epoch = to_send(one, here, pressed)
+        shown, epoch = held.would_send(NAMES[view], stand(one))  # the way may be one that this layer lacks
         return charts.distance_message(
             trained.against_distance(ids, one), titles=titles(one),
             picks=Picks("Positions", list(titles(one).values()), TITLES[shown.way], role="ink"),

@@ -167,7 +167,7 @@ def show_warm(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
                    f"recorded, {len(rates.SEEDS)} seeds, from the lowest to the highest. Your runs lie over them, dashed."
                    + (" Without warm-up the 2017 rate falls as 1/√t from its first step on." if kind == "noam" else ""))  # fmt: skip
     here = stand()
-    pressed = held.to_send("curves", here)
+    held.to_send("curves", here)
     titles = dict(zip(rates.WARMUPS, WAYS, strict=True))
 
     def ways_with(kind: str) -> dict[str, tuple[str, np.ndarray]]:
@@ -176,7 +176,7 @@ def show_warm(picture: DeltaGenerator, controls: DeltaGenerator) -> Shown:
 
     def message(title: str) -> bytes:
         kind, ways = NAMES[title], ways_with(NAMES[title])
-        shown, epoch = pressed if title == here.kind else held.would_send("curves", here._replace(kind=title))
+        shown, epoch = held.would_send("curves", here._replace(kind=title))
         rate = {way: 1e3 * recorded_runs(f"{kind} {w}", "lr") for way, w in WAYS.items()}
         panels = [("Training loss, nats a character", "training loss", {way: of for way, (_, of) in ways.items()}),
                   ("Learning rate, in units of 10⁻³", "rate, 10⁻³", rate)]  # fmt: skip
